@@ -1,0 +1,25 @@
+import { writeFile } from "node:fs/promises";
+import { defineConfig, type Options } from "tsup";
+
+// Unbundled: one file out for each file in, so every entry point shares one instance of each module and `instanceof`
+// holds across them. Bundling copies classes into each entry; splitting sends CommonJS through a slower transform.
+const shared: Options = {
+  entry: ["src/**/*.ts"],
+  bundle: false,
+  target: "es2022",
+  platform: "neutral",
+  sourcemap: true,
+  clean: true,
+  silent: true,
+  outExtension: () => ({ js: ".js" }),
+};
+
+export default defineConfig([
+  { ...shared, format: "esm", outDir: "dist/esm" },
+  {
+    ...shared,
+    format: "cjs",
+    outDir: "dist/cjs",
+    onSuccess: () => writeFile("dist/cjs/package.json", '{ "type": "commonjs" }\n'),
+  },
+]);
