@@ -1,0 +1,49 @@
+import { expected } from "./expected.js";
+
+/**
+ * When not to limit: `false` for never, or a function of the key that is asked at every call (an allow-list, say).
+ *
+ * A function must answer `true` or `false`; anything else, a promise for one, is a `TypeError`, because a truthy object
+ * would open the gate to everybody.
+ */
+export type Bypass<K extends string> = false | ((key: K) => boolean);
+
+/**
+ * Whether `TESTING=1` is set, read from the environment at every call: the bypass of limiters that are given none.
+ *
+ * Handing it over as the `bypass` option makes a limiter obey it under `NODE_ENV=production` too, where by default none
+ * does. No `process`, or a refused read (Deno without the permission), counts as unset.
+ *
+ * @example
+ * const limiter = new AsyncRateLimiter({ ...RATE_LIMITS.login, bypass: testingBypass });
+ */
+export function testingBypass(): boolean {
+  return environment("TESTING") === "1";
+}
+
+/**
+ * Reads the `bypass` option; undefined means that nothing is ever bypassed.
+ *
+ * Production is looked up here, once, and not at each call: a variable that leaks into a production service must not open
+ * it, and reading the environment costs more than judging a call.
+ *
+ * @throws TypeError when it is neither `false` nor a function.
+ */
+export function bypassFrom<K extends string>(option: Bypass<K> | undefined): ((key: K) => boolean) | undefined {
+  if (option === undefined) return environment("NODE_ENV") === "production" ? undefined : testingBypass;
+  if (option === false) return undefined;
+  if (typeof option !== "function") throw new TypeError(expected("bypass", "false or a function of the key", option));
+  return (key) => {
+    const answer: unknown = option(key);
+    if (typeof answer !== "boolean") throw new TypeError(expected("bypass(key)", "a boolean", answer));
+    return answer;
+  };
+}
+
+function environment(name: string): string | undefined {
+  try {
+    return (globalThis as { process?: { env?: Record<string, string | undefined> } }).process?.env?.[name];
+  } catch {
+    return undefined;
+  }
+}

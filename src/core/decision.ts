@@ -1,0 +1,115 @@
+import { expected } from "./expected.js";
+import type { Limit } from "./limit.js";
+
+/** What one limit stands at, in a {@link Decision}: after this call's spend when it was admitted. */
+export interface LayerStatus extends Limit {
+  /** What may still be spent in this layer now. Example: 2 of 5 spent in the window leaves 3. Never below 0. */
+  readonly remaining: number;
+  /** Milliseconds until this layer would let a call of this cost pass: 0 when it does, `Infinity` when it never can. */
+  readonly retryAfterMs: number;
+  /** Milliseconds until no call is live in this layer. Example: the newest call is 10 s old of 60 s: 50000. */
+  readonly resetAfterMs: number;
+}
+
+/** Why a call was let through or refused. */
+export type Reason = "Allowed" | "Rate limit exceeded" | "Key capacity exceeded" | `${string} rate limit exceeded`;
+
+/** Who gave the answer. */
+export type Source = "memory" | "redis" | "deny-cache" | "fallback" | "bypass";
+
+/**
+ * The answer to a call. Times are whole **milliseconds**, relative to the call.
+ *
+ * The examples are of a limit of 3 per minute whose key made calls 50 s, 20 s and 10 s ago, and now makes a fourth.
+ */
+export interface Decision {
+  /** Whether the call may go ahead. Example: false. */
+  readonly allowed: boolean;
+  /**
+   * Why. Example: `"Rate limit exceeded"`; a limit named `"Burst"` gives `"Burst rate limit exceeded"`; a store that has
+   * no room for a new key gives `"Key capacity exceeded"`.
+   */
+  readonly reason: Reason;
+  /**
+   * The limit that binds: of a refusal the one with the longest wait, else the one with least remaining; the first listed
+   * wins a tie. One of the limiter's own `limits`. Example: `{ maxCalls: 3, periodMs: 60000 }`.
+   */
+  readonly limit: Limit;
+  /** What may still be spent now: the least over the layers, after this call's spend. Example: 0. */
+  readonly remaining: number;
+  /**
+   * Milliseconds until the call would pass, as long as nobody else spends and the limits stay: refused one millisecond
+   * earlier, allowed then. 0 when none refuses, `Infinity` when the cost exceeds a `maxCalls`. Example: 10000.
+   */
+  readonly retryAfterMs: number;
+  /** Milliseconds until the log holds no live call in any layer. Example: 50000. */
+  readonly resetAfterMs: number;
+  /** What each limit stands at, in their order. */
+  readonly layers: readonly LayerStatus[];
+  /** The call was let through without asking anybody, and the rest is what a fresh key would get. */
+  readonly bypassed: boolean;
+  /**
+   * A layer refused and shadow mode let the call through: nothing was recorded, and every field but `allowed` is what
+   * enforce mode would have said.
+   */
+  readonly shadowed: boolean;
+  /** Who gave the answer. Example: `"memory"`. */
+  readonly source: Source;
+}
+
+/** Proof of what a call spent, made and understood by the store that answered. */
+export interface Receipt {
+  /** Takes back exactly what was spent, once. True when anything was taken back. */
+  refund(): boolean | Promise<boolean>;
+}
+
+/** A {@link Decision} as a limiter makes it: it privately carries its receipt, which no copy of it does. */
+class SettledDecision implements Decision {
+  readonly #receipt: Receipt | undefined;
+
+  readonly allowed: boolean;
+  readonly reason: Reason;
+  readonly limit: Limit;
+  readonly remaining: number;
+  readonly retryAfterMs: number;
+  readonly resetAfterMs: number;
+  readonly layers: readonly LayerStatus[];
+  readonly bypassed: boolean;
+  readonly shadowed: boolean;
+  readonly source: Source;
+
+  constructor(fields: Decision, receipt: Receipt | undefined) {
+    this.allowed = fields.allowed;
+    this.reason = fields.reason;
+    this.limit = fields.limit;
+    this.remaining = fields.remaining;
+    this.retryAfterMs = fields.retryAfterMs;
+    this.resetAfterMs = fields.resetAfterMs;
+    this.layers = fields.layers;
+    this.bypassed = fields.bypassed;
+    this.shadowed = fields.shadowed;
+    this.source = fields.source;
+    this.#receipt = receipt;
+  }
+
+  static receiptOf(value: unknown): Receipt | undefined {
+    if (typeof value !== "object" || value === null || !(#receipt in value)) {
+      throw new TypeError(expected("decision", "a decision that a limiter returned, and no copy of one", value));
+    }
+    return value.#receipt;
+  }
+}
+
+/** Makes a decision that remembers what it spent. */
+export function settle(fields: Decision, receipt?: Receipt): Decision {
+  return new SettledDecision(fields, receipt);
+}
+
+/**
+ * What a decision spent, or undefined when it spent nothing.
+ *
+ * @throws TypeError when `value` is no decision of a limiter: a copy does not remember, and a refund of one would be lost.
+ */
+export function receiptOf(value: unknown): Receipt | undefined {
+  return SettledDecision.receiptOf(value);
+}

@@ -1,0 +1,58 @@
+import { expected } from "./expected.js";
+
+const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+/** The span of a `Date`, 100 million days: added to any clock's reading it is still a safe integer. */
+const LONGEST_MS = 8.64e15;
+
+const SHAPE = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/;
+
+/**
+ * A length of time with its unit: `"500ms"`, `"10s"`, `"15m"`, `"1h"`, `"7d"`.
+ *
+ * A fraction is allowed where it comes to whole milliseconds: `"1.5h"` is, `"0.5ms"` is not.
+ */
+export type Duration = `${number}${"ms" | "s" | "m" | "h" | "d"}`;
+
+/**
+ * Reads a duration and returns it in whole milliseconds.
+ *
+ * @param least - 1, or 0 where no time at all is a sensible answer.
+ * @throws TypeError when it is not a string, RangeError when it is unparsable, of an unknown unit, below `least`, or not
+ *   a whole number of milliseconds.
+ */
+export function parseDuration(name: string, value: unknown, least: 0 | 1 = 1): number {
+  const rule = 'a duration such as "500ms", "10s", "15m", "1h" or "7d", in whole milliseconds';
+  if (typeof value !== "string") throw new TypeError(expected(name, rule, value));
+  const [, amount, unit] = SHAPE.exec(value) ?? [];
+  const ms = amount === undefined || unit === undefined ? NaN : wholeMs(Number(amount), UNITS[unit] ?? NaN);
+  if (!(ms >= least && ms <= LONGEST_MS)) throw new RangeError(expected(name, rule, value));
+  return ms;
+}
+
+/**
+ * Reads a period, a duration or a bare number of **seconds**, and returns it in whole milliseconds.
+ *
+ * Seconds are a number's unit here, and nowhere else, because the limits people copy are written so: `period: 3600`.
+ *
+ * @throws TypeError when it is neither a number nor a string, RangeError when it is not a whole number of milliseconds
+ *   from 1 to 8.64e15 (the span of a `Date`).
+ */
+export function parsePeriod(name: string, value: unknown): number {
+  if (typeof value === "string") return parseDuration(name, value);
+  const rule = 'a positive number of seconds or a duration such as "15m", in whole milliseconds';
+  if (typeof value !== "number") throw new TypeError(expected(name, rule, value));
+  const ms = wholeMs(value, 1000);
+  if (!(ms >= 1 && ms <= LONGEST_MS)) throw new RangeError(expected(name, rule, value));
+  return ms;
+}
+
+/**
+ * `amount` units in milliseconds, or NaN when that is no whole number.
+ *
+ * Asked backwards, because the product alone lies: `1.005 * 1000` is `1004.9999999999999`, yet 1005 ms is what was meant.
+ */
+function wholeMs(amount: number, unit: number): number {
+  const ms = Math.round(amount * unit);
+  return ms / unit === amount ? ms : NaN;
+}

@@ -1,0 +1,64 @@
+import type { Decision } from "./decision.js";
+
+/** What a {@link RateLimitExceededError} may be given beside its decision. */
+export interface RateLimitExceededErrorOptions {
+  /** The message in place of the default one. */
+  readonly message?: string | undefined;
+  /** What led here, as for any `Error`. */
+  readonly cause?: unknown;
+}
+
+/**
+ * A refusal as an exception, for the places where a value will not do: thrown by the wrapper, the HTTP layer and
+ * `acquire`, and by your own code. `check` and `isAllowed` never throw it.
+ *
+ * The key is not in the message: messages end up in answers and logs, and keys are e-mail addresses.
+ *
+ * @example
+ * const decision = await limiter.check(email);
+ * if (!decision.allowed) throw new RateLimitExceededError(decision);
+ */
+export class RateLimitExceededError extends Error {
+  static {
+    this.prototype.name = "RateLimitExceededError";
+  }
+
+  /** Tells this error from others across copies of the package, where `instanceof` cannot. */
+  readonly code = "RATE_LIMIT_EXCEEDED" as const;
+
+  /** The HTTP status of a refusal, where frameworks look for it. */
+  readonly status = 429 as const;
+
+  /** The same, for the frameworks that look here. */
+  readonly statusCode = 429 as const;
+
+  /** Whole **seconds** until the call would pass, rounded up, ready for `Retry-After`; `Infinity` when it never can. */
+  readonly retryAfter: number;
+
+  /** The refusal. */
+  readonly decision: Decision;
+
+  constructor(decision: Decision, { message, cause }: RateLimitExceededErrorOptions = {}) {
+    const retryAfter = Math.ceil(decision.retryAfterMs / 1000);
+    super(
+      message ?? `${decision.reason}: ${retryAfter === Infinity ? "never" : `retry after ${String(retryAfter)} s`}`,
+      cause === undefined ? undefined : { cause },
+    );
+    this.retryAfter = retryAfter;
+    this.decision = decision;
+  }
+}
+
+/**
+ * A store that could not answer: unreachable, or in a state it must not be in. Never a refusal.
+ *
+ * `cause` holds what the store met, where there was something.
+ */
+export class StoreError extends Error {
+  static {
+    this.prototype.name = "StoreError";
+  }
+
+  /** Tells this error from others across copies of the package, where `instanceof` cannot. */
+  readonly code = "STORE_ERROR" as const;
+}

@@ -1,0 +1,73 @@
+/**
+ * The one wording of every complaint about an argument: ``Expected `x` to be RULE, got `VALUE` (type)``.
+ *
+ * The value is shown on one line and cut short, so that neither a key of a megabyte nor a line break reaches a log.
+ */
+export function expected(name: string, rule: string, value: unknown): string {
+  return `Expected \`${name}\` to be ${rule}, got \`${shown(value)}\` (${kindOf(value)})`;
+}
+
+/**
+ * Checks that `value` is a whole number from `least` to `most` and returns it.
+ *
+ * @throws TypeError when it is not a number, RangeError when it is fractional, NaN or out of range.
+ */
+export function wholeNumber(
+  name: string,
+  value: unknown,
+  least: 0 | 1,
+  most: number = Number.MAX_SAFE_INTEGER,
+): number {
+  const kind = least === 0 ? "a non-negative integer" : "a positive integer";
+  const rule = most === Number.MAX_SAFE_INTEGER ? kind : `${kind}, at most ${String(most)}`;
+  if (typeof value !== "number") throw new TypeError(expected(name, rule, value));
+  if (!Number.isSafeInteger(value) || value < least || value > most) {
+    throw new RangeError(expected(name, rule, value));
+  }
+  return value;
+}
+
+/**
+ * Checks that `value` is an object that has no property but the `known` ones.
+ *
+ * A misspelt option would otherwise be a limit that is silently not the one asked for.
+ *
+ * @throws TypeError when it is no object, or names an option that does not exist.
+ */
+export function knownOptions(name: string, value: unknown, known: readonly string[]): void {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw new TypeError(expected(name, "an object", value));
+  }
+  for (const option of Object.keys(value)) {
+    if (!known.includes(option)) {
+      throw new TypeError(expected(name, `an object with no option but ${known.join(", ")}`, option));
+    }
+  }
+}
+
+/** Checks that `value` is a function, or undefined. @throws TypeError when it is neither. */
+export function optionalFunction(name: string, value: unknown): void {
+  if (value !== undefined && typeof value !== "function") {
+    throw new TypeError(expected(name, "a function", value));
+  }
+}
+
+const LONGEST_SHOWN = 60;
+
+function shown(value: unknown): string {
+  let text: string;
+  try {
+    text = String(value);
+  } catch {
+    // An object without a prototype, or with a `toString` of its own that throws.
+    text = "[object]";
+  }
+  // Control characters are what a log must be spared.
+  const line = text.slice(0, LONGEST_SHOWN).replace(/[\u0000-\u001f\u007f\u2028\u2029]/g, " ");
+  return text.length > LONGEST_SHOWN ? `${line}…` : line;
+}
+
+function kindOf(value: unknown): string {
+  if (value === null) return "null";
+  return Array.isArray(value) ? "array" : typeof value;
+}

@@ -1,0 +1,48 @@
+import type { Duration } from "./duration.js";
+import { parsePeriod } from "./duration.js";
+import { expected, wholeNumber } from "./expected.js";
+
+/** A limit as it is asked for: at most `maxCalls` in any window of the length `period`. */
+export interface LimitOptions {
+  /**
+   * What the limit is called where it refuses (`"Burst"` gives the reason `"Burst rate limit exceeded"`).
+   * @default undefined, which gives `"Rate limit exceeded"`
+   */
+  readonly name?: string | undefined;
+  /** The most that calls may cost together in any window. A whole number, at least 0; 0 refuses every call. */
+  readonly maxCalls: number;
+  /**
+   * The length of the window: a duration (`"15m"`), or a bare number of **seconds**. At least 1 ms, and a whole number of
+   * milliseconds.
+   */
+  readonly period: number | Duration;
+}
+
+/** A limit as it is enforced: {@link LimitOptions} read and checked, its period in milliseconds. */
+export interface Limit {
+  /** What the limit is called where it refuses; undefined for a limit without a name. */
+  readonly name?: string | undefined;
+  /** The most that calls may cost together in any window of `periodMs`. */
+  readonly maxCalls: number;
+  /** The length of the window in whole milliseconds. */
+  readonly periodMs: number;
+}
+
+/**
+ * Checks a limit and makes it enforceable.
+ *
+ * @throws TypeError when a part is of the wrong type, RangeError when it is out of range.
+ */
+export function enforceable({ name, maxCalls, period }: LimitOptions): Limit {
+  if (name !== undefined && typeof name !== "string") throw new TypeError(expected("name", "a string", name));
+  return Object.freeze({
+    name,
+    maxCalls: wholeNumber("maxCalls", maxCalls, 0),
+    periodMs: parsePeriod("period", period),
+  });
+}
+
+/** The longest period of several limits, in milliseconds: how long a stamp matters to any of them. */
+export function longestPeriod(limits: readonly Limit[]): number {
+  return limits.reduce((longest, { periodMs }) => Math.max(longest, periodMs), 0);
+}
