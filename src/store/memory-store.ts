@@ -1,0 +1,93 @@
+import type { Clock } from "../core/clock.js";
+import { clockFrom, monotonicClock } from "../core/clock.js";
+import { StoreError } from "../core/errors.js";
+import { expected, knownOptions, wholeNumber } from "../core/expected.js";
+import { Mutex } from "../core/mutex.js";
+import { StoreTime } from "../core/store-time.js";
+import { Hand } from "./hand.js";
+import { LogTable } from "./log-table.js";
+import type { MemoryStoreParts } from "./memory-space.js";
+import { MemorySpace } from "./memory-space.js";
+import { spaceName, type Store } from "./store.js";
+
+/**
+ * The most keys a store can be asked to hold. A `Map` throws at 2^24 entries, those included that were deleted since it
+ * last rearranged itself; under a churn of new keys that are as many again as live ones.
+ */
+const MOST_KEYS = 2 ** 23;
+
+/** Options of a {@link MemoryStore}. */
+export interface MemoryStoreOptions {
+  /** What time it is. @default the process's monotonic clock */
+  readonly clock?: Clock | undefined;
+  /** The most keys held at once, over all spaces. A whole number from 1 to 8,388,608. @default 1_000_000 */
+  readonly maxKeys?: number | undefined;
+}
+
+/**
+ * Keeps the logs of one process in memory: the store of every limiter that is given none.
+ *
+ * Keys of which no call is live are reclaimed as calls are admitted, without a timer. At `maxKeys` a new key takes the
+ * place of one that nobody misses, or of one with few live calls (counted in `evictions`), but never of a key that stands
+ * at its limit; where only such keys are found the newcomer is refused, with the reason `"Key capacity exceeded"`.
+ *
+ * Hand one store to several limiters to have them share its cap and its clock; give each a `name` then.
+ *
+ * @example
+ * const store = new MemoryStore({ maxKeys: 100_000 });
+ * const login = new AsyncRateLimiter({ ...RATE_LIMITS.login, name: "login", store });
+ * const search = new AsyncRateLimiter({ ...RATE_LIMITS.apiSearch, name: "search", store });
+ */
+export class MemoryStore implements Store {
+  /** Every verb answers at once. */
+  readonly synchronous = true as const;
+
+  readonly #lock = new Mutex();
+  readonly #hand: Hand;
+  readonly #parts: MemoryStoreParts;
+  readonly #names = new Set<string>();
+
+  /** @throws TypeError or RangeError when an option is not fit. */
+  constructor(options: MemoryStoreOptions = {}) {
+    knownOptions("options", options, ["clock", "maxKeys"]);
+    const { clock = monotonicClock, maxKeys = 1_000_000 } = options;
+    this.#hand = new Hand(wholeNumber("maxKeys", maxKeys, 1, MOST_KEYS));
+    this.#parts = {
+      time: new StoreTime(clockFrom("clock", clock)),
+      hand: this.#hand,
+      exclusively: (section) => this.#exclusively(section),
+    };
+  }
+
+  /** How many keys are remembered, over all spaces: those with live calls, and idle ones not yet reclaimed. */
+  get size(): number {
+    return this.#hand.size;
+  }
+
+  /** How many keys with live calls were forgotten to make room. Each may have been let through more than its limit. */
+  get evictions(): number {
+    return this.#hand.evictions;
+  }
+
+  open(name: string, periodsMs: readonly number[]): MemorySpace {
+    spaceName(name);
+    if (this.#names.has(name)) {
+      throw new RangeError(
+        expected("name", "a name that no other limiter of this store has; give each limiter its own", name),
+      );
+    }
+    this.#names.add(name);
+    const table = new LogTable(Math.max(...periodsMs));
+    this.#hand.add(table);
+    return new MemorySpace(this.#parts, table);
+  }
+
+  /**
+   * Runs a section under the lock, which is never found held, because every section here is synchronous: `checkSync`
+   * relies on that. Only a clock that calls a limiter of the store it belongs to can get here.
+   */
+  #exclusively<T>(section: () => T): T {
+    if (this.#lock.isHeld) throw new StoreError("The clock of a MemoryStore called a limiter of that store");
+    return this.#lock.run(section) as T;
+  }
+}

@@ -1,0 +1,83 @@
+import type { LayerStatus, Receipt, Source } from "../core/decision.js";
+import { expected } from "../core/expected.js";
+import type { Limit } from "../core/limit.js";
+
+/**
+ * Where history lives: it remembers logs and knows the time, and nothing of tiers, load or HTTP.
+ *
+ * A limiter opens one space at its construction. Clock, key cap and connection are the store's, and shared; logs, periods
+ * and `reset()` are a space's own.
+ */
+export interface Store {
+  /** Whether every verb of its spaces answers at once, and never with a promise. */
+  readonly synchronous: boolean;
+
+  /**
+   * Opens a space for one limiter.
+   *
+   * @param name - not empty, without `:` (a store may put it into a key, before one).
+   * @param periodsMs - the periods of the limits that will be handed over, fixed from here on: one log, one set of
+   *   periods. How long a stamp must be kept is the longest of them.
+   * @throws RangeError when the name is not fit, or open on this store already: two limiters would share their history.
+   */
+  open(name: string, periodsMs: readonly number[]): Space;
+}
+
+/**
+ * The logs of one limiter, by key. Keys come validated, and every string is a key like any other.
+ *
+ * Each verb is atomic for its key. Each is given the limits in force at that call, whose depths may differ from the last
+ * call's and whose periods may not. A store that cannot answer throws or rejects with a `StoreError`.
+ */
+export interface Space {
+  /** Records the call if every limit lets it pass, else writes nothing; tells whether it did. The short form of `check`. */
+  admit(key: string, limits: readonly Limit[], cost: number): boolean | Promise<boolean>;
+
+  /** Records the call if every limit lets it pass, else writes nothing; tells what each limit stands at afterwards. */
+  check(key: string, limits: readonly Limit[], cost: number): Verdict | Promise<Verdict>;
+
+  /** Answers as `check` would, but for the spend: writes nothing, records nothing. */
+  peek(key: string, limits: readonly Limit[], cost: number): Verdict | Promise<Verdict>;
+
+  /** Forgets one key, or all of this space without one. Receipts of what is forgotten refund nothing any more. */
+  reset(key?: string): void | Promise<void>;
+
+  /** What the log of a key holds in the longest period. */
+  state(key: string): KeyState | Promise<KeyState>;
+}
+
+/** A store's answer to one call. */
+export interface Verdict {
+  /** Milliseconds until the call would pass: 0 when it does, `Infinity` when it never can. */
+  readonly retryAfterMs: number;
+  /** Milliseconds until the log holds no live call in any layer. */
+  readonly resetAfterMs: number;
+  /** What each limit stands at, in the order they were handed over. */
+  readonly layers: readonly LayerStatus[];
+  /** The call was refused because there is no room to remember its key, and not by a limit. */
+  readonly noRoom: boolean;
+  /** Who gave the answer. */
+  readonly source: Source;
+  /** What was spent; undefined when nothing was. */
+  readonly receipt: Receipt | undefined;
+}
+
+/** What a key's log holds. */
+export interface KeyState {
+  /** Live calls in the longest window, each counted with its cost. */
+  readonly calls: number;
+  /** Where that window begins, in milliseconds on the store's clock: calls up to this instant count no more. */
+  readonly lastReset: number;
+}
+
+/**
+ * Checks the name of a space and returns it.
+ *
+ * @throws TypeError when it is not a string, RangeError when it is empty or holds a `:`, which ends it in a key.
+ */
+export function spaceName(name: unknown): string {
+  const rule = "a non-empty string without `:`";
+  if (typeof name !== "string") throw new TypeError(expected("name", rule, name));
+  if (name === "" || name.includes(":")) throw new RangeError(expected("name", rule, name));
+  return name;
+}
