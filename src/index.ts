@@ -1,0 +1,17 @@
+export type { Bypass } from "./core/bypass.js";
+export { testingBypass } from "./core/bypass.js";
+export type { Clock } from "./core/clock.js";
+export type { Decision, LayerStatus, Reason, Receipt, Source } from "./core/decision.js";
+export type { Duration } from "./core/duration.js";
+export type { RateLimitExceededErrorOptions } from "./core/errors.js";
+export { RateLimitExceededError, StoreError } from "./core/errors.js";
+export type { Limit, LimitOptions } from "./core/limit.js";
+export type { AsyncRateLimiterOptions } from "./limiter/async-rate-limiter.js";
+export { AsyncRateLimiter } from "./limiter/async-rate-limiter.js";
+export type { CallOptions } from "./limiter/call.js";
+export type { LimiterOptions, PolicyOptions, StoreOptions } from "./limiter/options.js";
+export { RATE_LIMITS } from "./limiter/presets.js";
+export type { RateLimiter } from "./limiter/rate-limiter.js";
+export type { MemoryStoreOptions } from "./store/memory-store.js";
+export { MemoryStore } from "./store/memory-store.js";
+export type { KeyState, Space, Store, Verdict } from "./store/store.js";

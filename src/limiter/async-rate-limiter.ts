@@ -1,0 +1,30 @@
+import type { LimitOptions } from "../core/limit.js";
+import { enforceable } from "../core/limit.js";
+import type { LimiterOptions } from "./options.js";
+import { checkOptions } from "./options.js";
+import { RateLimiter } from "./rate-limiter.js";
+
+/** Options of an {@link AsyncRateLimiter}. */
+export type AsyncRateLimiterOptions<K extends string = string> = Pick<LimitOptions, "maxCalls" | "period"> &
+  LimiterOptions<K>;
+
+/**
+ * At most `maxCalls` calls per key in any window of the length `period`: never one more, and never a refusal that the
+ * window did not force. The limiter to start with.
+ *
+ * `maxCalls` is a whole number from 0 (which refuses everything) up; `period` a duration (`"15m"`) or a bare number of
+ * **seconds**, in whole milliseconds. The key is any string, and `K` narrows it at compile time. It holds in one process;
+ * the exceptions are named in the README, of which the one in memory is a key forgotten at the store's `maxKeys`.
+ *
+ * @example
+ * const limiter = new AsyncRateLimiter<`user:${string}`>({ maxCalls: 3, period: "1h" });
+ * if (!(await limiter.isAllowed("user:7"))) throw new Error("Too many password resets");
+ */
+export class AsyncRateLimiter<K extends string = string> extends RateLimiter<K> {
+  /** @throws TypeError for an option that is unknown or of the wrong type, RangeError for one out of range. */
+  constructor(options: AsyncRateLimiterOptions<K>) {
+    checkOptions(options, ["maxCalls", "period"]);
+    const { maxCalls, period } = options;
+    super([enforceable({ maxCalls, period })], options);
+  }
+}

@@ -1,0 +1,67 @@
+import type { Decision, LayerStatus, Reason } from "../core/decision.js";
+import { settle } from "../core/decision.js";
+import type { Limit } from "../core/limit.js";
+import type { Verdict } from "../store/store.js";
+
+/** Makes the decision that a store's verdict comes to. In shadow mode a refusal lets the call through. */
+export function decided(verdict: Verdict, limits: readonly Limit[], isShadow: boolean): Decision {
+  const { retryAfterMs, resetAfterMs, layers, noRoom, source, receipt } = verdict;
+  const isRefused = retryAfterMs > 0;
+  const limit = bindingLimit(layers, limits, isRefused && !noRoom);
+  return settle(
+    {
+      allowed: !isRefused || isShadow,
+      reason: isRefused ? refusal(limit, noRoom) : "Allowed",
+      limit,
+      // Every layer has something left for a newcomer that there is no room for; it can still spend nothing.
+      remaining: noRoom ? 0 : leastRemaining(layers),
+      retryAfterMs,
+      resetAfterMs,
+      layers,
+      bypassed: false,
+      shadowed: isRefused && isShadow,
+      source,
+    },
+    receipt,
+  );
+}
+
+/** Makes the decision of a call that nobody is asked about: what a fresh key would get, and always allowed. */
+export function bypassed(limits: readonly Limit[], spend: number): Decision {
+  const layers = limits.map(({ name, maxCalls, periodMs }) => ({
+    name,
+    maxCalls,
+    periodMs,
+    remaining: Math.max(0, maxCalls - spend),
+    retryAfterMs: 0,
+    resetAfterMs: spend > 0 ? periodMs : 0,
+  }));
+  return settle({
+    allowed: true,
+    reason: "Allowed",
+    limit: bindingLimit(layers, limits, false),
+    remaining: leastRemaining(layers),
+    retryAfterMs: 0,
+    resetAfterMs: layers.reduce((longest, { resetAfterMs }) => Math.max(longest, resetAfterMs), 0),
+    layers,
+    bypassed: true,
+    shadowed: false,
+    source: "bypass",
+  });
+}
+
+/** Of a refusal the limit with the longest wait, else the one with least remaining; the first listed wins a tie. */
+function bindingLimit(layers: readonly LayerStatus[], limits: readonly Limit[], isRefused: boolean): Limit {
+  const urgency = (layer: LayerStatus): number => (isRefused ? layer.retryAfterMs : -layer.remaining);
+  const binding = layers.reduce((first, layer) => (urgency(layer) > urgency(first) ? layer : first));
+  return limits[layers.indexOf(binding)] as Limit;
+}
+
+function leastRemaining(layers: readonly LayerStatus[]): number {
+  return layers.reduce((least, { remaining }) => Math.min(least, remaining), Infinity);
+}
+
+function refusal({ name }: Limit, noRoom: boolean): Reason {
+  if (noRoom) return "Key capacity exceeded";
+  return name === undefined ? "Rate limit exceeded" : `${name} rate limit exceeded`;
+}

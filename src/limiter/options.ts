@@ -1,0 +1,81 @@
+import type { Bypass } from "../core/bypass.js";
+import type { Clock } from "../core/clock.js";
+import type { Decision } from "../core/decision.js";
+import { expected, knownOptions, optionalFunction } from "../core/expected.js";
+import { MemoryStore } from "../store/memory-store.js";
+import type { Store } from "../store/store.js";
+
+/** What every limiter can be given beside its limits, apart from its store and clock. */
+export interface PolicyOptions<K extends string> {
+  /**
+   * What this limiter is called in its store: a non-empty string without `:`. Limiters that share a store need one each.
+   * @default "default"
+   */
+  readonly name?: string | undefined;
+  /**
+   * When not to limit.
+   * @default testingBypass, which reads `TESTING=1` live; `false` where `NODE_ENV` was `"production"` at construction
+   */
+  readonly bypass?: Bypass<K> | undefined;
+  /**
+   * `"shadow"` decides and reports, but lets every call through, to see what a limit would do before it does it.
+   * @default "enforce"
+   */
+  readonly mode?: "enforce" | "shadow" | undefined;
+  /**
+   * Hears every decision but those of `peek`, before the caller does. What it throws or rejects with becomes a process
+   * warning, and changes nothing.
+   */
+  readonly onDecision?: ((decision: Decision, key: K) => unknown) | undefined;
+}
+
+/** Where history lives, or what time it is: a clock belongs to the default store, and any other store has its own. */
+export type StoreOptions =
+  | {
+      /** Where history lives. @default a new MemoryStore */
+      readonly store?: undefined;
+      /** What time it is for the default store. @default the process's monotonic clock */
+      readonly clock?: Clock | undefined;
+    }
+  | {
+      /** Where history lives. */
+      readonly store: Store;
+      /** Not beside `store`: a store owns its clock. */
+      readonly clock?: undefined;
+    };
+
+/** What every limiter can be given beside its limits. */
+export type LimiterOptions<K extends string> = PolicyOptions<K> & StoreOptions;
+
+const SHARED = ["name", "store", "clock", "bypass", "mode", "onDecision"];
+
+/**
+ * Checks a limiter's options, and that there are no others.
+ *
+ * @param own - the names of the options that this kind of limiter has beside those of all.
+ * @throws TypeError when one is unknown or of the wrong type, RangeError when one is out of range.
+ */
+export function checkOptions(options: unknown, own: readonly string[]): void {
+  knownOptions("options", options, [...own, ...SHARED]);
+  const { mode, onDecision, store, clock } = options as { [option in keyof PolicyOptions<string>]?: unknown } & {
+    store?: Partial<Store> | null;
+    clock?: unknown;
+  };
+  if (mode !== undefined && mode !== "enforce" && mode !== "shadow") {
+    const Wrong = typeof mode === "string" ? RangeError : TypeError;
+    throw new Wrong(expected("mode", '"enforce" or "shadow"', mode));
+  }
+  optionalFunction("onDecision", onDecision);
+  if (store === undefined) return;
+  if (typeof store?.open !== "function") {
+    throw new TypeError(expected("store", "a store with an `open` function", store));
+  }
+  if (clock !== undefined) {
+    throw new TypeError(expected("clock", "absent beside `store`, which has a clock of its own", clock));
+  }
+}
+
+/** The store a limiter was given, or one of its own. Precondition: the options are checked. */
+export function storeFrom({ store, clock }: StoreOptions): Store {
+  return store ?? new MemoryStore({ clock });
+}

@@ -1,0 +1,158 @@
+import { bypassFrom } from "../core/bypass.js";
+import type { Decision } from "../core/decision.js";
+import { receiptOf } from "../core/decision.js";
+import { expected } from "../core/expected.js";
+import type { Limit } from "../core/limit.js";
+import { isPromiseLike } from "../core/mutex.js";
+import type { KeyState, Space, Verdict } from "../store/store.js";
+import { spaceName } from "../store/store.js";
+import { announce } from "./announce.js";
+import type { CallOptions } from "./call.js";
+import { checkKey, costOf } from "./call.js";
+import { bypassed, decided } from "./decide.js";
+import type { LimiterOptions } from "./options.js";
+import { storeFrom } from "./options.js";
+
+/**
+ * What every limiter is: limits asked of one space of a store, at each call. The kinds of limiter are constructors over
+ * it, which fix what the limits are; none overrides a verb.
+ *
+ * All verbs but `checkSync` are asynchronous and reject, and never throw: with a `TypeError` or `RangeError` for a key or
+ * cost that is not one, and with a `StoreError` when the store cannot answer. A refusal is a value and not an exception.
+ */
+export class RateLimiter<K extends string = string> {
+  readonly #space: Space;
+  readonly #isSynchronous: boolean;
+  readonly #isShadow: boolean;
+  readonly #bypass: ((key: K) => boolean) | undefined;
+  readonly #onDecision: ((decision: Decision, key: K) => unknown) | undefined;
+
+  #limits: readonly Limit[];
+
+  /** What this limiter is called in its store. */
+  readonly name: string;
+
+  /** @param options - checked already by the limiter's own constructor, which knows what else it takes. */
+  protected constructor(limits: readonly Limit[], options: LimiterOptions<K>) {
+    this.name = spaceName(options.name ?? "default");
+    this.#limits = Object.freeze([...limits]);
+    this.#isShadow = options.mode === "shadow";
+    this.#bypass = bypassFrom(options.bypass);
+    this.#onDecision = options.onDecision;
+    const store = storeFrom(options);
+    this.#isSynchronous = store.synchronous;
+    // Last, because an opened space stays open: what was refused above has not taken the name.
+    this.#space = store.open(
+      this.name,
+      limits.map(({ periodMs }) => periodMs),
+    );
+  }
+
+  /** The limits enforced now, in order. */
+  get limits(): readonly Limit[] {
+    return this.#limits;
+  }
+
+  /**
+   * Changes how deep the log is asked from the next call on; what it holds stays as it is.
+   *
+   * Precondition: as many limits as before, of the same periods, which are fixed when a space is opened.
+   */
+  protected moveLimits(limits: readonly Limit[]): void {
+    this.#limits = Object.freeze([...limits]);
+  }
+
+  /**
+   * Whether a call of `key` may go ahead; it is recorded if so. The short form of {@link check}, and the cheapest verb.
+   *
+   * @example
+   * if (!(await limiter.isAllowed(email))) return reply.status(429).send();
+   */
+  async isAllowed(key: K, options?: CallOptions): Promise<boolean> {
+    if (this.#onDecision !== undefined) return (await this.#decide(key, options)).allowed;
+    checkKey(key);
+    const cost = costOf(options);
+    if (this.#bypass?.(key) === true) return true;
+    const admitted = this.#space.admit(key, this.#limits, cost);
+    return (typeof admitted === "boolean" ? admitted : await admitted) || this.#isShadow;
+  }
+
+  /**
+   * Decides on a call of `key`, records it if every limit lets it pass, and tells what each limit stands at. A refused
+   * call records nothing and extends no wait.
+   *
+   * @example
+   * const { allowed, retryAfterMs } = await limiter.check(email, { cost: 2 });
+   */
+  async check(key: K, options?: CallOptions): Promise<Decision> {
+    return this.#decide(key, options);
+  }
+
+  /**
+   * {@link check} without a promise, for stores in memory.
+   *
+   * @throws TypeError where the store is not synchronous, and for a key or cost that is not one.
+   */
+  checkSync(key: K, options?: CallOptions): Decision {
+    if (!this.#isSynchronous)
+      throw new TypeError(expected("store", "synchronous for checkSync; use check", "asynchronous"));
+    return this.#decide(key, options) as Decision;
+  }
+
+  /** What {@link check} would decide now. It spends nothing, writes nothing and is not told to `onDecision`. */
+  async peek(key: K, options?: CallOptions): Promise<Decision> {
+    checkKey(key);
+    const cost = costOf(options);
+    if (this.#bypass?.(key) === true) return bypassed(this.#limits, 0);
+    return decided(await this.#space.peek(key, this.#limits, cost), this.#limits, this.#isShadow);
+  }
+
+  /**
+   * Takes back what `decision` spent, exactly that and once, as if the call had not been made: a login that succeeded need
+   * not count against the next attempts.
+   *
+   * @returns true when anything was taken back; false where nothing was spent (refused, shadowed or bypassed), or what was
+   *   has expired, or was reset, evicted or refunded before.
+   * @throws TypeError (as a rejection) for a copy of a decision, which does not remember what was spent.
+   */
+  async refund(decision: Decision): Promise<boolean> {
+    return receiptOf(decision)?.refund() ?? false;
+  }
+
+  /** Forgets every key of this limiter, and of no other that shares its store. */
+  reset(): Promise<void>;
+  /**
+   * Forgets one key: it stands as if it had never called.
+   *
+   * @throws TypeError (as a rejection) when the key is not a string: `reset(undefined)` is a key that got lost, and not the
+   *   wish to forget everybody.
+   */
+  reset(key: K): Promise<void>;
+  async reset(...keys: [] | [key: K]): Promise<void> {
+    if (keys.length > 0) checkKey(keys[0]);
+    await this.#space.reset(keys[0]);
+  }
+
+  /** What the log of `key` holds: its live calls in the longest window, and where that window begins on the store's clock. */
+  async state(key: K): Promise<KeyState> {
+    checkKey(key);
+    return this.#space.state(key);
+  }
+
+  #decide(key: K, options: CallOptions | undefined): Decision | Promise<Decision> {
+    checkKey(key);
+    const cost = costOf(options);
+    if (this.#bypass?.(key) === true) return this.#announced(bypassed(this.#limits, cost), key);
+    const verdict = this.#space.check(key, this.#limits, cost);
+    return isPromiseLike(verdict) ? verdict.then((late) => this.#decided(late, key)) : this.#decided(verdict, key);
+  }
+
+  #decided(verdict: Verdict, key: K): Decision {
+    return this.#announced(decided(verdict, this.#limits, this.#isShadow), key);
+  }
+
+  #announced(decision: Decision, key: K): Decision {
+    if (this.#onDecision !== undefined) announce(this.#onDecision, decision, key);
+    return decision;
+  }
+}
