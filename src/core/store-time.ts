@@ -35,8 +35,8 @@ export class StoreTime {
    * @throws StoreError when the clock answers anything but a finite number.
    */
   read(): void {
-    const reading = this.#clock.now();
-    if (!(Math.abs(reading) <= LATEST_MS)) {
+    const reading: unknown = this.#clock.now();
+    if (typeof reading !== "number" || !(Math.abs(reading) <= LATEST_MS)) {
       throw new StoreError(expected("clock.now()", "a finite number of milliseconds", reading));
     }
     const whole = Math.floor(reading);

@@ -1,0 +1,55 @@
+import { describe, expect, it } from "vitest";
+import { AsyncRateLimiter, RateLimitExceededError, StoreError } from "../../src/index.js";
+import { ManualClock } from "../../src/testing/index.js";
+
+describe("RateLimitExceededError", () => {
+  it("carries code, status, whole seconds to wait and the decision, and not the key", async () => {
+    const clock = new ManualClock();
+    const limiter = new AsyncRateLimiter({ maxCalls: 1, period: "2s", clock });
+    await limiter.check("ada@example.org");
+    clock.advance("999ms");
+    const decision = await limiter.check("ada@example.org");
+    const error = new RateLimitExceededError(decision);
+    expect(error).toBeInstanceOf(Error);
+    expect(error).toMatchObject({
+      name: "RateLimitExceededError",
+      code: "RATE_LIMIT_EXCEEDED",
+      status: 429,
+      statusCode: 429,
+      retryAfter: 2,
+      message: "Rate limit exceeded: retry after 2 s",
+    });
+    expect(error.decision).toBe(decision);
+    expect(error.stack).toMatch(/^RateLimitExceededError: Rate limit exceeded/);
+    expect(`${error.message} ${String(error.stack)}`).not.toContain("ada@example.org");
+  });
+
+  it("takes a message and a cause", async () => {
+    const decision = await new AsyncRateLimiter({ maxCalls: 0, period: "2s" }).check("ada");
+    const cause = new Error("inner");
+    expect(new RateLimitExceededError(decision, { message: "Try again in an hour.", cause })).toMatchObject({
+      message: "Try again in an hour.",
+      cause,
+    });
+    expect("cause" in new RateLimitExceededError(decision)).toBe(false);
+  });
+
+  it("says so when the call can never pass", async () => {
+    const decision = await new AsyncRateLimiter({ maxCalls: 1, period: "2s" }).check("ada", { cost: 2 });
+    expect(new RateLimitExceededError(decision)).toMatchObject({
+      retryAfter: Infinity,
+      message: "Rate limit exceeded: never",
+    });
+  });
+});
+
+describe("StoreError", () => {
+  it("has its name, its code and its cause", () => {
+    const cause = new Error("ECONNREFUSED");
+    expect(new StoreError("The store is gone", { cause })).toMatchObject({
+      name: "StoreError",
+      code: "STORE_ERROR",
+      cause,
+    });
+  });
+});
