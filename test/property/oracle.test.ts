@@ -1,0 +1,46 @@
+import fc from "fast-check";
+import { expect, it } from "vitest";
+import { anyLimits, anyStep, moveOf, type Step } from "./steps.js";
+import { World } from "./world.js";
+
+async function take(world: World, step: Step): Promise<void> {
+  switch (step.do) {
+    case "check":
+      world.check(step.key, step.cost);
+      return;
+    case "isAllowed":
+      return world.isAllowed(step.key, step.cost);
+    case "peek":
+      return world.peek(step.key, step.cost);
+    case "state":
+      return world.state(step.key);
+    case "refund":
+      return world.refund(step.which);
+    case "reset":
+      return world.reset(step.key);
+    case "resetAll":
+      return world.reset();
+    case "move":
+      world.limiter.move(step.to);
+      return;
+    default:
+      world.step(moveOf(step, world.limiter.limits));
+  }
+}
+
+it("a limiter and a brute-force oracle agree on every field after each of 200,000 random steps", async () => {
+  let steps = 0;
+  await fc.assert(
+    fc.asyncProperty(
+      anyLimits,
+      fc.array(anyStep, { minLength: 60, maxLength: 140, size: "max" }),
+      async (limits, script) => {
+        const world = new World(limits);
+        for (const step of script) await take(world, step);
+        steps += script.length;
+      },
+    ),
+    { numRuns: 2500 },
+  );
+  expect(steps).toBeGreaterThanOrEqual(200_000);
+});

@@ -1,0 +1,120 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import type { Decision, Limit } from "../../src/index.js";
+import { ManualClock } from "../../src/testing/index.js";
+import { anyLimits, anyStep, moveOf, type Step } from "./steps.js";
+import { AnyLimiter } from "./world.js";
+
+/** A limiter led through steps, with what it decided. */
+class Run {
+  readonly clock = new ManualClock();
+  readonly decisions: Decision[] = [];
+  readonly refunds: boolean[] = [];
+  readonly limiter: AnyLimiter;
+
+  constructor(limits: readonly Limit[], mode: "enforce" | "shadow" = "enforce") {
+    this.limiter = new AnyLimiter(limits, { mode, bypass: false, clock: this.clock });
+  }
+
+  async take(step: Step, key?: string): Promise<void> {
+    const { limiter } = this;
+    if (step.do === "check") this.decisions.push(limiter.checkSync(key ?? step.key, { cost: step.cost }));
+    else if (step.do === "isAllowed") await limiter.isAllowed(key ?? step.key, { cost: step.cost });
+    else if (step.do === "peek") this.decisions.push(await limiter.peek(key ?? step.key, { cost: step.cost }));
+    else if (step.do === "reset") await limiter.reset(key ?? step.key);
+    else if (step.do === "resetAll") await limiter.reset();
+    else if (step.do === "move") limiter.move(step.to);
+    else if (step.do === "refund") {
+      const decision = this.decisions.at(-1 - (step.which % Math.max(1, this.decisions.length)));
+      if (decision !== undefined) this.refunds.push(await limiter.refund(decision));
+    } else this.clock.set(this.clock.now() + moveOf(step, limiter.limits));
+  }
+}
+
+const script = fc.array(anyStep, { minLength: 20, maxLength: 80, size: "max" });
+
+describe("a decision keeps its promises", () => {
+  it("a refused call is refused again one millisecond before retryAfterMs, and allowed at it", async () => {
+    let refusals = 0;
+    await fc.assert(
+      fc.asyncProperty(anyLimits, script, fc.integer({ min: 1, max: 4 }), async (limits, steps, cost) => {
+        const run = new Run(limits);
+        for (const step of steps) await run.take(step);
+        const { allowed, retryAfterMs } = await run.limiter.peek("ada", { cost });
+        if (allowed || retryAfterMs === Infinity) return;
+        refusals += 1;
+        const { clock, limiter } = run;
+        clock.set(clock.now() + retryAfterMs - 1);
+        expect((await limiter.peek("ada", { cost })).retryAfterMs).toBe(1);
+        clock.set(clock.now() + 1);
+        expect(await limiter.isAllowed("ada", { cost })).toBe(true);
+      }),
+      { numRuns: 500 },
+    );
+    expect(refusals).toBeGreaterThan(20);
+  });
+
+  it("shadow mode says what enforce mode says, field by field but for allowed and shadowed", async () => {
+    await fc.assert(
+      fc.asyncProperty(anyLimits, script, async (limits, steps) => {
+        const enforce = new Run(limits);
+        const shadow = new Run(limits, "shadow");
+        for (const step of steps) {
+          await enforce.take(step);
+          await shadow.take(step);
+        }
+        expect(shadow.refunds).toEqual(enforce.refunds);
+        expect(shadow.decisions.map((decision) => ({ ...decision }))).toEqual(
+          enforce.decisions.map((decision) => ({ ...decision, allowed: true, shadowed: !decision.allowed })),
+        );
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it("what happens to one key changes no answer about another", async () => {
+    await fc.assert(
+      fc.asyncProperty(anyLimits, script, script, async (limits, steps, noise) => {
+        const alone = new Run(limits);
+        const crowded = new Run(limits);
+        for (const [at, step] of steps.entries()) {
+          // A store only knows of a step back what calls have shown it, so the crowded one would know more.
+          if (step.do === "resetAll" || moveOf(step, limits) < 0) continue;
+          await alone.take(step, "ada");
+          await crowded.take(step, "ada");
+          const other = noise[at];
+          if (other?.do === "check") crowded.limiter.checkSync("mallory", { cost: other.cost });
+          if (other?.do === "reset") await crowded.limiter.reset("mallory");
+        }
+        expect(crowded.decisions).toEqual(alone.decisions);
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it("after reset(key) every decision is that of a limiter that never saw the key", async () => {
+    await fc.assert(
+      fc.asyncProperty(anyLimits, script, script, async (limits, past, future) => {
+        const run = new Run(limits);
+        for (const step of past) await run.take(step, "ada");
+        await run.limiter.reset("ada");
+        run.decisions.length = 0;
+        run.refunds.length = 0;
+
+        const fresh = new Run(limits);
+        fresh.limiter.move(run.limiter.limits.map(({ maxCalls }) => maxCalls));
+        // Both know the present, from which on a step back is no time passing to either.
+        fresh.clock.set(run.clock.now());
+        await run.limiter.state("ada");
+        await fresh.limiter.state("ada");
+        for (const step of future) {
+          await run.take(step, "ada");
+          await fresh.take(step, "ada");
+        }
+        expect(run.decisions).toEqual(fresh.decisions);
+        expect(run.refunds).toEqual(fresh.refunds);
+      }),
+      { numRuns: 300 },
+    );
+  });
+});

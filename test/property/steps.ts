@@ -1,0 +1,46 @@
+import fc from "fast-check";
+import type { Limit } from "../../src/index.js";
+
+/** One to three limits of any order of depths and periods; the first has no name. */
+export const anyLimits = fc
+  .array(fc.record({ maxCalls: fc.integer({ min: 0, max: 8 }), periodMs: fc.integer({ min: 1, max: 40 }) }), {
+    minLength: 1,
+    maxLength: 3,
+  })
+  .map((list): Limit[] => list.map((limit, at) => (at === 0 ? limit : { ...limit, name: `layer ${String(at)}` })));
+
+const key = fc.constantFrom("ada", "__proto__");
+const cost = fc.constantFrom(1, 1, 1, 2, 3, 9);
+
+/** Anything that can be done to a limiter. */
+export const anyStep = fc.oneof(
+  { weight: 16, arbitrary: fc.record({ do: fc.constant("check" as const), key, cost }) },
+  { weight: 4, arbitrary: fc.record({ do: fc.constant("isAllowed" as const), key, cost }) },
+  { weight: 4, arbitrary: fc.record({ do: fc.constant("peek" as const), key, cost }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant("state" as const), key }) },
+  { weight: 6, arbitrary: fc.record({ do: fc.constant("refund" as const), which: fc.nat({ max: 12 }) }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant("reset" as const), key }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("resetAll" as const) }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      do: fc.constant("move" as const),
+      to: fc.array(fc.nat({ max: 8 }), { minLength: 3, maxLength: 3 }),
+    }),
+  },
+  // Backwards as well, and by just under, exactly, and just over a period.
+  { weight: 6, arbitrary: fc.record({ do: fc.constant("wait" as const), ms: fc.integer({ min: -30, max: 60 }) }) },
+  {
+    weight: 6,
+    arbitrary: fc.record({ do: fc.constant("waitOut" as const), layer: fc.nat(2), ms: fc.constantFrom(-1, 0, 1) }),
+  },
+);
+
+export type Step = typeof anyStep extends fc.Arbitrary<infer T> ? T : never;
+
+/** How far a step moves the clock, in milliseconds: 0 for one that does not. */
+export function moveOf(step: Step, limits: readonly Limit[]): number {
+  if (step.do === "wait") return step.ms;
+  if (step.do === "waitOut") return (limits[step.layer % limits.length]?.periodMs ?? 0) + step.ms;
+  return 0;
+}
