@@ -1,0 +1,46 @@
+import { isAdmitted } from "./audit.js";
+import type { Answer } from "./client.js";
+
+/** One second of the timeline: a line for each client that was answered in it. */
+export function timelineOf(second: number, answers: readonly Answer[], clients: readonly string[]): string[] {
+  const present = clients.filter((client) => answers.some((answer) => answer.client === client));
+  return present.map((client, line) => {
+    const mine = answers.filter((answer) => answer.client === client);
+    const allowed = mine.filter(isAdmitted).length;
+    const refused = mine.length - allowed;
+    const waits = new Map(
+      mine.flatMap(({ limit, retryAfter }) => (retryAfter === undefined ? [] : [[limit, retryAfter]])),
+    );
+    return [
+      line === 0 ? `${String(second).padStart(3)} s  ` : " ".repeat(7),
+      client.padEnd(9),
+      `${String(allowed).padStart(3)} allowed ${bar(allowed, "#")}`.padEnd(25),
+      refused === 0 ? "" : `${String(refused).padStart(3)} refused ${bar(refused, "x")}`.padEnd(25),
+      waits.size === 0
+        ? ""
+        : `Retry-After: ${[...waits].map(([limit, wait]) => `${limit} ${String(wait)} s`).join(", ")}`,
+    ]
+      .join("")
+      .trimEnd();
+  });
+}
+
+/** The table at the end: what each client got of each endpoint. */
+export function tableOf(answers: readonly Answer[], clients: readonly string[]): string[] {
+  const rows = clients.flatMap((client) =>
+    (["passwordReset", "login", "search"] as const).flatMap((limit) => {
+      const mine = answers.filter((answer) => answer.client === client && answer.limit === limit);
+      if (mine.length === 0) return [];
+      const allowed = mine.filter(isAdmitted).length;
+      const keys = new Set(mine.map(({ key }) => key)).size;
+      return [[client, limit, keys, mine.length, allowed, mine.length - allowed].map(String)];
+    }),
+  );
+  const table = [["client", "endpoint", "keys", "requests", "allowed", "refused"], ...rows];
+  return table.map((cells) => cells.map((cell, at) => (at < 2 ? cell.padEnd(15) : cell.padStart(9))).join(""));
+}
+
+/** One mark for each call, up to twelve. */
+function bar(calls: number, mark: string): string {
+  return calls > 12 ? `${mark.repeat(10)}..` : mark.repeat(calls);
+}

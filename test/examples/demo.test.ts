@@ -1,0 +1,99 @@
+import { execFile, execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
+import { createServer } from "node:net";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { beforeAll, describe, expect, it } from "vitest";
+import { audit } from "../../examples/demo/audit.js";
+import type { Answer } from "../../examples/demo/client.js";
+
+const run = promisify(execFile);
+const root = fileURLToPath(new URL("../../", import.meta.url));
+
+describe("npm run demo", () => {
+  // The package is built by the global setup; building it again would pull it from under the other tests.
+  beforeAll(() => {
+    execFileSync("npm", ["run", "--silent", "build:examples"], { cwd: root });
+  });
+
+  it("prints a timeline and a table, holds its claim and exits 0, TESTING=1 or not", async () => {
+    const { stdout } = await run(process.execPath, ["examples/dist/demo.js"], {
+      cwd: root,
+      env: { ...process.env, TESTING: "1" },
+    });
+    expect(stdout).toMatch(/^ {2}1 s {2}ada +2 allowed ##$/m);
+    expect(stdout).toMatch(/^ {7}script .* refused x+\.\. Retry-After: login 300 s, passwordReset 3600 s$/m);
+    expect(stdout).toMatch(/^script +login +1 +\d+ +5 +\d+$/m);
+    expect(stdout).toMatch(/^crowd +login +30 +36 +36 +0$/m);
+    expect(stdout).toContain("no key was admitted more than its limit");
+  });
+
+  it("-- --serve leaves the service running, and refuses the fourth reset", async () => {
+    const port = await freePort();
+    const service = spawn(process.execPath, ["examples/dist/demo.js", "--serve"], {
+      cwd: root,
+      env: { ...process.env, PORT: String(port) },
+    });
+    try {
+      const [told] = (await once(service.stdout, "data")) as [Buffer];
+      const url = `http://127.0.0.1:${port}/password-reset`;
+      expect(told.toString()).toContain(url);
+      const statuses: number[] = [];
+      let last: Response | undefined;
+      for (const email of ["ada@example.org", "ADA@example.org", " ada@example.org", "ada@example.org"]) {
+        last = await fetch(url, { method: "POST", body: JSON.stringify({ email }) });
+        statuses.push(last.status);
+      }
+      expect(statuses).toEqual([202, 202, 202, 429]);
+      expect(last?.headers.get("retry-after")).toBe("3600");
+      expect((await fetch(url, { method: "POST", body: "no JSON" })).status).toBe(400);
+      expect((await fetch(url, { method: "POST", body: "null" })).status).toBe(400);
+      expect((await fetch(`http://127.0.0.1:${port}/constructor`)).status).toBe(404);
+    } finally {
+      service.kill();
+    }
+  });
+});
+
+describe("the audit of the demo", () => {
+  const claims = {
+    passwordReset: { maxCalls: 3, periodMs: 1000 },
+    login: { maxCalls: 2, periodMs: 1000 },
+    search: { maxCalls: 2, periodMs: 1000 },
+  };
+  const answer = (limit: Answer["limit"], status: number, sentAt: number): Answer => ({
+    client: "ada",
+    limit,
+    key: "ada",
+    status,
+    retryAfter: undefined,
+    sentAt,
+    answeredAt: sentAt + 5,
+  });
+
+  it("finds a call too many, and none where the window may have passed", () => {
+    const admitted = (...at: number[]) => at.map((sentAt) => answer("search", 200, sentAt));
+    expect(audit(admitted(0, 10, 994), claims)).toEqual(["search of ada: 3 admitted in one window"]);
+    expect(audit(admitted(0, 10, 996), claims)).toEqual([]);
+  });
+
+  it("finds a refusal that nothing forced", () => {
+    const refused = answer("search", 429, 20);
+    expect(audit([answer("search", 200, 0), refused], claims)).toEqual(["search of ada: refused after 1 calls"]);
+    expect(audit([answer("search", 200, 0), answer("search", 200, 10), refused], claims)).toEqual([]);
+  });
+
+  it("does not count logins that succeeded", () => {
+    const logins = [200, 200, 200, 401, 401].map((status, at) => answer("login", status, at * 10));
+    expect(audit(logins, claims)).toEqual([]);
+    expect(audit([...logins, answer("login", 401, 60)], claims)).toHaveLength(1);
+  });
+});
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const address = server.address();
+  server.close();
+  return typeof address === "object" && address !== null ? address.port : 0;
+}
