@@ -1,0 +1,152 @@
+import { execFile } from "node:child_process";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import { promisify } from "node:util";
+import { describe, expect, inject, it } from "vitest";
+
+const run = promisify(execFile);
+const require = createRequire(import.meta.url);
+const consumer = inject("consumer");
+
+function write(name: string, content: string): string {
+  const path = join(consumer, name);
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(path, content);
+  return path;
+}
+
+async function node(name: string, content: string): Promise<string> {
+  const { stdout } = await run(process.execPath, [write(name, content)], { cwd: consumer });
+  return stdout.trim();
+}
+
+const program = `
+  const clock = new ManualClock();
+  const limiter = new AsyncRateLimiter({ maxCalls: 1, period: "1m", clock });
+  const decisions = [];
+  (async () => {
+    decisions.push(await limiter.check("ada"), await limiter.check("ada"));
+    clock.advance("1m");
+    decisions.push(await limiter.check("ada"));
+    console.log(decisions.map(({ allowed }) => allowed).join());
+  })();
+`;
+
+describe("the packed package, installed into an empty project", () => {
+  it("works from ESM", async () => {
+    const imports = `import { AsyncRateLimiter } from "sluicegate"; import { ManualClock } from "sluicegate/testing";`;
+    expect(await node("run.mjs", imports + program)).toBe("true,false,true");
+  });
+
+  it("works from CommonJS", async () => {
+    const imports = `const { AsyncRateLimiter } = require("sluicegate"); const { ManualClock } = require("sluicegate/testing");`;
+    expect(await node("run.cjs", imports + program)).toBe("true,false,true");
+  });
+
+  it("exports what the design lists, and nothing else", async () => {
+    const names = await node("names.mjs", `console.log(Object.keys(await import("sluicegate")).sort().join());`);
+    expect(names.split(",")).toEqual([
+      "AsyncRateLimiter",
+      "MemoryStore",
+      "RATE_LIMITS",
+      "RateLimitExceededError",
+      "StoreError",
+      "testingBypass",
+    ]);
+  });
+
+  it("reads no clock and no environment and starts no timer when it is imported or a limiter is made", async () => {
+    const watch = `
+      const seen = [];
+      for (const timer of ["setTimeout", "setInterval", "setImmediate", "queueMicrotask"]) {
+        globalThis[timer] = () => seen.push(timer);
+      }
+      // Node's own module loader reads the environment as well, for names of its own.
+      const get = (env, name) => (["TESTING", "NODE_ENV"].includes(name) && seen.push(name), env[name]);
+      process.env = new Proxy(process.env, { get });
+      globalThis.performance = { now: () => seen.push("performance.now") };
+      Date.now = () => seen.push("Date.now");
+    `;
+    const output = await node(
+      "quiet.cjs",
+      `${watch}
+      const { AsyncRateLimiter } = require("sluicegate");
+      require("sluicegate/testing");
+      const atImport = seen.length;
+      new AsyncRateLimiter({ maxCalls: 1, period: 1, bypass: false });
+      process.stdout.write(JSON.stringify({ atImport, seen }));`,
+    );
+    expect(JSON.parse(output)).toEqual({ atImport: 0, seen: [] });
+  });
+
+  it("is imported and used where there is no process", async () => {
+    const output = await node(
+      "bare.mjs",
+      `const { log } = console;
+      delete globalThis.process;
+      const { AsyncRateLimiter } = await import("sluicegate");
+      const limiter = new AsyncRateLimiter({ maxCalls: 1, period: 1 });
+      log(globalThis.process, await limiter.isAllowed("ada"), await limiter.isAllowed("ada"));`,
+    );
+    expect(output).toBe("undefined true false");
+  });
+});
+
+describe("the types of the packed package", () => {
+  const source = `
+    import { AsyncRateLimiter, MemoryStore, RATE_LIMITS, RateLimitExceededError, type Decision } from "sluicegate";
+    import { ManualClock } from "sluicegate/testing";
+
+    const clock = new ManualClock();
+    const limiter = new AsyncRateLimiter<\`user:\${string}\`>({ ...RATE_LIMITS.login, clock, name: undefined });
+    export async function login(id: number): Promise<Decision> {
+      const decision = await limiter.check(\`user:\${id}\`, { cost: 1 });
+      if (!decision.allowed) throw new RateLimitExceededError(decision);
+      return decision;
+    }
+    // @ts-expect-error -- a key of another kind
+    void limiter.check("guest:1");
+    // @ts-expect-error -- a store has a clock of its own
+    new AsyncRateLimiter({ maxCalls: 1, period: "1m", store: new MemoryStore(), clock });
+  `;
+  // In ES module and in CommonJS sources, as node16 and nodenext tell them apart; bundlers do not.
+  const compilers = [
+    ["5.0", "typescript-5.0"],
+    ["the newest of this repository", "typescript"],
+  ];
+  const resolutions = [
+    ["node16", "node16", ["types.mts", "types.cts"]],
+    ["nodenext", "nodenext", ["types.mts", "types.cts"]],
+    ["bundler", "esnext", ["types.ts"]],
+    // For who cannot leave it yet: it knows no exports, and finds subpaths through typesVersions.
+    ["node10", "commonjs", ["types.ts"]],
+  ] as const;
+
+  describe.each(compilers)("compile with TypeScript %s", (_, compiler) => {
+    it.each(resolutions)("under moduleResolution %s", async (moduleResolution, module, files) => {
+      for (const file of files) write(file, source);
+      const project = write(
+        `tsconfig.${moduleResolution}.json`,
+        JSON.stringify({
+          compilerOptions: {
+            noEmit: true,
+            strict: true,
+            exactOptionalPropertyTypes: true,
+            target: "es2022",
+            lib: ["es2022"],
+            types: [],
+            module,
+            moduleResolution,
+          },
+          files,
+        }),
+      );
+      const tsc = require.resolve(`${compiler}/lib/tsc.js`);
+      const { stdout } = await run(process.execPath, [tsc, "-p", project], { cwd: consumer }).catch(
+        (error: unknown) => error as { stdout: string },
+      );
+      expect(stdout).toBe("");
+    });
+  });
+});

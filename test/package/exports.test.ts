@@ -1,0 +1,73 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { describe, expect, inject, it } from "vitest";
+
+const root = fileURLToPath(new URL("../../", import.meta.url));
+
+interface Manifest {
+  dependencies?: object;
+  exports: Record<string, Record<"import" | "require", Record<"types" | "default", string>> | string>;
+  typesVersions: { "*": Record<string, string[]> };
+}
+const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as Manifest;
+
+const filesOf = (folder: string): string[] =>
+  readdirSync(folder, { recursive: true, encoding: "utf8" })
+    .map((path) => path.replaceAll("\\", "/"))
+    .filter((path) => path.includes("."))
+    .sort();
+
+const sources = filesOf(join(root, "src")).filter((path) => path.endsWith(".ts"));
+const entryPoints = Object.keys(manifest.exports).filter((entry) => entry !== "./package.json");
+
+/** The source of an entry point: `.` is `index.ts`, `./testing` is `testing/index.ts` or `testing.ts`. */
+function sourceOf(entry: string): string | undefined {
+  const name = entry.slice(2);
+  return sources.find((path) => [`${name}/index.ts`, `${name}.ts`, name === "" ? "index.ts" : ""].includes(path));
+}
+
+describe("the package", () => {
+  it("has no dependencies", () => {
+    expect(manifest.dependencies).toBeUndefined();
+  });
+
+  it.each(["esm", "cjs"])(
+    "holds, in %s, one script, its map and its types for each source and nothing else",
+    (format) => {
+      const expected = sources.flatMap((path) => {
+        const stem = path.slice(0, -".ts".length);
+        return [`${stem}.d.ts`, `${stem}.js`, `${stem}.js.map`];
+      });
+      if (format === "cjs") expected.push("package.json");
+      expect(filesOf(join(inject("distribution"), format))).toEqual(expected.sort());
+    },
+  );
+
+  it.each(entryPoints)("exports %s from the files built of its source, in both formats", (entry) => {
+    const stem = sourceOf(entry)?.slice(0, -".ts".length);
+    expect(stem).toBeDefined();
+    const both = (format: string) => ({
+      types: `./dist/${format}/${String(stem)}.d.ts`,
+      default: `./dist/${format}/${String(stem)}.js`,
+    });
+    expect(manifest.exports[entry]).toEqual({ import: both("esm"), require: both("cjs") });
+  });
+
+  it("has an entry point for every index of its sources", () => {
+    const indexes = sources.filter((path) => /(^|\/)index\.ts$/.test(path));
+    expect(entryPoints.map(sourceOf).sort()).toEqual(indexes.sort());
+  });
+
+  it("tells where the types of each subpath are to compilers that know no exports", () => {
+    const subpaths = entryPoints.filter((entry) => entry !== ".");
+    expect(manifest.typesVersions["*"]).toEqual(
+      Object.fromEntries(
+        subpaths.map((entry) => [
+          entry.slice(2),
+          [(manifest.exports[entry] as { require: { types: string } }).require.types],
+        ]),
+      ),
+    );
+  });
+});

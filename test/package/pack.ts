@@ -1,0 +1,36 @@
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { TestProject } from "vitest/node";
+
+declare module "vitest" {
+  interface ProvidedContext {
+    /** The folder of the built package, `dist`. */
+    distribution: string;
+    /** A project with nothing in it but the packed package, installed from its tarball. */
+    consumer: string;
+  }
+}
+
+/** Builds and packs the package, and installs the tarball into an empty project, for the tests that stand outside. */
+export default function setup(project: TestProject): () => void {
+  const root = fileURLToPath(new URL("../../", import.meta.url));
+  const folder = mkdtempSync(join(tmpdir(), "sluicegate-consumer-"));
+  const npm = (cwd: string, ...args: string[]): string =>
+    execFileSync("npm", args, { cwd, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
+
+  npm(root, "run", "build");
+  const [packed] = JSON.parse(npm(root, "pack", "--json", "--ignore-scripts", "--pack-destination", folder)) as [
+    { filename: string },
+  ];
+  writeFileSync(join(folder, "package.json"), JSON.stringify({ name: "consumer", private: true }));
+  npm(folder, "install", "--offline", "--no-audit", "--no-fund", "--no-package-lock", packed.filename);
+
+  project.provide("distribution", join(root, "dist"));
+  project.provide("consumer", folder);
+  return () => {
+    rmSync(folder, { recursive: true, force: true });
+  };
+}
