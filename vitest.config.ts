@@ -13,6 +13,7 @@ export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
     globalSetup: ["test/package/pack.ts"],
+    maxWorkers: "100%",
     testTimeout: 60_000,
     // `TESTING` and `NODE_ENV` switch the bypass, and a shell may have them set: tests that want them say so.
     env: { TESTING: "", NODE_ENV: "test" },

@@ -22,11 +22,11 @@ async function flood(maxCalls: number): Promise<Report> {
   return JSON.parse(stdout) as Report;
 }
 
-const MINUTES = 60_000;
+const timeout = 300_000;
 
-it(
+it.concurrent(
   "10 million distinct keys leave size and heap where the cap puts them, and every key at its limit refused",
-  { timeout: 5 * MINUTES },
+  { timeout },
   async () => {
     const report = await flood(5);
     expect(report.largest).toBe(50_000);
@@ -39,11 +39,15 @@ it(
   },
 );
 
-it("a flood against maxCalls 1 is refused at the cap, since every key stands at its limit", async () => {
-  const report = await flood(1);
-  expect(report.largest).toBe(50_000);
-  expect(report.heapAt10M).toBeLessThan(report.heapAt2M * 1.1);
-  expect(report.wronglyAdmitted).toBe(0);
-  expect(report.evictions).toBe(0);
-  expect(report.refused).toBe(10_000_000 - 49_000);
-});
+it.concurrent(
+  "a flood against maxCalls 1 is refused at the cap, since every key stands at its limit",
+  { timeout },
+  async () => {
+    const report = await flood(1);
+    expect(report.largest).toBe(50_000);
+    expect(report.heapAt10M).toBeLessThan(report.heapAt2M * 1.1);
+    expect(report.wronglyAdmitted).toBe(0);
+    expect(report.evictions).toBe(0);
+    expect(report.refused).toBe(10_000_000 - 49_000);
+  },
+);
