@@ -1,0 +1,133 @@
+import { execFile, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import ts from "typescript";
+import { beforeAll, describe, expect, inject, it } from "vitest";
+
+const run = promisify(execFile);
+const root = fileURLToPath(new URL("../../", import.meta.url));
+const folder = join(inject("consumer"), "readme");
+
+const readme = readFileSync(join(root, "README.md"), "utf8");
+const blocks = [...readme.matchAll(/^```(\w*)\n(.*?)^```$/gms)].map(([, language = "", code = ""], at) => ({
+  language,
+  code,
+  name: `block-${at}`,
+  heading:
+    readme
+      .slice(0, readme.indexOf(code))
+      .match(/^#+ .*$/gm)
+      ?.at(-1) ?? "",
+}));
+const programs = blocks.filter(({ language }) => language === "ts");
+const services = programs.filter(({ code }) => code.includes(".listen("));
+const scripts = programs.filter((program) => !services.includes(program));
+
+/** What a program says that it prints: the comment behind each `console.log`. */
+const promised = (code: string): string[] =>
+  [...code.matchAll(/console\.log\(.*\); \/\/ (.*)$/gm)].map(([, line = ""]) => line);
+
+beforeAll(() => {
+  mkdirSync(join(folder, "node_modules"), { recursive: true });
+  symlinkSync(join(root, "node_modules/@types"), join(folder, "node_modules/@types"));
+  writeFileSync(join(folder, "package.json"), JSON.stringify({ type: "module" }));
+  for (const { name, code } of programs) {
+    writeFileSync(join(folder, `${name}.ts`), code);
+    const { outputText } = ts.transpileModule(code, {
+      compilerOptions: { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2022 },
+    });
+    writeFileSync(join(folder, `${name}.js`), outputText);
+  }
+});
+
+describe("the README, with the packed package and nothing else", () => {
+  it("has programs, each of which prints what it promises, asserts something, or serves", () => {
+    expect(scripts.length).toBeGreaterThan(4);
+    expect(services).toHaveLength(1);
+    for (const { code } of scripts) expect(promised(code).length > 0 || code.includes("assert.")).toBe(true);
+  });
+
+  it("shows programs that compile under the strictest flags", () => {
+    const program = ts.createProgram(
+      programs.map(({ name }) => join(folder, `${name}.ts`)),
+      {
+        noEmit: true,
+        strict: true,
+        exactOptionalPropertyTypes: true,
+        noUncheckedIndexedAccess: true,
+        noPropertyAccessFromIndexSignature: true,
+        target: ts.ScriptTarget.ES2022,
+        module: ts.ModuleKind.NodeNext,
+        // A block without an import or export is a module here all the same, as it is where it is pasted.
+        moduleDetection: ts.ModuleDetectionKind.Force,
+        types: ["node"],
+        typeRoots: [join(folder, "node_modules/@types")],
+      },
+    );
+    const problems = ts.getPreEmitDiagnostics(program).map(({ messageText, file, start }) => {
+      const line = file?.text.slice(0, start).split("\n").length ?? 0;
+      return `${file?.fileName ?? ""}:${line} ${ts.flattenDiagnosticMessageText(messageText, "\n")}`;
+    });
+    expect(problems).toEqual([]);
+  });
+
+  it.each(scripts)("runs $name under «$heading»", async ({ name, code }) => {
+    const { stdout } = await run(process.execPath, [join(folder, `${name}.js`)], { cwd: folder });
+    if (code.includes("node:test")) expect(stdout).toMatch(/^# fail 0$/m);
+    else expect(stdout.trimEnd().split("\n")).toEqual(promised(code));
+  });
+
+  it.each(services)("serves $name under «$heading»: the fourth reset of an hour is refused", async ({ name }) => {
+    const port = await freePort();
+    const service = spawn(process.execPath, [join(folder, `${name}.js`)], {
+      cwd: folder,
+      env: { ...process.env, PORT: String(port) },
+      stdio: "inherit",
+    });
+    try {
+      const answers: [number, string | null][] = [];
+      for (let call = 0; call < 4; call += 1) {
+        const answer = await patiently(() => fetch(`http://127.0.0.1:${port}/?email=ada@example.org`));
+        answers.push([answer.status, answer.headers.get("retry-after")]);
+      }
+      expect(answers).toEqual([
+        [202, null],
+        [202, null],
+        [202, null],
+        [429, expect.stringMatching(/^360[01]$/)],
+      ]);
+      expect((await fetch(`http://127.0.0.1:${port}/?email=grace@example.org`)).status).toBe(202);
+    } finally {
+      service.kill();
+    }
+  });
+
+  it("names two commands that package.json has", () => {
+    const { scripts } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { scripts: object };
+    for (const [, script] of readme.matchAll(/npm (?:run )?(demo|test)\b/g)) expect(scripts).toHaveProperty(script!);
+  });
+});
+
+/** Asks again until the service listens. */
+async function patiently(ask: () => Promise<Response>): Promise<Response> {
+  for (let tries = 0; ; tries += 1) {
+    try {
+      return await ask();
+    } catch (error) {
+      if (tries === 100) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  }
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const address = server.address();
+  server.close();
+  return typeof address === "object" && address !== null ? address.port : 0;
+}
