@@ -1,9 +1,30 @@
 import { fileURLToPath } from "node:url";
+import ts from "typescript";
+import type { Plugin } from "vite";
 import { defineConfig } from "vitest/config";
 
 const source = (path: string): string => fileURLToPath(new URL(`src/${path}`, import.meta.url));
 
+/** Compiles a fixture as TypeScript would, in the decorator mode its query names: Vite lowers no standard decorators. */
+const decorators: Plugin = {
+  name: "decorators",
+  enforce: "pre",
+  transform(code, id) {
+    const mode = /\?decorators=(standard|legacy)$/.exec(id)?.[1];
+    if (mode === undefined) return undefined;
+    const { outputText } = ts.transpileModule(code, {
+      compilerOptions: {
+        target: ts.ScriptTarget.ES2022,
+        module: ts.ModuleKind.ESNext,
+        experimentalDecorators: mode === "legacy",
+      },
+    });
+    return { code: outputText, map: null };
+  },
+};
+
 export default defineConfig({
+  plugins: [decorators],
   resolve: {
     alias: [
       { find: /^sluicegate$/, replacement: source("index.ts") },

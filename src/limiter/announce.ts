@@ -1,5 +1,6 @@
 import type { Decision } from "../core/decision.js";
 import { isPromiseLike } from "../core/mutex.js";
+import { warn } from "../core/warn.js";
 
 /**
  * Tells `onDecision` of a decision. Whatever becomes of that, now or when its promise settles, the decision stands: a
@@ -10,23 +11,13 @@ export function announce<K extends string>(
   decision: Decision,
   key: K,
 ): void {
+  const failed = (error: unknown): void => {
+    warn("onDecision failed; the decision stands", error);
+  };
   try {
     const heard = onDecision(decision, key);
-    if (isPromiseLike(heard)) heard.then(undefined, warn);
+    if (isPromiseLike(heard)) heard.then(undefined, failed);
   } catch (error) {
-    warn(error);
+    failed(error);
   }
-}
-
-interface Host {
-  process?: { emitWarning?(warning: string, options: { type: string; detail: string }): void };
-  console?: { warn(...values: unknown[]): void };
-}
-
-function warn(error: unknown): void {
-  const message = "onDecision failed; the decision stands";
-  const detail = error instanceof Error ? (error.stack ?? String(error)) : String(error);
-  const { process, console } = globalThis as Host;
-  if (typeof process?.emitWarning === "function") process.emitWarning(message, { type: "SluicegateWarning", detail });
-  else console?.warn(`SluicegateWarning: ${message}`, detail);
 }

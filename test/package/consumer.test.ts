@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
@@ -52,6 +52,7 @@ describe("the packed package, installed into an empty project", () => {
       "RATE_LIMITS",
       "RateLimitExceededError",
       "StoreError",
+      "rateLimited",
       "testingBypass",
     ]);
   });
@@ -123,30 +124,38 @@ describe("the types of the packed package", () => {
     ["node10", "commonjs", ["types.ts"]],
   ] as const;
 
+  /** Compiles files of the consumer under strict flags, and returns what the compiler says. */
+  async function compile(compiler: string, name: string, files: readonly string[], flags: object): Promise<string> {
+    const compilerOptions = {
+      noEmit: true,
+      strict: true,
+      exactOptionalPropertyTypes: true,
+      target: "es2022",
+      lib: ["es2022"],
+      types: [],
+      ...flags,
+    };
+    const project = write(`tsconfig.${name}.json`, JSON.stringify({ compilerOptions, files }));
+    const tsc = require.resolve(`${compiler}/lib/tsc.js`);
+    const { stdout } = await run(process.execPath, [tsc, "-p", project], { cwd: consumer }).catch(
+      (error: unknown) => error as { stdout: string },
+    );
+    return stdout;
+  }
+
   describe.each(compilers)("compile with TypeScript %s", (_, compiler) => {
     it.each(resolutions)("under moduleResolution %s", async (moduleResolution, module, files) => {
       for (const file of files) write(file, source);
-      const project = write(
-        `tsconfig.${moduleResolution}.json`,
-        JSON.stringify({
-          compilerOptions: {
-            noEmit: true,
-            strict: true,
-            exactOptionalPropertyTypes: true,
-            target: "es2022",
-            lib: ["es2022"],
-            types: [],
-            module,
-            moduleResolution,
-          },
-          files,
-        }),
-      );
-      const tsc = require.resolve(`${compiler}/lib/tsc.js`);
-      const { stdout } = await run(process.execPath, [tsc, "-p", project], { cwd: consumer }).catch(
-        (error: unknown) => error as { stdout: string },
-      );
-      expect(stdout).toBe("");
+      expect(await compile(compiler, moduleResolution, files, { module, moduleResolution })).toBe("");
+    });
+
+    it.each([
+      ["standard", false],
+      ["legacy", true],
+    ])("and keep the wrapper's promises with %s decorators", async (mode, experimentalDecorators) => {
+      write("wrapper.mts", readFileSync(new URL("../guard/types.ts", import.meta.url), "utf8"));
+      const flags = { module: "node16", moduleResolution: "node16", experimentalDecorators };
+      expect(await compile(compiler, mode, ["wrapper.mts"], flags)).toBe("");
     });
   });
 });

@@ -1,0 +1,183 @@
+import type { Decision } from "../core/decision.js";
+import { RateLimitExceededError } from "../core/errors.js";
+import { expected, knownOptions, optionalFunction, wholeNumber } from "../core/expected.js";
+import { warn } from "../core/warn.js";
+import type { LimiterLike } from "./limiter-like.js";
+import { limiterLike } from "./limiter-like.js";
+
+/**
+ * Options of {@link rateLimited}.
+ *
+ * @typeParam P - the arguments that the key is made of.
+ * @typeParam R - what the wrapped function results in, for `refundWhen`.
+ * @typeParam F - what `onRefused` returns in its place.
+ */
+export interface RateLimitedOptions<P extends readonly unknown[], R = unknown, F = never> {
+  /** The message of the error that a refusal throws, in place of the default one. */
+  readonly message?: string | undefined;
+  /** What to return, or throw, instead of throwing a `RateLimitExceededError`. Without it a refusal throws. */
+  readonly onRefused?: ((decision: Decision, args: P) => F | PromiseLike<F>) | undefined;
+  /** What a call spends: a whole number, at least 1, or a function of the arguments. @default 1 */
+  readonly cost?: number | ((...args: P) => number) | undefined;
+  /**
+   * Whether a call that was let through is to be given back, now that it has ended: to count failed logins only, say. What
+   * goes wrong here or in the refund becomes a process warning, and the outcome stays what it was.
+   */
+  readonly refundWhen?: ((outcome: PromiseSettledResult<R>) => boolean) | undefined;
+}
+
+/** What {@link rateLimited} returns: a wrapper of functions, and a decorator of methods. */
+export interface RateLimited<T, P extends readonly unknown[], R, F> {
+  /** Wraps a function, which may take more arguments than the key is made of. The result is always a promise. */
+  <This extends T, A extends readonly [...P, ...unknown[]], V extends R>(
+    target: (this: This, ...args: A) => V | PromiseLike<V>,
+    // Keeps compilers from taking this signature for a decorator's, since a decorator may leave its context out.
+    context?: undefined,
+  ): (this: This, ...args: A) => Promise<V | F>;
+  /** Decorates an asynchronous method: a standard decorator. */
+  <This, A extends readonly [...P, ...unknown[]], V extends R>(
+    target: (this: This, ...args: A) => Promise<V>,
+    // Not `This extends T` above: where that does not hold, a compiler falls back to T, which any method will do for.
+    context: ClassMethodDecoratorContext<This, (this: This, ...args: A) => Promise<V>> &
+      (This extends T ? unknown : never),
+  ): (this: This, ...args: A) => Promise<V | F>;
+  /** Decorates an asynchronous method under `experimentalDecorators`. */
+  <A extends readonly [...P, ...unknown[]], V extends R>(
+    target: T,
+    name: string | symbol,
+    descriptor: TypedPropertyDescriptor<(...args: A) => Promise<V>>,
+  ): TypedPropertyDescriptor<(...args: A) => Promise<V | F>>;
+}
+
+/** Makes the key of a call from its first arguments, or from `this`. May be asynchronous. */
+export type KeyOf<T, P extends readonly unknown[], K extends string> = (this: T, ...args: P) => K | PromiseLike<K>;
+
+/**
+ * Wraps a function, or decorates a method, so that each call first asks a limiter. A refusal throws a
+ * `RateLimitExceededError`, and the function is not called.
+ *
+ * `this`, the types of the arguments, `name` and `length` are kept. The result is always a promise, so a synchronous
+ * method is no target of the decorator, and says so when it is compiled. Standard decorators and `experimentalDecorators`
+ * take the same export.
+ *
+ * @param limiter - any limiter by structure; or a function of `this` that returns it, for limiters that each instance has
+ *   for itself.
+ * @param keyOf - makes the key from the arguments. The target may take more of them than it does.
+ * @throws TypeError when an argument is not fit, here or, for what a function returns, as a rejection at the call.
+ *
+ * @example
+ * const sendReset = rateLimited(limiter, (email: string) => email)(async (email: string) => mailer.send(email));
+ *
+ * @example
+ * class Accounts {
+ *   readonly resets = new AsyncRateLimiter(RATE_LIMITS.passwordReset);
+ *
+ *   \@rateLimited((self: Accounts) => self.resets, (email: string) => email)
+ *   async requestPasswordReset(email: string): Promise<void> {}
+ * }
+ */
+export function rateLimited<K extends string, P extends readonly unknown[], R = unknown, F = never>(
+  limiter: LimiterLike<K>,
+  keyOf: KeyOf<unknown, P, K>,
+  options?: RateLimitedOptions<P, R, F>,
+): RateLimited<unknown, P, R, F>;
+export function rateLimited<T, K extends string, P extends readonly unknown[], R = unknown, F = never>(
+  limiter: (self: T) => LimiterLike<K>,
+  keyOf: KeyOf<T, P, K>,
+  options?: RateLimitedOptions<P, R, F>,
+): RateLimited<T, P, R, F>;
+export function rateLimited<T, K extends string, P extends readonly unknown[], R, F>(
+  limiter: LimiterLike<K> | ((self: T) => LimiterLike<K>),
+  keyOf: KeyOf<T, P, K>,
+  options: RateLimitedOptions<P, R, F> = {},
+): RateLimited<T, P, R, F> {
+  const { cost = 1, message, onRefused, refundWhen } = checked(keyOf, options);
+  const limiterOf = limiterOfThis(limiter, refundWhen !== undefined);
+
+  type Target = (this: T, ...args: [...P]) => R | PromiseLike<R>;
+  type Guarded = (this: T, ...args: [...P]) => Promise<R | F>;
+
+  function guard(target: Target): Guarded {
+    if (typeof target !== "function") throw new TypeError(expected("target", "a function or a method", target));
+    const guarded: Guarded = async function (...args) {
+      const asked = limiterOf(this);
+      const key = await keyOf.apply(this, args);
+      const decision = await asked.check(key, { cost: typeof cost === "function" ? cost.apply(this, args) : cost });
+      if (!decision.allowed) {
+        if (onRefused === undefined) throw new RateLimitExceededError(decision, { message });
+        return onRefused(decision, args);
+      }
+      if (refundWhen === undefined) return target.apply(this, args);
+      const [outcome] = await Promise.allSettled([promiseOf(() => target.apply(this, args))]);
+      await giveBack(asked, decision, outcome, refundWhen);
+      if (outcome.status === "rejected") throw outcome.reason;
+      return outcome.value;
+    };
+    // What the target shows of itself, in stack traces and to whatever dispatches by `length`.
+    for (const property of ["name", "length"] as const) {
+      Object.defineProperty(guarded, property, { value: target[property], configurable: true });
+    }
+    return guarded;
+  }
+
+  function apply(
+    target: unknown,
+    context?: unknown,
+    descriptor?: TypedPropertyDescriptor<Target>,
+  ): Guarded | TypedPropertyDescriptor<Guarded> {
+    // Three arguments are an `experimentalDecorators` call, whose target is the prototype and not the method.
+    if (descriptor !== undefined) {
+      return { ...descriptor, value: guard(descriptor.value as Target) } as TypedPropertyDescriptor<Guarded>;
+    }
+    const { kind = "method" } = (context ?? {}) as Partial<ClassMethodDecoratorContext>;
+    if ((kind as string) !== "method") throw new TypeError(expected("target", "a function or a method", kind));
+    return guard(target as Target);
+  }
+  return apply as RateLimited<T, P, R, F>;
+}
+
+/** Gives a call back if `refundWhen` says so. It never rejects: the outcome is the caller's, whatever becomes of this. */
+async function giveBack<K extends string, R>(
+  limiter: LimiterLike<K>,
+  decision: Decision,
+  outcome: PromiseSettledResult<R>,
+  refundWhen: (outcome: PromiseSettledResult<R>) => boolean,
+): Promise<void> {
+  try {
+    const answer: unknown = refundWhen(outcome);
+    if (typeof answer !== "boolean") throw new TypeError(expected("refundWhen(outcome)", "a boolean", answer));
+    if (answer) await limiter.refund?.(decision);
+  } catch (error) {
+    warn("A refund failed; the outcome of the call stands", error);
+  }
+}
+
+/** The limiter for a `this`: the one given, or the one a function finds for it. */
+function limiterOfThis<T, K extends string>(
+  limiter: LimiterLike<K> | ((self: T) => LimiterLike<K>),
+  refunds: boolean,
+): (self: T) => LimiterLike<K> {
+  if (typeof limiter === "function" && !("check" in limiter)) {
+    return (self) => limiterLike("limiter(this)", limiter(self), refunds);
+  }
+  const fixed = limiterLike<K>("limiter", limiter, refunds);
+  return () => fixed;
+}
+
+function checked<O extends RateLimitedOptions<never, never, unknown>>(keyOf: unknown, options: O): O {
+  if (typeof keyOf !== "function") throw new TypeError(expected("keyOf", "a function of the arguments", keyOf));
+  knownOptions("options", options, ["message", "onRefused", "cost", "refundWhen"]);
+  const { message, cost, onRefused, refundWhen } = options;
+  if (message !== undefined && typeof message !== "string") {
+    throw new TypeError(expected("message", "a string", message));
+  }
+  optionalFunction("onRefused", onRefused);
+  optionalFunction("refundWhen", refundWhen);
+  if (cost !== undefined && typeof cost !== "function") wholeNumber("cost", cost, 1);
+  return options;
+}
+
+/** A call as a promise, even where it throws at once. */
+async function promiseOf<R>(call: () => R | PromiseLike<R>): Promise<R> {
+  return call();
+}

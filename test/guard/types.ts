@@ -1,0 +1,123 @@
+/**
+ * What the wrapper's types allow and refuse: compiled, and never run, with every supported compiler and in both decorator
+ * modes.
+ */
+import { AsyncRateLimiter, type Decision, rateLimited } from "sluicegate";
+
+const users = new AsyncRateLimiter<`user:${string}`>({ maxCalls: 1, period: "1m" });
+const any = new AsyncRateLimiter({ maxCalls: 1, period: "1m" });
+
+// The types of arguments and result are kept; the result is a promise.
+const send = rateLimited(any, (email: string) => email)((email: string, urgent?: boolean) => [email, urgent] as const);
+export const sent: Promise<readonly [string, boolean | undefined]> = send("ada", true);
+// @ts-expect-error -- not a string
+void send(7);
+// @ts-expect-error -- one argument too many
+void send("ada", true, 1);
+export const once: Promise<number> = rateLimited(any, () => "all")(async () => Promise.resolve(1))();
+
+// Keys are checked against the limiter's.
+rateLimited(users, (id: number) => `user:${id}`);
+rateLimited(users, async (id: number): Promise<`user:${string}`> => `user:${id}`);
+// @ts-expect-error -- a guest is no user
+rateLimited(users, (id: number) => `guest:${id}`);
+// @ts-expect-error -- nor is just any string
+rateLimited(users, (email: string) => email);
+// @ts-expect-error -- nor a number
+rateLimited(any, (id: number) => id);
+
+// The target may take more than keyOf does. Where it takes less, the wrapped function takes what keyOf needs.
+rateLimited(any, (email: string) => email)((email: string, ...more: number[]) => [email, more]);
+rateLimited(any, () => "all")((email: string) => email);
+const fewer = rateLimited(any, (email: string) => email)(() => 1);
+void fewer("ada");
+// @ts-expect-error -- keyOf needs it
+void fewer();
+// @ts-expect-error -- the key is a string, and the target wants a number there
+rateLimited(any, (email: string) => email)((id: number) => id);
+
+// `this` is kept.
+const add = rateLimited(
+  any,
+  () => "all",
+)(function (this: { base: number }, a: number) {
+  return this.base + a;
+});
+export const sum: Promise<number> = add.call({ base: 1 }, 2);
+// @ts-expect-error -- called without its this
+void add(2);
+
+// onRefused adds to the result; refundWhen sees it; cost sees the arguments.
+const lenient = rateLimited(any, (email: string) => email, {
+  onRefused: (decision: Decision, [email]) => `${email.toUpperCase()}: ${decision.reason}`,
+  cost: (email) => email.length,
+})((email: string) => email.length);
+export const either: Promise<string | number> = lenient("ada");
+rateLimited(any, (email: string) => email, {
+  refundWhen: (outcome: PromiseSettledResult<boolean>) => outcome.status === "fulfilled" && outcome.value,
+})(async (email: string) => Promise.resolve(email === "ada"));
+rateLimited(any, (email: string) => email, {
+  refundWhen: (outcome: PromiseSettledResult<boolean>) => outcome.status === "fulfilled" && outcome.value,
+  // @ts-expect-error -- the target's result is not what refundWhen sees
+})((email: string) => email);
+rateLimited(any, (email: string) => email, { refundWhen: ({ status }) => status === "rejected" })(
+  () => 1,
+);
+
+class Accounts {
+  readonly resets = users;
+
+  @rateLimited(any, (email: string) => email)
+  async reset(email: string, language?: string): Promise<string> {
+    return Promise.resolve(`${email} ${language ?? ""}`);
+  }
+
+  @rateLimited((self: Accounts) => self.resets, (id: number) => `user:${id}`)
+  async verify(id: number): Promise<number> {
+    return Promise.resolve(id);
+  }
+
+  @rateLimited(any, (email: string) => email, { onRefused: () => undefined })
+  async maybe(email: string): Promise<string | undefined> {
+    return Promise.resolve(email);
+  }
+
+  @rateLimited(any, () => "all")
+  static async all(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  // @ts-expect-error -- a synchronous method would return a promise all of a sudden
+  @rateLimited(any, (email: string) => email)
+  synchronous(email: string): string {
+    return email;
+  }
+
+  // @ts-expect-error -- keyOf needs an argument that the method does not take
+  @rateLimited(any, (email: string) => email)
+  async keyless(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  // @ts-expect-error -- nor is it a number
+  @rateLimited(any, (email: string) => email)
+  async numbered(id: number): Promise<number> {
+    return Promise.resolve(id);
+  }
+
+  // @ts-expect-error -- the method promises a string, and onRefused gives a number
+  @rateLimited(any, (email: string) => email, { onRefused: () => 7 })
+  async other(email: string): Promise<string> {
+    return Promise.resolve(email);
+  }
+
+  // @ts-expect-error -- the limiters of another class
+  @rateLimited((self: { limiters: Map<string, typeof any> }) => self.limiters.get("a") ?? any, () => "all")
+  async foreign(): Promise<void> {
+    return Promise.resolve();
+  }
+}
+
+export const result: Promise<string> = new Accounts().reset("ada", "de");
+// @ts-expect-error -- not a string
+void new Accounts().reset(7);
