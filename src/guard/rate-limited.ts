@@ -35,18 +35,37 @@ export interface RateLimited<T, P extends readonly unknown[], R, F> {
     context?: undefined,
   ): (this: This, ...args: A) => Promise<V | F>;
   /** Decorates an asynchronous method: a standard decorator. */
-  <This, A extends readonly [...P, ...unknown[]], V extends R>(
-    target: (this: This, ...args: A) => Promise<V>,
-    // Not `This extends T` above: where that does not hold, a compiler falls back to T, which any method will do for.
-    context: ClassMethodDecoratorContext<This, (this: This, ...args: A) => Promise<V>> &
-      (This extends T ? unknown : never),
-  ): (this: This, ...args: A) => Promise<V | F>;
+  <This, M extends AsyncMethod>(
+    target: M,
+    context: ClassMethodDecoratorContext<This, M> & Fitting<This, M, T, P, R>,
+  ): Decorated<M, F>;
   /** Decorates an asynchronous method under `experimentalDecorators`. */
-  <A extends readonly [...P, ...unknown[]], V extends R>(
-    target: T,
+  <This, M extends AsyncMethod>(
+    target: This,
     name: string | symbol,
-    descriptor: TypedPropertyDescriptor<(...args: A) => Promise<V>>,
-  ): TypedPropertyDescriptor<(...args: A) => Promise<V | F>>;
+    descriptor: TypedPropertyDescriptor<M> & Fitting<This, M, T, P, R>,
+  ): TypedPropertyDescriptor<Decorated<M, F>>;
+}
+
+// eslint-disable-next-line @typescript-eslint/no-explicit-any -- whatever its arguments, and whatever its `this`
+type AsyncMethod = (this: any, ...args: any) => Promise<unknown>;
+
+/** A method keeps its own type, generic ones too, unless `onRefused` adds to its result. */
+type Decorated<M extends AsyncMethod, F> = [F] extends [never]
+  ? M
+  : (this: ThisParameterType<M>, ...args: Parameters<M>) => Promise<Awaited<ReturnType<M>> | F>;
+
+/** Nothing where the method is a fitting target, else a property that nothing has, and that says what is wrong. */
+type Fitting<This, M extends AsyncMethod, T, P extends readonly unknown[], R> = This extends T
+  ? Parameters<M> extends readonly [...P, ...unknown[]]
+    ? Awaited<ReturnType<M>> extends R
+      ? unknown
+      : Misfit<"refundWhen expects another result than this method's">
+    : Misfit<"keyOf expects other arguments than this method's">
+  : Misfit<"the limiter is looked up on another class than this method's">;
+
+interface Misfit<Reason extends string> {
+  readonly misfit: Reason;
 }
 
 /** Makes the key of a call from its first arguments, or from `this`. May be asynchronous. */

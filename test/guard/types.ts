@@ -60,9 +60,7 @@ rateLimited(any, (email: string) => email, {
   refundWhen: (outcome: PromiseSettledResult<boolean>) => outcome.status === "fulfilled" && outcome.value,
   // @ts-expect-error -- the target's result is not what refundWhen sees
 })((email: string) => email);
-rateLimited(any, (email: string) => email, { refundWhen: ({ status }) => status === "rejected" })(
-  () => 1,
-);
+rateLimited(any, (email: string) => email, { refundWhen: ({ status }) => status === "rejected" })(() => 1);
 
 class Accounts {
   readonly resets = users;
@@ -80,6 +78,16 @@ class Accounts {
   @rateLimited(any, (email: string) => email, { onRefused: () => undefined })
   async maybe(email: string): Promise<string | undefined> {
     return Promise.resolve(email);
+  }
+
+  @rateLimited(any, (key: string) => key)
+  async generic<X>(key: string, value: X): Promise<X> {
+    return Promise.resolve(key === "" ? value : value);
+  }
+
+  @rateLimited(any, (key: string) => key)
+  async narrow(key: "a" | "b"): Promise<string> {
+    return Promise.resolve(key);
   }
 
   @rateLimited(any, () => "all")
@@ -111,6 +119,14 @@ class Accounts {
     return Promise.resolve(email);
   }
 
+  // @ts-expect-error -- the method results in a string, and refundWhen expects a boolean
+  @rateLimited(any, () => "all", {
+    refundWhen: (outcome: PromiseSettledResult<boolean>) => outcome.status === "rejected",
+  })
+  async login(): Promise<string> {
+    return Promise.resolve("");
+  }
+
   // @ts-expect-error -- the limiters of another class
   @rateLimited((self: { limiters: Map<string, typeof any> }) => self.limiters.get("a") ?? any, () => "all")
   async foreign(): Promise<void> {
@@ -118,6 +134,7 @@ class Accounts {
   }
 }
 
+export const generic: Promise<number> = new Accounts().generic("ada", 7);
 export const result: Promise<string> = new Accounts().reset("ada", "de");
 // @ts-expect-error -- not a string
 void new Accounts().reset(7);
