@@ -35,7 +35,8 @@ export function bypassFrom<K extends string>(option: Bypass<K> | undefined): ((k
   if (typeof option !== "function") throw new TypeError(expected("bypass", "false or a function of the key", option));
   return (key) => {
     const answer: unknown = option(key);
-    if (typeof answer !== "boolean") throw new TypeError(expected("bypass(key)", "a boolean", answer));
+    if (typeof answer !== "boolean")
+      throw new TypeError(expected("bypass(key)", "a boolean, and no promise of one", answer));
     return answer;
   };
 }

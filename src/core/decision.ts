@@ -26,8 +26,8 @@ export interface Decision {
   /** Whether the call may go ahead. Example: false. */
   readonly allowed: boolean;
   /**
-   * Why. Example: `"Rate limit exceeded"`; a limit named `"Burst"` gives `"Burst rate limit exceeded"`; a store that has
-   * no room for a new key gives `"Key capacity exceeded"`.
+   * Why. Example: `"Rate limit exceeded"`; of several limits, one named `"Burst"` gives `"Burst rate limit exceeded"`; a
+   * store that has no room for a new key gives `"Key capacity exceeded"`.
    */
   readonly reason: Reason;
   /**
@@ -94,7 +94,8 @@ class SettledDecision implements Decision {
 
   static receiptOf(value: unknown): Receipt | undefined {
     if (typeof value !== "object" || value === null || !(#receipt in value)) {
-      throw new TypeError(expected("decision", "a decision that a limiter returned, and no copy of one", value));
+      const rule = "a decision that a limiter returned, and neither a copy nor a promise of one";
+      throw new TypeError(expected("decision", rule, value));
     }
     return value.#receipt;
   }

@@ -5,6 +5,8 @@ const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 
 /** The span of a `Date`, 100 million days: added to any clock's reading it is still a safe integer. */
 const LONGEST_MS = 8.64e15;
 
+const RANGE = "of whole milliseconds up to 100 million days";
+
 const SHAPE = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/;
 
 /**
@@ -22,7 +24,7 @@ export type Duration = `${number}${"ms" | "s" | "m" | "h" | "d"}`;
  *   a whole number of milliseconds.
  */
 export function parseDuration(name: string, value: unknown, least: 0 | 1 = 1): number {
-  const rule = 'a duration such as "500ms", "10s", "15m", "1h" or "7d", in whole milliseconds';
+  const rule = `a duration with its unit, such as "500ms", "10s", "15m", "1h" or "7d", ${RANGE}`;
   if (typeof value !== "string") throw new TypeError(expected(name, rule, value));
   const [, amount, unit] = SHAPE.exec(value) ?? [];
   const ms = amount === undefined || unit === undefined ? NaN : wholeMs(Number(amount), UNITS[unit] ?? NaN);
@@ -40,7 +42,7 @@ export function parseDuration(name: string, value: unknown, least: 0 | 1 = 1): n
  */
 export function parsePeriod(name: string, value: unknown): number {
   if (typeof value === "string") return parseDuration(name, value);
-  const rule = 'a positive number of seconds or a duration such as "15m", in whole milliseconds';
+  const rule = `a number of seconds, or a duration with its unit such as "15m", ${RANGE}`;
   if (typeof value !== "number") throw new TypeError(expected(name, rule, value));
   const ms = wholeMs(value, 1000);
   if (!(ms >= 1 && ms <= LONGEST_MS)) throw new RangeError(expected(name, rule, value));

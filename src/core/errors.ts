@@ -1,4 +1,5 @@
 import type { Decision } from "./decision.js";
+import { expected, knownOptions } from "./expected.js";
 
 /** What a {@link RateLimitExceededError} may be given beside its decision. */
 export interface RateLimitExceededErrorOptions {
@@ -9,8 +10,8 @@ export interface RateLimitExceededErrorOptions {
 }
 
 /**
- * A refusal as an exception, for the places where a value will not do: thrown by the wrapper, the HTTP layer and
- * `acquire`, and by your own code. `check` and `isAllowed` never throw it.
+ * A refusal as an exception, for the places where a value will not do: thrown by what `rateLimited` wraps, and by
+ * your own code. `check` and `isAllowed` never throw it.
  *
  * The key is not in the message: messages end up in answers and logs, and keys are e-mail addresses.
  *
@@ -32,13 +33,22 @@ export class RateLimitExceededError extends Error {
   /** The same, for the frameworks that look here. */
   readonly statusCode = 429 as const;
 
-  /** Whole **seconds** until the call would pass, rounded up, ready for `Retry-After`; `Infinity` when it never can. */
+  /**
+   * Whole **seconds** until the call would pass, rounded up, as `Retry-After` wants them; `Infinity` when it never can, for
+   * which there is no such header.
+   */
   readonly retryAfter: number;
 
   /** The refusal. */
   readonly decision: Decision;
 
-  constructor(decision: Decision, { message, cause }: RateLimitExceededErrorOptions = {}) {
+  /** @throws TypeError when `decision` is none, or an option is unknown: an error about an error helps nobody. */
+  constructor(decision: Decision, options: RateLimitExceededErrorOptions = {}) {
+    if (typeof (decision as Partial<Decision> | undefined)?.retryAfterMs !== "number") {
+      throw new TypeError(expected("decision", "the decision that refused", decision));
+    }
+    knownOptions("options", options, ["message", "cause"]);
+    const { message, cause } = options;
     const retryAfter = Math.ceil(decision.retryAfterMs / 1000);
     super(
       message ?? `${decision.reason}: ${retryAfter === Infinity ? "never" : `retry after ${String(retryAfter)} s`}`,

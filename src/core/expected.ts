@@ -35,13 +35,12 @@ export function wholeNumber(
  * @throws TypeError when it is no object, or names an option that does not exist.
  */
 export function knownOptions(name: string, value: unknown, known: readonly string[]): void {
+  const options = known.join(", ");
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw new TypeError(expected(name, "an object", value));
+    throw new TypeError(expected(name, `an object with the options ${options}`, value));
   }
-  for (const option of Object.keys(value)) {
-    if (!known.includes(option)) {
-      throw new TypeError(expected(name, `an object with no option but ${known.join(", ")}`, option));
-    }
+  for (const [option, got] of Object.entries(value)) {
+    if (!known.includes(option)) throw new TypeError(expected(option, `one of the options ${options}`, got));
   }
 }
 

@@ -13,8 +13,8 @@ export type AsyncRateLimiterOptions<K extends string = string> = Pick<LimitOptio
  * window did not force. The limiter to start with.
  *
  * `maxCalls` is a whole number from 0 (which refuses everything) up; `period` a duration (`"15m"`) or a bare number of
- * **seconds**, in whole milliseconds. The key is any string, and `K` narrows it at compile time. It holds in one process;
- * the exceptions are named in the README, of which the one in memory is a key forgotten at the store's `maxKeys`.
+ * **seconds**, in whole milliseconds. The key is any string, and `K` narrows it at compile time. It counts for one process.
+ * The one exception: at its store's `maxKeys` a key with calls left may be forgotten, which `MemoryStore.evictions` counts.
  *
  * @example
  * const limiter = new AsyncRateLimiter<`user:${string}`>({ maxCalls: 3, period: "1h" });

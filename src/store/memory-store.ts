@@ -69,11 +69,16 @@ export class MemoryStore implements Store {
     return this.#hand.evictions;
   }
 
+  /** Opens a space: limiters do, at their construction. @throws RangeError when the name is not fit, or taken. */
   open(name: string, periodsMs: readonly number[]): MemorySpace {
     spaceName(name);
     if (this.#names.has(name)) {
       throw new RangeError(
-        expected("name", "a name that no other limiter of this store has; give each limiter its own", name),
+        expected(
+          "name",
+          "a name that no other limiter of this store has (without one it is `default`); give each its own",
+          name,
+        ),
       );
     }
     this.#names.add(name);

@@ -60,7 +60,7 @@ describe("the bypass", () => {
     for (const answer of [Promise.resolve(false), "no", 1, {}, undefined]) {
       const bypass = (() => answer) as unknown as Bypass<string>;
       await expect(new AsyncRateLimiter({ ...limit, bypass }).isAllowed("ada")).rejects.toThrow(
-        /^Expected `bypass\(key\)` to be a boolean, got /,
+        /^Expected `bypass\(key\)` to be a boolean, and no promise of one, got /,
       );
     }
   });

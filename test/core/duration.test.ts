@@ -50,7 +50,7 @@ describe("a duration", () => {
     expect(parseDuration("duration", "0ms", 0)).toBe(0);
     expect(() => parseDuration("duration", "0ms")).toThrow(
       new RangeError(
-        'Expected `duration` to be a duration such as "500ms", "10s", "15m", "1h" or "7d", in whole milliseconds, got `0ms` (string)',
+        'Expected `duration` to be a duration with its unit, such as "500ms", "10s", "15m", "1h" or "7d", of whole milliseconds up to 100 million days, got `0ms` (string)',
       ),
     );
   });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { AsyncRateLimiter, RateLimitExceededError, StoreError } from "../../src/index.js";
+import { AsyncRateLimiter, type Decision, RateLimitExceededError, StoreError } from "../../src/index.js";
 import { ManualClock } from "../../src/testing/index.js";
 
 describe("RateLimitExceededError", () => {
@@ -40,6 +40,21 @@ describe("RateLimitExceededError", () => {
       retryAfter: Infinity,
       message: "Rate limit exceeded: never",
     });
+  });
+});
+
+describe("RateLimitExceededError, misused,", () => {
+  it.each([undefined, null, false, "Too many", {}])("of %o is a TypeError", (decision) => {
+    expect(() => new RateLimitExceededError(decision as Decision)).toThrow(
+      /^Expected `decision` to be the decision that refused, got /,
+    );
+  });
+
+  it("with options that it does not have is a TypeError", async () => {
+    const decision = await new AsyncRateLimiter({ maxCalls: 0, period: "2s" }).check("ada");
+    for (const options of ["a message", { msg: "a message" }, null]) {
+      expect(() => new RateLimitExceededError(decision, options as object)).toThrow(TypeError);
+    }
   });
 });
 

@@ -192,9 +192,18 @@ describe("a refund", () => {
 
   it("of a copy is a TypeError: a copy does not remember", async () => {
     const decision = await limiter.check("ada");
-    for (const other of [{ ...decision }, structuredClone(decision), null, undefined, 1, "decision", () => decision]) {
+    for (const other of [
+      { ...decision },
+      structuredClone(decision),
+      limiter.check("ada"),
+      null,
+      undefined,
+      1,
+      "decision",
+      () => decision,
+    ]) {
       await expect(limiter.refund(other as Decision)).rejects.toThrow(
-        /^Expected `decision` to be a decision that a limiter returned, and no copy of one, got /,
+        /^Expected `decision` to be a decision that a limiter returned, and neither a copy nor a promise of one, got /,
       );
     }
     expect(await limiter.refund(decision)).toBe(true);

@@ -49,7 +49,15 @@ describe("an option that is not fit is refused at construction", () => {
 
   it("an unknown option is named, with those there are", () => {
     expect(construct({ ...limit, windowMs: 5 })).toThrow(
-      "Expected `options` to be an object with no option but maxCalls, period, name, store, clock, bypass, mode, onDecision, got `windowMs` (string)",
+      new TypeError(
+        "Expected `windowMs` to be one of the options maxCalls, period, name, store, clock, bypass, mode, onDecision, got `5` (number)",
+      ),
+    );
+  });
+
+  it("no options at all name those there are", () => {
+    expect(construct(undefined as unknown as object)).toThrow(
+      /^Expected `options` to be an object with the options maxCalls, period, .*, got `undefined` \(undefined\)$/,
     );
   });
 

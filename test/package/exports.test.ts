@@ -33,11 +33,11 @@ describe("the package", () => {
   });
 
   it.each(["esm", "cjs"])(
-    "holds, in %s, one script, its map and its types for each source and nothing else",
+    "holds, in %s, one script and its types for each source, their maps, and nothing else",
     (format) => {
       const expected = sources.flatMap((path) => {
         const stem = path.slice(0, -".ts".length);
-        return [`${stem}.d.ts`, `${stem}.js`, `${stem}.js.map`];
+        return ["d.ts", "d.ts.map", "js", "js.map"].map((ending) => `${stem}.${ending}`);
       });
       if (format === "cjs") expected.push("package.json");
       expect(filesOf(join(inject("distribution"), format))).toEqual(expected.sort());

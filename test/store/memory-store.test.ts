@@ -32,7 +32,7 @@ describe("the spaces of a MemoryStore", () => {
     new AsyncRateLimiter({ maxCalls: 1, period: 1, store });
     expect(() => new AsyncRateLimiter({ maxCalls: 1, period: 1, store })).toThrow(
       new RangeError(
-        "Expected `name` to be a name that no other limiter of this store has; give each limiter its own, got `default` (string)",
+        "Expected `name` to be a name that no other limiter of this store has (without one it is `default`); give each its own, got `default` (string)",
       ),
     );
   });
