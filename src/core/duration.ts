@@ -2,10 +2,10 @@ import { expected } from "./expected.js";
 
 const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
-/** The span of a `Date`, 100 million days: added to any clock's reading it is still a safe integer. */
-const LONGEST_MS = 8.64e15;
+/** 10 million days: added to any instant of store time it is a safe integer. */
+const LONGEST_MS = 8.64e14;
 
-const RANGE = "of whole milliseconds up to 100 million days";
+const RANGE = "of whole milliseconds up to 10 million days";
 
 const SHAPE = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/;
 
@@ -38,7 +38,7 @@ export function parseDuration(name: string, value: unknown, least: 0 | 1 = 1): n
  * Seconds are a number's unit here, and nowhere else, because the limits people copy are written so: `period: 3600`.
  *
  * @throws TypeError when it is neither a number nor a string, RangeError when it is not a whole number of milliseconds
- *   from 1 to 8.64e15 (the span of a `Date`).
+ *   from 1 to 8.64e14 (10 million days).
  */
 export function parsePeriod(name: string, value: unknown): number {
   if (typeof value === "string") return parseDuration(name, value);

@@ -2,18 +2,19 @@ import type { Clock } from "./clock.js";
 import { StoreError } from "./errors.js";
 import { expected } from "./expected.js";
 
-/** The largest reading that leaves room for an offset and a period below 2^53. */
-const LATEST_MS = 2 ** 52;
+/** Instants up to here, 71,000 years, leave room for any period below 2^53. */
+const LATEST_MS = 2 ** 51;
 
 /**
  * A clock's readings as a store uses them: whole milliseconds that never run backwards.
  *
- * A reading that would go back raises an offset instead, so a backward step counts as no time passing: it revives no call
- * and freezes nobody. The offset belongs to the clock and not to a log: clamping to a key's newest stamp would admit what
- * the window forbids once a refund or a sweep has taken that stamp away.
+ * A reading that goes back raises an offset instead, so a backward step counts as no time passing: it revives no call and
+ * freezes nobody. The offset belongs to the clock and not to a log: clamping to a key's newest stamp would admit what the
+ * window forbids once a refund or a sweep has taken that stamp away.
  */
 export class StoreTime {
   readonly #clock: Clock;
+  #reading = -Infinity;
   #offset = 0;
 
   /** The instant calls are judged at: the last reading, rounded down. */
@@ -32,17 +33,29 @@ export class StoreTime {
   /**
    * Reads the clock once and moves `now` and `stamp` to it.
    *
-   * @throws StoreError when the clock answers anything but a finite number.
+   * @throws StoreError when the clock fails, or answers anything but a finite number.
    */
   read(): void {
-    const reading: unknown = this.#clock.now();
-    if (typeof reading !== "number" || !(Math.abs(reading) <= LATEST_MS)) {
-      throw new StoreError(expected("clock.now()", "a finite number of milliseconds", reading));
+    const reading = this.#read();
+    // Whole milliseconds of the step and never more: a clock that trembles by less, around the full millisecond, would
+    // otherwise gain one each time, and time would fly. What is left over is waited for, by the two `max` below.
+    const offset = reading < this.#reading ? this.#offset + Math.floor(this.#reading - reading) : this.#offset;
+    const now = Math.max(this.now, Math.floor(reading) + offset);
+    if (!(now <= LATEST_MS)) throw new StoreError(expected("clock.now()", "an instant below 2^51 ms", reading));
+    this.#reading = reading;
+    this.#offset = offset;
+    this.now = now;
+    this.stamp = Math.max(this.stamp, Math.ceil(reading) + offset);
+  }
+
+  #read(): number {
+    let reading: unknown;
+    try {
+      reading = this.#clock.now();
+    } catch (cause) {
+      throw cause instanceof StoreError ? cause : new StoreError("The clock of a store failed", { cause });
     }
-    const whole = Math.floor(reading);
-    if (whole + this.#offset < this.now) this.#offset = this.now - whole;
-    this.now = whole + this.#offset;
-    // A step back within one millisecond leaves `now` where it is; a log must still not get a stamp below its newest.
-    this.stamp = Math.max(this.stamp, Math.ceil(reading) + this.#offset);
+    if (typeof reading === "number" && Math.abs(reading) <= LATEST_MS) return reading;
+    throw new StoreError(expected("clock.now()", "a finite number of milliseconds", reading));
   }
 }

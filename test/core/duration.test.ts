@@ -12,7 +12,7 @@ describe("a duration", () => {
     ["1.5h", 5_400_000],
     ["0.001s", 1],
     ["1.005s", 1005],
-    ["100000000d", 8.64e15],
+    ["10000000d", 8.64e14],
   ] satisfies [Duration, number][])("%s is %d ms", (text, ms) => {
     expect(parseDuration("timeout", text)).toBe(ms);
   });
@@ -37,8 +37,8 @@ describe("a duration", () => {
     expect(() => parseDuration("timeout", text)).toThrow(RangeError);
   });
 
-  it("longer than the span of a Date is a RangeError", () => {
-    expect(() => parseDuration("timeout", "100000001d")).toThrow(RangeError);
+  it("of more than 10 million days is a RangeError", () => {
+    expect(() => parseDuration("timeout", "10000001d")).toThrow(RangeError);
     expect(() => parseDuration("timeout", `${"9".repeat(400)}d`)).toThrow(RangeError);
   });
 
@@ -50,7 +50,7 @@ describe("a duration", () => {
     expect(parseDuration("duration", "0ms", 0)).toBe(0);
     expect(() => parseDuration("duration", "0ms")).toThrow(
       new RangeError(
-        'Expected `duration` to be a duration with its unit, such as "500ms", "10s", "15m", "1h" or "7d", of whole milliseconds up to 100 million days, got `0ms` (string)',
+        'Expected `duration` to be a duration with its unit, such as "500ms", "10s", "15m", "1h" or "7d", of whole milliseconds up to 10 million days, got `0ms` (string)',
       ),
     );
   });
