@@ -1,6 +1,6 @@
 import { judge } from "../core/sliding-window.js";
 import { countAfter } from "../core/timestamp-log.js";
-import type { LogTable } from "./log-table.js";
+import type { Census, LogTable } from "./log-table.js";
 
 /** Entries the hand moves past for each admission: more than one, so that garbage cannot outgrow traffic. */
 const SWEPT_PER_ADMISSION = 2;
@@ -40,15 +40,16 @@ export class Hand {
   #position: Position = { table: 0, place: 0 };
   #evictions = 0;
 
+  /** Kept by the tables. */
+  readonly census: Census = { size: 0 };
+
   constructor(maxKeys: number) {
     this.#maxKeys = maxKeys;
   }
 
   /** How many keys are remembered, over all spaces. */
   get size(): number {
-    let size = 0;
-    for (const table of this.#tables) size += table.size;
-    return size;
+    return this.census.size;
   }
 
   /** How many keys with live calls were freed for a newcomer. */

@@ -3,6 +3,11 @@ import { quietAfter } from "../core/sliding-window.js";
 import type { TimestampLog } from "../core/timestamp-log.js";
 import { append, createLog, nthMostRecent, placeOf, setPlace } from "../core/timestamp-log.js";
 
+/** How many keys the tables of a store hold together. */
+export interface Census {
+  size: number;
+}
+
 /** Numbers logs across all tables, so that a log is never taken for one that was dropped. */
 let lastEpoch = 0;
 
@@ -17,6 +22,7 @@ export class LogTable {
   // Two arrays of one element per place. The log carries its place, so that forgetting a key is O(1) too.
   #keyAt: string[] = [];
   #logAt: TimestampLog[] = [];
+  readonly #census: Census;
 
   /** How long a stamp can matter to this space. */
   readonly longestMs: number;
@@ -24,8 +30,10 @@ export class LogTable {
   /** The limits last asked of this space: they tell which of its keys stand at their limit. */
   limits: readonly Limit[] = [];
 
-  constructor(longestMs: number) {
+  /** @param census - counts the keys of this table among others. */
+  constructor(longestMs: number, census: Census) {
     this.longestMs = longestMs;
+    this.#census = census;
   }
 
   /** How many keys are remembered, those included of which no call is live any more. */
@@ -75,6 +83,7 @@ export class LogTable {
     this.#logs.delete(this.#keyAt[place] as string);
     const lastKey = this.#keyAt.pop() as string;
     const lastLog = this.#logAt.pop() as TimestampLog;
+    this.#census.size -= 1;
     if (place === this.size) return;
     this.#keyAt[place] = lastKey;
     this.#logAt[place] = lastLog;
@@ -83,6 +92,7 @@ export class LogTable {
 
   /** Forgets every key, at once however many they are. */
   clear(): void {
+    this.#census.size -= this.size;
     this.#logs.clear();
     this.#keyAt = [];
     this.#logAt = [];
@@ -91,9 +101,19 @@ export class LogTable {
   #add(key: string): TimestampLog {
     lastEpoch += 1;
     const log = createLog(this.size, lastEpoch);
-    this.#logs.set(key, log);
-    this.#keyAt.push(key);
+    const own = copyOf(key);
+    this.#logs.set(own, log);
+    this.#keyAt.push(own);
+    this.#census.size += 1;
     this.#logAt.push(log);
     return log;
   }
+}
+
+/**
+ * The same string in memory of its own. A key cut out of a header is, in V8, a view that keeps the whole header alive:
+ * 16 KB for each key, if its sender so wishes.
+ */
+function copyOf(key: string): string {
+  return JSON.parse(JSON.stringify(key)) as string;
 }

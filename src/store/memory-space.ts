@@ -109,8 +109,10 @@ export class MemorySpace implements Space {
     return {
       refund: () => {
         if (isRefunded) return false;
+        const isTaken = this.#parts.exclusively(() => this.#takeBack(key, epoch, stamp, cost));
+        // Not before: where the clock fails there is another try.
         isRefunded = true;
-        return this.#parts.exclusively(() => this.#takeBack(key, epoch, stamp, cost));
+        return isTaken;
       },
     };
   }

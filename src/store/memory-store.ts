@@ -49,8 +49,7 @@ export class MemoryStore implements Store {
 
   /** @throws TypeError or RangeError when an option is not fit. */
   constructor(options: MemoryStoreOptions = {}) {
-    knownOptions("options", options, ["clock", "maxKeys"]);
-    const { clock = monotonicClock, maxKeys = 1_000_000 } = options;
+    const { clock = monotonicClock, maxKeys = 1_000_000 } = knownOptions("options", options, ["clock", "maxKeys"]);
     this.#hand = new Hand(wholeNumber("maxKeys", maxKeys, 1, MOST_KEYS));
     this.#parts = {
       time: new StoreTime(clockFrom("clock", clock)),
@@ -81,8 +80,8 @@ export class MemoryStore implements Store {
         ),
       );
     }
+    const table = new LogTable(longestOf(periodsMs), this.#hand.census);
     this.#names.add(name);
-    const table = new LogTable(Math.max(...periodsMs));
     this.#hand.add(table);
     return new MemorySpace(this.#parts, table);
   }
@@ -95,4 +94,10 @@ export class MemoryStore implements Store {
     if (this.#lock.isHeld) throw new StoreError("The clock of a MemoryStore called a limiter of that store");
     return this.#lock.run(section) as T;
   }
+}
+
+function longestOf(periodsMs: readonly number[]): number {
+  for (const periodMs of periodsMs) wholeNumber("periodsMs", periodMs, 1);
+  if (periodsMs.length === 0) throw new RangeError(expected("periodsMs", "a list of at least one period", periodsMs));
+  return Math.max(...periodsMs);
 }

@@ -4,7 +4,7 @@ import { promisify } from "node:util";
 import { expect, inject, it } from "vitest";
 
 const run = promisify(execFile);
-const script = fileURLToPath(new URL("flood.mjs", import.meta.url));
+const script = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
 
 interface Report {
   largest: number;
@@ -18,7 +18,12 @@ interface Report {
 
 async function flood(maxCalls: number): Promise<Report> {
   // A process of its own: it collects garbage on demand, and measures no heap but its own.
-  const { stdout } = await run(process.execPath, ["--expose-gc", script, inject("distribution"), String(maxCalls)]);
+  const { stdout } = await run(process.execPath, [
+    "--expose-gc",
+    script("flood.mjs"),
+    inject("distribution"),
+    String(maxCalls),
+  ]);
   return JSON.parse(stdout) as Report;
 }
 
@@ -51,3 +56,8 @@ it.concurrent(
     expect(report.refused).toBe(10_000_000 - 49_000);
   },
 );
+
+it("a key that was cut out of a header does not keep the header alive", async () => {
+  const { stdout } = await run(process.execPath, ["--expose-gc", script("slices.mjs"), inject("distribution")]);
+  expect(Number(stdout)).toBeLessThan(400);
+});

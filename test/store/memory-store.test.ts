@@ -43,6 +43,15 @@ describe("the spaces of a MemoryStore", () => {
     expect(() => new AsyncRateLimiter({ maxCalls: 1, period: 1, store })).not.toThrow();
   });
 
+  it.each([[[]], [[0]], [[1, NaN]], [[1.5]]])(
+    "cannot be opened for the periods %j, and leave the name free",
+    (periods) => {
+      const store = new MemoryStore();
+      expect(() => store.open("login", periods)).toThrow(RangeError);
+      expect(() => store.open("login", [1])).not.toThrow();
+    },
+  );
+
   it.each(["", "a:b", ":"])("cannot be called %j", (name) => {
     expect(() => new AsyncRateLimiter({ maxCalls: 1, period: 1, name })).toThrow(RangeError);
   });

@@ -12,7 +12,7 @@ export class GlassSpace {
 
   constructor(longestMs: number, maxKeys: number = 1000) {
     const hand = new Hand(maxKeys);
-    this.table = new LogTable(longestMs);
+    this.table = new LogTable(longestMs, hand.census);
     hand.add(this.table);
     this.space = new MemorySpace(
       { time: new StoreTime(this.clock), hand, exclusively: (section) => section() },
