@@ -1,4 +1,5 @@
 import { expected } from "./expected.js";
+import { isPromiseLike } from "./mutex.js";
 
 /**
  * When not to limit: `false` for never, or a function of the key that is asked at every call (an allow-list, say).
@@ -35,6 +36,8 @@ export function bypassFrom<K extends string>(option: Bypass<K> | undefined): ((k
   if (typeof option !== "function") throw new TypeError(expected("bypass", "false or a function of the key", option));
   return (key) => {
     const answer: unknown = option(key);
+    // Nobody will await it: the call is refused with a TypeError below, whatever it settles to.
+    if (isPromiseLike(answer)) answer.then(undefined, () => undefined);
     if (typeof answer !== "boolean")
       throw new TypeError(expected("bypass(key)", "a boolean, and no promise of one", answer));
     return answer;

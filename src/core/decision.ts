@@ -39,7 +39,9 @@ export interface Decision {
   readonly remaining: number;
   /**
    * Milliseconds until the call would pass, as long as nobody else spends and the limits stay: refused one millisecond
-   * earlier, allowed then. 0 when none refuses, `Infinity` when the cost exceeds a `maxCalls`. Example: 10000.
+   * earlier, allowed then. 0 when none refuses, `Infinity` when the cost exceeds a `maxCalls`. Example: 10000. Where a new
+   * key found no room it is an estimate: when the first of the keys looked at has a call expire; others may be freed earlier,
+   * or their place be taken by then.
    */
   readonly retryAfterMs: number;
   /** Milliseconds until the log holds no live call in any layer. Example: 50000. */

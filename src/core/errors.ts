@@ -47,8 +47,7 @@ export class RateLimitExceededError extends Error {
     if (typeof (decision as Partial<Decision> | undefined)?.retryAfterMs !== "number") {
       throw new TypeError(expected("decision", "the decision that refused", decision));
     }
-    knownOptions("options", options, ["message", "cause"]);
-    const { message, cause } = options;
+    const { message, cause } = knownOptions("options", options, ["message", "cause"]);
     const retryAfter = Math.ceil(decision.retryAfterMs / 1000);
     super(
       message ?? `${decision.reason}: ${retryAfter === Infinity ? "never" : `retry after ${String(retryAfter)} s`}`,

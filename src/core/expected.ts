@@ -18,30 +18,31 @@ export function wholeNumber(
   least: 0 | 1,
   most: number = Number.MAX_SAFE_INTEGER,
 ): number {
-  const kind = least === 0 ? "a non-negative integer" : "a positive integer";
-  const rule = most === Number.MAX_SAFE_INTEGER ? kind : `${kind}, at most ${String(most)}`;
+  const rule = least === 0 ? "a non-negative integer" : "a positive integer";
   if (typeof value !== "number") throw new TypeError(expected(name, rule, value));
-  if (!Number.isSafeInteger(value) || value < least || value > most) {
-    throw new RangeError(expected(name, rule, value));
-  }
+  if (value > most && value < Infinity) throw new RangeError(expected(name, `${rule}, at most ${most}`, value));
+  if (!Number.isSafeInteger(value) || value < least) throw new RangeError(expected(name, rule, value));
   return value;
 }
 
 /**
- * Checks that `value` is an object that has no property but the `known` ones.
+ * Checks that `value` is an object that has no property but the `known` ones, and returns a copy of it.
  *
- * A misspelt option would otherwise be a limit that is silently not the one asked for.
+ * A misspelt option would otherwise be a limit that is silently not the one asked for. The copy is what was checked: it
+ * has no prototype for somebody else's properties to come from, and no getter that answers otherwise the second time.
  *
  * @throws TypeError when it is no object, or names an option that does not exist.
  */
-export function knownOptions(name: string, value: unknown, known: readonly string[]): void {
+export function knownOptions<T extends object>(name: string, value: T, known: readonly string[]): T {
   const options = known.join(", ");
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+  if (typeof value !== "object" || (value as unknown) === null || Array.isArray(value)) {
     throw new TypeError(expected(name, `an object with the options ${options}`, value));
   }
-  for (const [option, got] of Object.entries(value)) {
+  const copy = Object.assign(Object.create(null) as T, value);
+  for (const [option, got] of Object.entries(copy)) {
     if (!known.includes(option)) throw new TypeError(expected(option, `one of the options ${options}`, got));
   }
+  return copy;
 }
 
 /** Checks that `value` is a function, or undefined. @throws TypeError when it is neither. */

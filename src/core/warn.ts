@@ -8,8 +8,17 @@ interface Host {
  * `SluicegateWarning`, or on the console where there is no process.
  */
 export function warn(message: string, error: unknown): void {
-  const detail = error instanceof Error ? (error.stack ?? error.message) : `Thrown: ${typeof error}`;
+  const detail = detailOf(error);
   const { process, console } = globalThis as Host;
   if (typeof process?.emitWarning === "function") process.emitWarning(message, { type: "SluicegateWarning", detail });
   else console?.warn(`SluicegateWarning: ${message}`, detail);
+}
+
+/** Whatever was thrown, in words: even what has no `toString`, or a `stack` that throws. */
+function detailOf(error: unknown): string {
+  try {
+    return error instanceof Error ? (error.stack ?? error.message) : String(error);
+  } catch {
+    return typeof error;
+  }
 }

@@ -185,15 +185,15 @@ function limiterOfThis<T, K extends string>(
 
 function checked<O extends RateLimitedOptions<never, never, unknown>>(keyOf: unknown, options: O): O {
   if (typeof keyOf !== "function") throw new TypeError(expected("keyOf", "a function of the arguments", keyOf));
-  knownOptions("options", options, ["message", "onRefused", "cost", "refundWhen"]);
-  const { message, cost, onRefused, refundWhen } = options;
+  const copy = knownOptions("options", options, ["message", "onRefused", "cost", "refundWhen"]);
+  const { message, cost, onRefused, refundWhen } = copy;
   if (message !== undefined && typeof message !== "string") {
     throw new TypeError(expected("message", "a string", message));
   }
   optionalFunction("onRefused", onRefused);
   optionalFunction("refundWhen", refundWhen);
   if (cost !== undefined && typeof cost !== "function") wholeNumber("cost", cost, 1);
-  return options;
+  return copy;
 }
 
 /** A call as a promise, even where it throws at once. */

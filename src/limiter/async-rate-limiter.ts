@@ -1,7 +1,7 @@
 import type { LimitOptions } from "../core/limit.js";
 import { enforceable } from "../core/limit.js";
 import type { LimiterOptions } from "./options.js";
-import { checkOptions } from "./options.js";
+import { checkedOptions } from "./options.js";
 import { RateLimiter } from "./rate-limiter.js";
 
 /** Options of an {@link AsyncRateLimiter}. */
@@ -20,11 +20,11 @@ export type AsyncRateLimiterOptions<K extends string = string> = Pick<LimitOptio
  * const limiter = new AsyncRateLimiter<`user:${string}`>({ maxCalls: 3, period: "1h" });
  * if (!(await limiter.isAllowed("user:7"))) throw new Error("Too many password resets");
  */
-export class AsyncRateLimiter<K extends string = string> extends RateLimiter<K> {
+export class AsyncRateLimiter<in K extends string = string> extends RateLimiter<K> {
   /** @throws TypeError for an option that is unknown or of the wrong type, RangeError for one out of range. */
   constructor(options: AsyncRateLimiterOptions<K>) {
-    checkOptions(options, ["maxCalls", "period"]);
-    const { maxCalls, period } = options;
-    super([enforceable({ maxCalls, period })], options);
+    const checked = checkedOptions(options, ["maxCalls", "period"]);
+    const { maxCalls, period } = checked;
+    super([enforceable({ maxCalls, period })], checked);
   }
 }

@@ -26,6 +26,6 @@ export function checkKey(key: unknown): void {
  */
 export function costOf(options: CallOptions | undefined): number {
   if (options === undefined) return 1;
-  knownOptions("options", options, ["cost"]);
-  return options.cost === undefined ? 1 : wholeNumber("cost", options.cost, 1);
+  const { cost } = knownOptions("options", options, ["cost"]);
+  return cost === undefined ? 1 : wholeNumber("cost", cost, 1);
 }

@@ -50,14 +50,14 @@ export type LimiterOptions<K extends string> = PolicyOptions<K> & StoreOptions;
 const SHARED = ["name", "store", "clock", "bypass", "mode", "onDecision"];
 
 /**
- * Checks a limiter's options, and that there are no others.
+ * Checks a limiter's options, and that there are no others, and returns a copy to read them from.
  *
  * @param own - the names of the options that this kind of limiter has beside those of all.
  * @throws TypeError when one is unknown or of the wrong type, RangeError when one is out of range.
  */
-export function checkOptions(options: unknown, own: readonly string[]): void {
-  knownOptions("options", options, [...own, ...SHARED]);
-  const { mode, onDecision, store, clock } = options as { [option in keyof PolicyOptions<string>]?: unknown } & {
+export function checkedOptions<O extends LimiterOptions<never>>(options: O, own: readonly string[]): O {
+  const checked = knownOptions("options", options, [...own, ...SHARED]);
+  const { mode, onDecision, store, clock } = checked as { [option in keyof PolicyOptions<string>]?: unknown } & {
     store?: Partial<Store> | null;
     clock?: unknown;
   };
@@ -66,13 +66,14 @@ export function checkOptions(options: unknown, own: readonly string[]): void {
     throw new Wrong(expected("mode", '"enforce" or "shadow"', mode));
   }
   optionalFunction("onDecision", onDecision);
-  if (store === undefined) return;
+  if (store === undefined) return checked;
   if (typeof store?.open !== "function") {
     throw new TypeError(expected("store", "a store with an `open` function", store));
   }
   if (clock !== undefined) {
     throw new TypeError(expected("clock", "absent beside `store`, which has a clock of its own", clock));
   }
+  return checked;
 }
 
 /** The store a limiter was given, or one of its own. Precondition: the options are checked. */

@@ -15,12 +15,12 @@ import { storeFrom } from "./options.js";
 
 /**
  * What every limiter is: limits asked of one space of a store, at each call. The kinds of limiter are constructors over
- * it, which fix what the limits are; none overrides a verb.
+ * it, which fix what the limits are; none overrides a verb. A limiter of narrower keys is not one of wider keys (`in K`).
  *
  * All verbs but `checkSync` are asynchronous and reject, and never throw: with a `TypeError` or `RangeError` for a key or
  * cost that is not one, and with a `StoreError` when the store cannot answer. A refusal is a value and not an exception.
  */
-export class RateLimiter<K extends string = string> {
+export class RateLimiter<in K extends string = string> {
   readonly #space: Space;
   readonly #isSynchronous: boolean;
   readonly #isShadow: boolean;
@@ -34,7 +34,8 @@ export class RateLimiter<K extends string = string> {
 
   /** @param options - checked already by the limiter's own constructor, which knows what else it takes. */
   protected constructor(limits: readonly Limit[], options: LimiterOptions<K>) {
-    this.name = spaceName(options.name ?? "default");
+    const { name = "default" } = options;
+    this.name = spaceName(name);
     this.#limits = Object.freeze([...limits]);
     this.#isShadow = options.mode === "shadow";
     this.#bypass = bypassFrom(options.bypass);

@@ -47,24 +47,27 @@ export class ManualClock implements Clock {
 
   /**
    * Moves the clock to an instant in milliseconds, forwards as {@link advance} does. Backwards it wakes nobody; a limiter
-   * takes it as no time passing.
+   * takes it as no time passing. Where somebody woken on the way moves it further, it stays there.
    *
    * @throws TypeError when it is not a number, RangeError when it is not finite.
    */
   set(ms: number): void {
     const target = instant("ms", ms);
+    if (target < this.#nowMs) {
+      this.#nowMs = target;
+      return;
+    }
     for (let alarm = this.#nextUpTo(target); alarm !== undefined; alarm = this.#nextUpTo(target)) {
       this.#cancel(alarm);
-      // An alarm that was set before the clock went backwards may be due already.
-      this.#nowMs = Math.max(this.#nowMs, alarm.dueMs);
+      this.#nowMs = alarm.dueMs;
       alarm.run();
     }
-    this.#nowMs = target;
+    this.#nowMs = Math.max(this.#nowMs, target);
   }
 
   /** Runs `run` once, when the clock has moved on by `afterMs`; the function it returns calls that off. */
   wake(afterMs: number, run: () => void): () => void {
-    const alarm = { dueMs: this.#nowMs + Math.max(0, instant("afterMs", afterMs)), run };
+    const alarm = { dueMs: this.#nowMs + instant("afterMs", afterMs, 0), run };
     this.#alarms.push(alarm);
     return () => {
       this.#cancel(alarm);
@@ -85,8 +88,9 @@ export class ManualClock implements Clock {
   }
 }
 
-function instant(name: string, value: unknown): number {
-  if (typeof value !== "number") throw new TypeError(expected(name, "a finite number of milliseconds", value));
-  if (!Number.isFinite(value)) throw new RangeError(expected(name, "a finite number of milliseconds", value));
+function instant(name: string, value: unknown, least: number = -Number.MAX_VALUE): number {
+  const rule = `a finite${least === 0 ? ", non-negative" : ""} number of milliseconds`;
+  if (typeof value !== "number") throw new TypeError(expected(name, rule, value));
+  if (!(value >= least && value <= Number.MAX_VALUE)) throw new RangeError(expected(name, rule, value));
   return value;
 }

@@ -65,6 +65,12 @@ describe("the bypass", () => {
     }
   });
 
+  it("that rejects, where it should have answered, is a TypeError and no unhandled rejection", async () => {
+    const bypass = (() => Promise.reject(new Error("late"))) as unknown as Bypass<string>;
+    await expect(new AsyncRateLimiter({ ...limit, bypass }).check("ada")).rejects.toThrow(TypeError);
+    await new Promise((resolve) => setImmediate(resolve));
+  });
+
   it("rejects with what a function throws", async () => {
     const limiter = new AsyncRateLimiter({
       ...limit,

@@ -209,12 +209,15 @@ describe("a refund", () => {
     expect(await limiter.refund(decision)).toBe(true);
   });
 
-  it("of one that was stopped half-way by a broken clock rejects, and the call stays counted", async () => {
+  it("that a broken clock stops half-way rejects, and can be tried again", async () => {
     let reading = 0;
     const broken = new AsyncRateLimiter({ maxCalls: 3, period: "1m", clock: { now: () => reading } });
     const decision = await broken.check("ada");
     reading = NaN;
     await expect(broken.refund(decision)).rejects.toMatchObject({ code: "STORE_ERROR" });
+    reading = 0;
+    expect((await broken.state("ada")).calls).toBe(1);
+    expect(await broken.refund(decision)).toBe(true);
   });
 });
 
@@ -276,6 +279,13 @@ describe("onDecision", () => {
       },
     ],
     ["rejects", () => Promise.reject(new Error("metrics down"))],
+    [
+      "throws what cannot be shown",
+      () => {
+        // eslint-disable-next-line @typescript-eslint/only-throw-error -- what anybody may throw
+        throw Object.assign(Object.create(null) as object, { reason: "metrics down" });
+      },
+    ],
   ])("that %s becomes a process warning, and the decision stands", async (_, onDecision) => {
     const warned = vi.spyOn(process, "emitWarning").mockImplementation(() => undefined);
     const told = new AsyncRateLimiter({ maxCalls: 1, period: "1m", onDecision });
@@ -286,7 +296,7 @@ describe("onDecision", () => {
     expect(warned).toHaveBeenCalledTimes(3);
     expect(warned).toHaveBeenCalledWith("onDecision failed; the decision stands", {
       type: "SluicegateWarning",
-      detail: expect.stringContaining("metrics down") as string,
+      detail: expect.stringMatching(/^Error: metrics down\n +at|^object$/) as string,
     });
   });
 });
@@ -414,6 +424,10 @@ describe("the types", () => {
     expectTypeOf<(typeof users)["isAllowed"]>().parameter(0).toEqualTypeOf<`user:${string}`>();
     // @ts-expect-error -- a key of another kind
     void users.isAllowed("guest:1");
+    // @ts-expect-error -- a limiter of users is no limiter of everybody
+    const everybody: AsyncRateLimiter = users;
+    const some = new AsyncRateLimiter<"user:1">({ maxCalls: 1, period: "1m" });
+    expect([everybody, some]).toHaveLength(2);
   });
 
   it("refuse a clock beside a store, a duration of an unknown unit, and a misspelt option", () => {

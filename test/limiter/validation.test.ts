@@ -5,7 +5,7 @@ const construct = (options: object) => () => new AsyncRateLimiter(options as Asy
 const limit = { maxCalls: 3, period: "1m" } as const;
 
 describe("an option that is not fit is refused at construction", () => {
-  it.each([-1, 2.5, NaN, Infinity, -Infinity, 2 ** 53])("maxCalls %d is a RangeError", (maxCalls) => {
+  it.each([-1, 2.5, NaN, Infinity, -Infinity])("maxCalls %d is a RangeError", (maxCalls) => {
     expect(construct({ ...limit, maxCalls })).toThrow(
       new RangeError(`Expected \`maxCalls\` to be a non-negative integer, got \`${String(maxCalls)}\` (number)`),
     );
@@ -13,6 +13,13 @@ describe("an option that is not fit is refused at construction", () => {
 
   it.each(["3", undefined, null, 3n, [3], {}, true])("maxCalls %o is a TypeError", (maxCalls) => {
     expect(construct({ ...limit, maxCalls })).toThrow(TypeError);
+  });
+
+  it("maxCalls beyond what a log can hold is a RangeError", () => {
+    expect(construct({ ...limit, maxCalls: 2 ** 24 })).not.toThrow();
+    expect(construct({ ...limit, maxCalls: 2 ** 24 + 1 })).toThrow(
+      "Expected `maxCalls` to be a non-negative integer, at most 16777216, got `16777217` (number)",
+    );
   });
 
   it("maxCalls 0 and -0 are legal", () => {
@@ -30,6 +37,7 @@ describe("an option that is not fit is refused at construction", () => {
 
   it.each([
     { name: 5 },
+    { name: null },
     { store: {} },
     { store: null },
     { clock: null },
@@ -53,6 +61,22 @@ describe("an option that is not fit is refused at construction", () => {
         "Expected `windowMs` to be one of the options maxCalls, period, name, store, clock, bypass, mode, onDecision, got `5` (number)",
       ),
     );
+  });
+
+  it("options are read once, and only those of the object itself", async () => {
+    let reads = 0;
+    const options = {
+      ...limit,
+      get mode() {
+        reads += 1;
+        return reads === 1 ? "enforce" : "shadow";
+      },
+    };
+    const limiter = construct(options)();
+    expect(reads).toBe(1);
+    expect((await limiter.check("ada", { cost: 4 })).allowed).toBe(false);
+    const inherited = Object.assign(Object.create({ mode: "shadow", mood: "bad" }) as object, limit);
+    expect((await construct(inherited)().check("ada", { cost: 4 })).allowed).toBe(false);
   });
 
   it("no options at all name those there are", () => {

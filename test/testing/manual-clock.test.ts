@@ -68,6 +68,15 @@ describe("a manual clock", () => {
     expect(woken).toEqual([110]);
   });
 
+  it("stays where somebody woken on the way moved it, if that is further", () => {
+    const clock = new ManualClock();
+    clock.wake(1000, () => {
+      clock.advance("1h");
+    });
+    clock.advance("2s");
+    expect(clock.now()).toBe(3_601_000);
+  });
+
   it("stops at the instant of a wake that throws, and goes on from there", () => {
     const clock = new ManualClock();
     clock.wake(10, () => {
@@ -90,5 +99,6 @@ describe("a manual clock", () => {
     expect(() => clock.set("5" as unknown as number)).toThrow(TypeError);
     expect(() => new ManualClock(Infinity)).toThrow(RangeError);
     expect(() => clock.wake(NaN, () => undefined)).toThrow(RangeError);
+    expect(() => clock.wake(-1, () => undefined)).toThrow(RangeError);
   });
 });
