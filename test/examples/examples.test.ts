@@ -10,12 +10,12 @@ import type { Answer } from "../../examples/demo/client.js";
 const run = promisify(execFile);
 const root = fileURLToPath(new URL("../../", import.meta.url));
 
-describe("npm run demo", () => {
-  // The package is built by the global setup; building it again would pull it from under the other tests.
-  beforeAll(() => {
-    execFileSync("npm", ["run", "--silent", "build:examples"], { cwd: root });
-  });
+// The package is built by the global setup; building it again would pull it from under the other tests.
+beforeAll(() => {
+  execFileSync("npm", ["run", "--silent", "build:examples"], { cwd: root });
+});
 
+describe("npm run demo", () => {
   it("prints a timeline and a table, holds its claim and exits 0, TESTING=1 or not", async () => {
     const { stdout } = await run(process.execPath, ["examples/dist/demo.js"], {
       cwd: root,
@@ -52,6 +52,14 @@ describe("npm run demo", () => {
     } finally {
       service.kill();
     }
+  });
+});
+
+describe("the user service", () => {
+  it("passes its own tests, in both styles", async () => {
+    const { stdout } = await run(process.execPath, ["--test", "examples/dist/user-service.test.js"], { cwd: root });
+    expect(stdout).toMatch(/^# pass 8$/m);
+    expect(stdout).toMatch(/^# fail 0$/m);
   });
 });
 

@@ -25,7 +25,9 @@ const blocks = [...readme.matchAll(/^```(\w*)\n(.*?)^```$/gms)].map(([, language
 }));
 const programs = blocks.filter(({ language }) => language === "ts");
 const services = programs.filter(({ code }) => code.includes(".listen("));
-const scripts = programs.filter((program) => !services.includes(program));
+const jestSuites = blocks.filter(({ language }) => language === "js");
+const vitestSuites = programs.filter(({ code }) => code.includes('from "vitest"'));
+const scripts = programs.filter((program) => !services.includes(program) && !vitestSuites.includes(program));
 
 /** What a program says that it prints: the comment behind each `console.log`. */
 const promised = (code: string): string[] =>
@@ -33,8 +35,12 @@ const promised = (code: string): string[] =>
 
 beforeAll(() => {
   mkdirSync(join(folder, "node_modules"), { recursive: true });
-  symlinkSync(join(root, "node_modules/@types"), join(folder, "node_modules/@types"));
+  for (const name of ["@types", "vitest"]) {
+    symlinkSync(join(root, "node_modules", name), join(folder, "node_modules", name));
+  }
   writeFileSync(join(folder, "package.json"), JSON.stringify({ type: "module" }));
+  for (const { name, code } of vitestSuites) writeFileSync(join(folder, `${name}.test.ts`), code);
+  for (const { name, code } of jestSuites) writeFileSync(join(folder, `${name}.test.cjs`), code);
   for (const { name, code } of programs) {
     writeFileSync(join(folder, `${name}.ts`), code);
     const { outputText } = ts.transpileModule(code, {
@@ -46,8 +52,8 @@ beforeAll(() => {
 
 describe("the README, with the packed package and nothing else", () => {
   it("has programs, each of which prints what it promises, asserts something, or serves", () => {
-    expect(scripts.length).toBeGreaterThan(4);
-    expect(services).toHaveLength(1);
+    expect(scripts.length).toBeGreaterThan(9);
+    expect([services.length, vitestSuites.length, jestSuites.length]).toEqual([1, 2, 1]);
     for (const { code } of scripts) expect(promised(code).length > 0 || code.includes("assert.")).toBe(true);
   });
 
@@ -81,6 +87,23 @@ describe("the README, with the packed package and nothing else", () => {
     else expect(stdout.trimEnd().split("\n")).toEqual(promised(code));
   });
 
+  it("passes its vitest suites", async () => {
+    const vitest = join(root, "node_modules/vitest/vitest.mjs");
+    const { stdout } = await run(
+      process.execPath,
+      [vitest, "run", "--root", folder, "--exclude", "**/*.cjs", "--no-color"],
+      { cwd: folder },
+    );
+    expect(stdout).toMatch(/Tests +2 passed \(2\)/);
+  });
+
+  it("passes its jest suite", async () => {
+    const jest = join(root, "node_modules/jest/bin/jest.js");
+    const flags = ["--rootDir", folder, "--testMatch", "**/*.test.cjs", "--no-watchman", "--no-cache"];
+    const { stderr } = await run(process.execPath, [jest, ...flags], { cwd: folder });
+    expect(stderr).toMatch(/^Tests: +2 passed, 2 total$/m);
+  });
+
   it.each(services)("serves $name under «$heading»: the fourth reset of an hour is refused", async ({ name }) => {
     const port = await freePort();
     const service = spawn(process.execPath, [join(folder, `${name}.js`)], {
@@ -106,7 +129,7 @@ describe("the README, with the packed package and nothing else", () => {
     }
   });
 
-  it("names two commands that package.json has", () => {
+  it("names commands that package.json has", () => {
     const { scripts } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { scripts: object };
     for (const [, script] of readme.matchAll(/npm (?:run )?(demo|test)\b/g)) expect(scripts).toHaveProperty(script!);
   });
