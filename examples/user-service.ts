@@ -64,29 +64,23 @@ export class DecoratedUserService {
     this.limiters = limitersOf(clock);
   }
 
-  @rateLimited(
-    (self: DecoratedUserService) => self.limiters.passwordReset,
-    (email: string) => email,
-    { message: TOO_MANY_RESETS },
-  )
+  @rateLimited((self: DecoratedUserService) => self.limiters.passwordReset, (email: string) => email, {
+    message: TOO_MANY_RESETS,
+  })
   async requestPasswordReset(email: string): Promise<void> {
     await this.#mailer.send(email, "Reset your password");
   }
 
-  @rateLimited(
-    (self: DecoratedUserService) => self.limiters.emailVerify,
-    (id: number) => `user:${id}` as const,
-    { message: TOO_MANY_MAILS },
-  )
+  @rateLimited((self: DecoratedUserService) => self.limiters.emailVerify, (id: number) => `user:${id}` as const, {
+    message: TOO_MANY_MAILS,
+  })
   async sendVerificationEmail(_id: number, email: string): Promise<void> {
     await this.#mailer.send(email, "Verify your address");
   }
 
-  @rateLimited(
-    (self: DecoratedUserService) => self.limiters.profileUpdate,
-    (id: number) => `user:${id}` as const,
-    { message: TOO_MANY_UPDATES },
-  )
+  @rateLimited((self: DecoratedUserService) => self.limiters.profileUpdate, (id: number) => `user:${id}` as const, {
+    message: TOO_MANY_UPDATES,
+  })
   async updateProfile(id: number, changes: Partial<Profile>): Promise<Profile> {
     const profile = { name: "", ...this.profiles.get(id), ...changes };
     this.profiles.set(id, profile);

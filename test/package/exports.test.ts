@@ -6,6 +6,7 @@ import { describe, expect, inject, it } from "vitest";
 const root = fileURLToPath(new URL("../../", import.meta.url));
 
 interface Manifest {
+  version: string;
   dependencies?: object;
   exports: Record<string, Record<"import" | "require", Record<"types" | "default", string>> | string>;
   typesVersions: { "*": Record<string, string[]> };
@@ -28,6 +29,10 @@ function sourceOf(entry: string): string | undefined {
 }
 
 describe("the package", () => {
+  it("has a changelog that tells of its version", () => {
+    expect(readFileSync(join(root, "CHANGELOG.md"), "utf8")).toContain(`\n## ${manifest.version}\n`);
+  });
+
   it("has no dependencies", () => {
     expect(manifest.dependencies).toBeUndefined();
   });
