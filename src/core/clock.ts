@@ -1,7 +1,12 @@
 import { expected } from "./expected.js";
 
-// Declared, and not taken from a library of types: `core` has no other global, and this one is everywhere.
+// Declared, and not taken from a library of types: `core` has no other globals, and these are everywhere.
 declare const performance: { now(): number };
+declare function setTimeout(run: () => void, afterMs: number): unknown;
+declare function clearTimeout(timer: unknown): void;
+
+/** The longest that `setTimeout` waits, 24.8 days; given more it does not wait at all. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 /** What time it is, and a way to be woken: the seam through which tests move time by hand. */
 export interface Clock {
@@ -10,8 +15,8 @@ export interface Clock {
    */
   now(): number;
   /**
-   * Runs `run` once, `afterMs` milliseconds from now, unless the function it returns is called first. Only waiting for a
-   * turn needs it.
+   * Runs `run` once, `afterMs` milliseconds from now, unless the function it returns is called first. Only `acquire` needs
+   * it.
    */
   wake?(afterMs: number, run: () => void): () => void;
 }
@@ -22,8 +27,22 @@ export interface Clock {
  * `performance` is read through the global at every call, so that fake timers installed later are obeyed, and so are
  * those uninstalled again.
  */
-export const monotonicClock: Clock = {
+export const monotonicClock: Required<Clock> = {
   now: () => performance.now(),
+  wake(afterMs, run) {
+    let timer: unknown;
+    const sleep = (leftMs: number): void => {
+      const stretch = Math.min(leftMs, LONGEST_TIMER_MS);
+      timer = setTimeout(() => {
+        if (leftMs > stretch) sleep(leftMs - stretch);
+        else run();
+      }, stretch);
+    };
+    sleep(afterMs);
+    return () => {
+      clearTimeout(timer);
+    };
+  },
 };
 
 /**

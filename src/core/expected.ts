@@ -52,6 +52,18 @@ export function optionalFunction(name: string, value: unknown): void {
   }
 }
 
+/**
+ * Checks that `value` is one of the `known` words and returns it.
+ *
+ * @throws TypeError when it is not a string, RangeError when it is another one.
+ */
+export function oneOf<T extends string>(name: string, value: unknown, known: readonly T[]): T {
+  const found = known.find((word) => word === value);
+  if (found !== undefined) return found;
+  const rule = known.map((word) => `"${word}"`).join(" or ");
+  throw new (typeof value === "string" ? RangeError : TypeError)(expected(name, rule, value));
+}
+
 const LONGEST_SHOWN = 60;
 
 function shown(value: unknown): string {

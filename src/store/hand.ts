@@ -1,5 +1,6 @@
 import { judge } from "../core/sliding-window.js";
-import { countAfter } from "../core/timestamp-log.js";
+import type { TimestampLog } from "../core/timestamp-log.js";
+import { countAfter, placeOf } from "../core/timestamp-log.js";
 import type { Census, LogTable } from "./log-table.js";
 
 /** Entries the hand moves past for each admission: more than one, so that garbage cannot outgrow traffic. */
@@ -15,17 +16,27 @@ interface Position {
   place: number;
 }
 
-/** What the hand found by looking ahead for room. */
-interface Prospect {
-  /** The key to forget; undefined where every key it looked at stands at its limit. */
-  readonly victim: Position | undefined;
+/** A key to forget. By its log: its place may have changed by the time it is forgotten. */
+interface Victim {
+  readonly table: LogTable;
+  readonly log: TimestampLog;
   /** Forgetting it loses live calls. */
   readonly isLive: boolean;
-  /** Milliseconds until one of the keys it looked at could be forgotten; meaningful without a victim. */
+}
+
+/** What the hand found by looking for room. */
+export interface Room {
+  /** How many of the newcomers there is room for. */
+  readonly places: number;
+  /** Milliseconds until there may be room for the next; 0 where there is room for all. */
   readonly wait: number;
+  /** The keys to forget for them. */
+  readonly victims: readonly Victim[];
   /** Where the hand stands afterwards. */
   readonly next: Position;
 }
+
+const NOBODY: ReadonlySet<TimestampLog> = new Set();
 
 /**
  * The hand that keeps a store tidy: it goes round over all keys of all spaces, a few at a time, as calls are admitted.
@@ -37,14 +48,17 @@ interface Prospect {
 export class Hand {
   readonly #tables: LogTable[] = [];
   readonly #maxKeys: number;
+  readonly #evicts: boolean;
   #position: Position = { table: 0, place: 0 };
   #evictions = 0;
 
   /** Kept by the tables. */
   readonly census: Census = { size: 0 };
 
-  constructor(maxKeys: number) {
+  /** @param evicts - whether a newcomer may take the place of a key that has live calls, and calls left. */
+  constructor(maxKeys: number, evicts: boolean) {
     this.#maxKeys = maxKeys;
+    this.#evicts = evicts;
   }
 
   /** How many keys are remembered, over all spaces. */
@@ -74,59 +88,85 @@ export class Hand {
     }
   }
 
-  /** Milliseconds until there may be room for one more key; 0 when there is. Moves and frees nothing. */
-  waitForRoom(now: number): number {
-    if (this.size < this.#maxKeys) return 0;
-    const { victim, wait } = this.#lookAhead(now);
-    return victim === undefined ? wait : 0;
+  /**
+   * Looks for room for some new keys, and changes nothing.
+   *
+   * @param spared - logs that are not to be forgotten, because their keys are asked about in the same call.
+   */
+  findRoom(newcomers: number, now: number, spared: ReadonlySet<TimestampLog> = NOBODY): Room {
+    const free = Math.max(0, this.#maxKeys - this.size);
+    let next = this.#position;
+    const victims: Victim[] = [];
+    const taken = new Set(spared);
+    let wait = 0;
+    while (wait === 0 && free + victims.length < newcomers) {
+      // Each from the same place on: what one left untaken may be all there is for the next.
+      next = { ...this.#position };
+      const found = this.#lookFrom(next, now, taken);
+      if (typeof found === "number") {
+        wait = found;
+      } else {
+        victims.push(found);
+        taken.add(found.log);
+      }
+    }
+    return { places: free + victims.length, wait, victims, next };
+  }
+
+  /** Forgets what was found to be forgotten, and stands where the looking ended. */
+  takeRoom({ victims, next }: Room): void {
+    this.#position = next;
+    for (const { table, log, isLive } of victims) {
+      if (isLive) this.#evictions += 1;
+      table.forgetAt(placeOf(log));
+    }
+  }
+
+  /** Stands where the looking ended, and forgets nothing: a refused newcomer must not make the next look at the same keys. */
+  moveOn({ next }: Room): void {
+    this.#position = next;
   }
 
   /**
-   * Makes room for one more key, and returns 0; or moves on past keys that all stand at their limit, and returns the
-   * milliseconds until one of them could be freed.
+   * Makes room for one more key, and returns 0; or moves on past keys that are all to stay, and returns the milliseconds
+   * until one of them could be freed.
    */
   makeRoom(now: number): number {
     if (this.size < this.#maxKeys) return 0;
-    const { victim, isLive, wait, next } = this.#lookAhead(now);
-    this.#position = next;
-    if (victim === undefined) return wait;
-    if (isLive) this.#evictions += 1;
-    this.#tableAt(victim)?.forgetAt(victim.place);
-    return 0;
+    const room = this.findRoom(1, now);
+    this.takeRoom(room);
+    return room.wait;
   }
 
   /**
-   * Looks at up to 32 keys for one to forget: the first without a live call, else, of the first eight that have calls left,
-   * the one with the fewest live calls, because its owner loses least.
+   * Looks at up to 32 keys from `position` on, which moves, for one to forget: the first without a live call, else, of the
+   * first eight that have calls left, the one with the fewest live calls, because its owner loses least. Where there is
+   * none it returns the milliseconds until one of them could be freed.
    */
-  #lookAhead(now: number): Prospect {
-    const next = { ...this.#position };
-    let victim: Position | undefined;
+  #lookFrom(position: Position, now: number, taken: ReadonlySet<TimestampLog>): Victim | number {
+    let victim: Victim | undefined;
     let fewest = Infinity;
     let compared = 0;
     let wait = Infinity;
     for (let looked = Math.min(LOOKED_AT, this.size); looked > 0; looked -= 1) {
-      const table = this.#tableAt(next);
+      const table = this.#tableAt(position);
       if (table === undefined) break;
-      const log = table.at(next.place);
-      if (table.isIdle(log, now)) return { victim: { ...next }, isLive: false, wait: 0, next };
-      if (compared < COMPARED) {
-        const untilCallsLeft = judge(log, table.limits, 1, now);
-        if (untilCallsLeft === 0) {
-          compared += 1;
-          const live = countAfter(log, now - table.longestMs);
-          if (live < fewest) {
-            fewest = live;
-            victim = { ...next };
-          }
-        } else {
-          // A limit that was lowered to 0 never has calls left again; its keys are forgotten when they are idle.
-          wait = Math.min(wait, untilCallsLeft, table.idleAfter(log, now));
-        }
-      }
-      next.place += 1;
+      const log = table.at(position.place);
+      position.place += 1;
+      if (taken.has(log)) continue;
+      if (table.isIdle(log, now)) return { table, log, isLive: false };
+      const untilCallsLeft = this.#evicts ? judge(log, table.limits, 1, now) : Infinity;
+      // Where no calls are ever left, of a limit that was lowered to 0 or in a store that evicts nobody, a key stays until it
+      // is idle.
+      wait = Math.min(wait, untilCallsLeft, table.idleAfter(log, now));
+      if (untilCallsLeft > 0 || compared === COMPARED) continue;
+      compared += 1;
+      const live = countAfter(log, now - table.longestMs);
+      if (live >= fewest) continue;
+      fewest = live;
+      victim = { table, log, isLive: true };
     }
-    return { victim, isLive: true, wait, next };
+    return victim ?? wait;
   }
 
   /**

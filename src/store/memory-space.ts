@@ -28,7 +28,7 @@ export class MemorySpace implements Space {
 
   admit(key: string, limits: readonly Limit[], cost: number): boolean {
     return this.#parts.exclusively(() => {
-      const log = this.#look(key, limits);
+      const log = this.look(key, limits);
       if (judge(log ?? EMPTY_LOG, limits, cost, this.#now) > 0) return false;
       if (log === undefined && this.#parts.hand.makeRoom(this.#now) > 0) return false;
       this.#record(key, log, cost);
@@ -38,22 +38,22 @@ export class MemorySpace implements Space {
 
   check(key: string, limits: readonly Limit[], cost: number): Verdict {
     return this.#parts.exclusively(() => {
-      const log = this.#look(key, limits);
+      const log = this.look(key, limits);
       const passes = judge(log ?? EMPTY_LOG, limits, cost, this.#now) === 0;
       const roomWait = passes && log === undefined ? this.#parts.hand.makeRoom(this.#now) : 0;
-      if (!passes || roomWait > 0) return this.#verdict(log ?? EMPTY_LOG, limits, cost, roomWait);
+      if (!passes || roomWait > 0) return this.verdict(log ?? EMPTY_LOG, limits, cost, roomWait);
       const after = this.#record(key, log, cost);
       // Asked what is left, and not whether the same would pass again: a further cost of 0 passes in every layer.
-      return { ...this.#verdict(after, limits, 0, 0), receipt: this.#receipt(key, epochOf(after), cost) };
+      return { ...this.verdict(after, limits, 0, 0), receipt: this.#receipt(key, epochOf(after), cost) };
     });
   }
 
   peek(key: string, limits: readonly Limit[], cost: number): Verdict {
     return this.#parts.exclusively(() => {
-      const log = this.#look(key, limits);
+      const log = this.look(key, limits);
       const passes = judge(log ?? EMPTY_LOG, limits, cost, this.#now) === 0;
-      const roomWait = passes && log === undefined ? this.#parts.hand.waitForRoom(this.#now) : 0;
-      return this.#verdict(log ?? EMPTY_LOG, limits, cost, roomWait);
+      const roomWait = passes && log === undefined ? this.#parts.hand.findRoom(1, this.#now).wait : 0;
+      return this.verdict(log ?? EMPTY_LOG, limits, cost, roomWait);
     });
   }
 
@@ -76,8 +76,8 @@ export class MemorySpace implements Space {
     return this.#parts.time.now;
   }
 
-  /** Moves the store to the present, and returns the key's log as it stands there. */
-  #look(key: string, limits: readonly Limit[]): TimestampLog | undefined {
+  /** Moves the store to the present, and returns the key's log as it stands there. For the store, within a section. */
+  look(key: string, limits: readonly Limit[]): TimestampLog | undefined {
     this.#parts.time.read();
     this.#table.limits = limits;
     return this.#table.get(key);
@@ -91,7 +91,8 @@ export class MemorySpace implements Space {
     return after;
   }
 
-  #verdict(log: TimestampLog, limits: readonly Limit[], cost: number, roomWait: number): Verdict {
+  /** What each limit says to a call, as a verdict. For the store, within a section. */
+  verdict(log: TimestampLog, limits: readonly Limit[], cost: number, roomWait: number): Verdict {
     const layers = survey(log, limits, cost, this.#now);
     return {
       retryAfterMs: layers.reduce((wait, { retryAfterMs }) => Math.max(wait, retryAfterMs), roomWait),

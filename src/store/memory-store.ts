@@ -1,14 +1,16 @@
 import type { Clock } from "../core/clock.js";
 import { clockFrom, monotonicClock } from "../core/clock.js";
 import { StoreError } from "../core/errors.js";
-import { expected, knownOptions, wholeNumber } from "../core/expected.js";
+import { expected, knownOptions, oneOf, wholeNumber } from "../core/expected.js";
 import { Mutex } from "../core/mutex.js";
 import { StoreTime } from "../core/store-time.js";
 import { Hand } from "./hand.js";
 import { LogTable } from "./log-table.js";
+import { judgeTogether } from "./memory-judgement.js";
 import type { MemoryStoreParts } from "./memory-space.js";
 import { MemorySpace } from "./memory-space.js";
-import { spaceName, type Store } from "./store.js";
+import type { Ask, Judgement, Store } from "./store.js";
+import { spaceName } from "./store.js";
 
 /**
  * The most keys a store can be asked to hold. A `Map` throws at 2^24 entries, those included that were deleted since it
@@ -22,6 +24,13 @@ export interface MemoryStoreOptions {
   readonly clock?: Clock | undefined;
   /** The most keys held at once, over all spaces. A whole number from 1 to 8,388,608. @default 1_000_000 */
   readonly maxKeys?: number | undefined;
+  /**
+   * What a new key finds at `maxKeys`, where none of the keys looked at is idle: `"evict"` takes the place of one that has
+   * calls left; `"deny"` refuses the newcomer, which keeps every key's count exact, at the price that newcomers are locked
+   * out while the store is full.
+   * @default "evict"
+   */
+  readonly onFull?: "evict" | "deny" | undefined;
 }
 
 /**
@@ -42,6 +51,9 @@ export class MemoryStore implements Store {
   /** Every verb answers at once. */
   readonly synchronous = true as const;
 
+  /** What time it is here. */
+  readonly clock: Clock;
+
   readonly #lock = new Mutex();
   readonly #hand: Hand;
   readonly #parts: MemoryStoreParts;
@@ -49,10 +61,13 @@ export class MemoryStore implements Store {
 
   /** @throws TypeError or RangeError when an option is not fit. */
   constructor(options: MemoryStoreOptions = {}) {
-    const { clock = monotonicClock, maxKeys = 1_000_000 } = knownOptions("options", options, ["clock", "maxKeys"]);
-    this.#hand = new Hand(wholeNumber("maxKeys", maxKeys, 1, MOST_KEYS));
+    const known = knownOptions("options", options, ["clock", "maxKeys", "onFull"]);
+    const { clock = monotonicClock, maxKeys = 1_000_000, onFull = "evict" } = known;
+    this.clock = clockFrom("clock", clock);
+    const evicts = oneOf("onFull", onFull, ["evict", "deny"]) === "evict";
+    this.#hand = new Hand(wholeNumber("maxKeys", maxKeys, 1, MOST_KEYS), evicts);
     this.#parts = {
-      time: new StoreTime(clockFrom("clock", clock)),
+      time: new StoreTime(this.clock),
       hand: this.#hand,
       exclusively: (section) => this.#exclusively(section),
     };
@@ -84,6 +99,10 @@ export class MemoryStore implements Store {
     this.#names.add(name);
     this.#hand.add(table);
     return new MemorySpace(this.#parts, table);
+  }
+
+  judge(asks: readonly Ask[]): Judgement {
+    return judgeTogether(this.#parts, asks);
   }
 
   /**

@@ -1,3 +1,4 @@
+import type { Clock } from "../core/clock.js";
 import type { LayerStatus, Receipt, Source } from "../core/decision.js";
 import { expected } from "../core/expected.js";
 import type { Limit } from "../core/limit.js";
@@ -12,6 +13,9 @@ export interface Store {
   /** Whether every verb of its spaces answers at once, and never with a promise. */
   readonly synchronous: boolean;
 
+  /** What those go by who wait for a turn. @default the process's monotonic clock */
+  readonly clock?: Clock | undefined;
+
   /**
    * Opens a space for one limiter.
    *
@@ -21,6 +25,29 @@ export interface Store {
    * @throws RangeError when the name is not fit, or open on this store already: two limiters would share their history.
    */
   open(name: string, periodsMs: readonly number[]): Space;
+
+  /**
+   * Judges several keys at once, for all or nothing. Only a synchronous store can; of any other they are asked in order.
+   *
+   * @param asks - of spaces of this store, no space twice.
+   */
+  judge?(asks: readonly Ask[]): Judgement;
+}
+
+/** One key's part in a call about several. */
+export interface Ask {
+  readonly space: Space;
+  readonly key: string;
+  readonly limits: readonly Limit[];
+  readonly cost: number;
+}
+
+/** What a store says to several asks at once. It holds for the present synchronous run, and no longer. */
+export interface Judgement {
+  /** What `check` would say to each, room for all new keys together included. Nothing is recorded yet. */
+  readonly verdicts: readonly Verdict[];
+  /** Records those that pass, and tells what each limit stands at afterwards. */
+  spend(): readonly Verdict[];
 }
 
 /**

@@ -8,7 +8,7 @@ const limits = (maxCalls: number): Limit[] => [{ maxCalls, periodMs: PERIOD }];
 
 /** A full store of one table, the hand at its first key, with as many live calls for each key as the list says. */
 function fullStore(calls: readonly number[], asked = limits(5)) {
-  const hand = new Hand(calls.length);
+  const hand = new Hand(calls.length, true);
   const table = new LogTable(Math.max(...asked.map(({ periodMs }) => periodMs)), hand.census);
   hand.add(table);
   table.limits = asked;
@@ -25,7 +25,7 @@ const many = (length: number, calls: number): number[] => Array.from({ length },
 describe("the hand, looking for room", () => {
   it("does nothing where there is some", () => {
     const { hand, freed } = fullStore([1, 1]);
-    const roomy = new Hand(3);
+    const roomy = new Hand(3, true);
     const table = new LogTable(PERIOD, roomy.census);
     roomy.add(table);
     table.record("ada", undefined, 1, 0, 0);
@@ -36,7 +36,7 @@ describe("the hand, looking for room", () => {
 
   it("frees the first idle key of 32, and loses nothing", () => {
     const { hand, freed } = fullStore([...many(31, 1), 0, 0]);
-    expect(hand.waitForRoom(0)).toBe(0);
+    expect(hand.findRoom(1, 0).wait).toBe(0);
     expect(freed()).toEqual([]);
     expect(hand.makeRoom(0)).toBe(0);
     expect(freed()).toEqual([31]);
@@ -83,7 +83,7 @@ describe("the hand, looking for room", () => {
   });
 
   it("refuses where all 32 stand at their limit, until the first of them has a call expire", () => {
-    const hand = new Hand(40);
+    const hand = new Hand(40, true);
     const table = new LogTable(PERIOD, hand.census);
     hand.add(table);
     table.limits = limits(5);
@@ -91,7 +91,7 @@ describe("the hand, looking for room", () => {
     for (let at = 0; at < 40; at += 1) {
       table.record(`key ${at}`, undefined, 5, at === 6 ? -300 : at === 32 ? -900 : 0, -PERIOD);
     }
-    expect(hand.waitForRoom(0)).toBe(700);
+    expect(hand.findRoom(1, 0).wait).toBe(700);
     expect(hand.makeRoom(0)).toBe(700);
     expect(table.size).toBe(40);
   });
@@ -99,7 +99,7 @@ describe("the hand, looking for room", () => {
   it("moves on past keys that all stand at their limit, 32 at a time, and not by asking what it would do", () => {
     const refusals = (keysAtLimit: number): number => {
       const { hand, freed } = fullStore([...many(keysAtLimit, 5), 1]);
-      expect(hand.waitForRoom(0)).toBe(PERIOD);
+      expect(hand.findRoom(1, 0).wait).toBe(PERIOD);
       let refused = 0;
       while (hand.makeRoom(0) > 0) refused += 1;
       expect(freed()).toEqual([keysAtLimit]);
@@ -117,7 +117,7 @@ describe("the hand, looking for room", () => {
   });
 
   it("goes on from table to table, over those that are empty", () => {
-    const hand = new Hand(3);
+    const hand = new Hand(3, true);
     const tables = Array.from({ length: 5 }, () => {
       const table = new LogTable(PERIOD, hand.census);
       table.limits = limits(1);
@@ -149,7 +149,7 @@ describe("the hand, sweeping", () => {
   });
 
   it("has nothing to do in an empty store", () => {
-    const hand = new Hand(1);
+    const hand = new Hand(1, true);
     hand.sweep(0);
     hand.add(new LogTable(PERIOD, hand.census));
     hand.sweep(0);

@@ -11,7 +11,7 @@ export class GlassSpace {
   readonly space: MemorySpace;
 
   constructor(longestMs: number, maxKeys: number = 1000) {
-    const hand = new Hand(maxKeys);
+    const hand = new Hand(maxKeys, true);
     this.table = new LogTable(longestMs, hand.census);
     hand.add(this.table);
     this.space = new MemorySpace(
