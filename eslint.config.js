@@ -19,6 +19,10 @@ export default tseslint.config(
       // `return refuse(response)` ends a handler in one line.
       "@typescript-eslint/no-confusing-void-expression": "off",
       "@typescript-eslint/restrict-template-expressions": ["error", { allowNumber: true }],
+      // `reset()` and `reset(key)` are two wishes: an optional key would take undefined, a key that got lost.
+      "@typescript-eslint/unified-signatures": "off",
+      // What a signal was aborted with, and what a store failed with, is passed on as it is.
+      "@typescript-eslint/prefer-promise-reject-errors": ["error", { allowThrowingUnknown: true }],
       // A verb is asynchronous so that its errors reject, whether or not it has anything to wait for.
       "@typescript-eslint/require-await": "off",
     },

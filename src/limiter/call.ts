@@ -15,8 +15,8 @@ export interface CallOptions {
  *
  * @throws TypeError when it is not a string. Any string will do, the empty one included.
  */
-export function checkKey(key: unknown): void {
-  if (typeof key !== "string") throw new TypeError(expected("key", "a string", key));
+export function checkKey(key: unknown, name: string = "key"): void {
+  if (typeof key !== "string") throw new TypeError(expected(name, "a string", key));
 }
 
 /**

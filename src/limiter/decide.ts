@@ -1,10 +1,19 @@
-import type { Decision, LayerStatus, Reason } from "../core/decision.js";
+import type { Decision, LayerStatus, Reason, Receipt } from "../core/decision.js";
 import { settle } from "../core/decision.js";
 import type { Limit } from "../core/limit.js";
 import type { Verdict } from "../store/store.js";
 
-/** Makes the decision that a store's verdict comes to. In shadow mode a refusal lets the call through. */
-export function decided(verdict: Verdict, limits: readonly Limit[], isShadow: boolean): Decision {
+/**
+ * Makes the decision that a store's verdict comes to. In shadow mode a refusal lets the call through.
+ *
+ * @param onRefunded - told when what was spent has been taken back.
+ */
+export function decided(
+  verdict: Verdict,
+  limits: readonly Limit[],
+  isShadow: boolean,
+  onRefunded: () => void,
+): Decision {
   const { retryAfterMs, resetAfterMs, layers, noRoom, source, receipt } = verdict;
   const isRefused = retryAfterMs > 0;
   const limit = bindingLimit(layers, limits, isRefused && !noRoom);
@@ -22,8 +31,14 @@ export function decided(verdict: Verdict, limits: readonly Limit[], isShadow: bo
       shadowed: isRefused && isShadow,
       source,
     },
-    receipt,
+    receipt && { refund: () => refunded(receipt, onRefunded) },
   );
+}
+
+async function refunded(receipt: Receipt, onRefunded: () => void): Promise<boolean> {
+  const isRefunded = await receipt.refund();
+  if (isRefunded) onRefunded();
+  return isRefunded;
 }
 
 /** Makes the decision of a call that nobody is asked about: what a fresh key would get, and always allowed. */

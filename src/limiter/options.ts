@@ -1,7 +1,7 @@
 import type { Bypass } from "../core/bypass.js";
 import type { Clock } from "../core/clock.js";
 import type { Decision } from "../core/decision.js";
-import { expected, knownOptions, optionalFunction } from "../core/expected.js";
+import { expected, knownOptions, oneOf, optionalFunction } from "../core/expected.js";
 import { MemoryStore } from "../store/memory-store.js";
 import type { Store } from "../store/store.js";
 
@@ -61,10 +61,7 @@ export function checkedOptions<O extends LimiterOptions<never>>(options: O, own:
     store?: Partial<Store> | null;
     clock?: unknown;
   };
-  if (mode !== undefined && mode !== "enforce" && mode !== "shadow") {
-    const Wrong = typeof mode === "string" ? RangeError : TypeError;
-    throw new Wrong(expected("mode", '"enforce" or "shadow"', mode));
-  }
+  if (mode !== undefined) oneOf("mode", mode, ["enforce", "shadow"]);
   optionalFunction("onDecision", onDecision);
   if (store === undefined) return checked;
   if (typeof store?.open !== "function") {

@@ -24,3 +24,18 @@ export const RATE_LIMITS = {
   /** 100 per hour. */
   adminAction: { maxCalls: 100, period: 3600 },
 } as const;
+
+/**
+ * Limits for tiers of users, for a `TieredRateLimiter`. Periods are in seconds.
+ *
+ * @example
+ * const limiter = new TieredRateLimiter({ tiers: USER_TIERS });
+ */
+export const USER_TIERS = {
+  /** 100 per hour. */
+  free: { maxCalls: 100, period: 3600 },
+  /** 1000 per hour. */
+  premium: { maxCalls: 1000, period: 3600 },
+  /** 10,000 per hour. */
+  enterprise: { maxCalls: 10_000, period: 3600 },
+} as const;

@@ -1,10 +1,13 @@
 import { bypassFrom } from "../core/bypass.js";
+import type { Clock } from "../core/clock.js";
+import { monotonicClock } from "../core/clock.js";
 import type { Decision } from "../core/decision.js";
 import { receiptOf } from "../core/decision.js";
+import { RateLimitExceededError } from "../core/errors.js";
 import { expected } from "../core/expected.js";
 import type { Limit } from "../core/limit.js";
 import { isPromiseLike } from "../core/mutex.js";
-import type { KeyState, Space, Verdict } from "../store/store.js";
+import type { KeyState, Space, Store, Verdict } from "../store/store.js";
 import { spaceName } from "../store/store.js";
 import { announce } from "./announce.js";
 import type { CallOptions } from "./call.js";
@@ -12,6 +15,15 @@ import { checkKey, costOf } from "./call.js";
 import { bypassed, decided } from "./decide.js";
 import type { LimiterOptions } from "./options.js";
 import { storeFrom } from "./options.js";
+import type { Part } from "./part.js";
+import { WaitingRoom } from "./waiting-room.js";
+import type { AcquireOptions } from "./wish.js";
+import { wishOf } from "./wish.js";
+
+let limitersMade = 0;
+
+/** A limiter's part in a call about several keys. Its limits are read now, and its `bypass` is asked. */
+export let partOf: <K extends string>(limiter: RateLimiter<K>, key: K, cost: number) => Part;
 
 /**
  * What every limiter is: limits asked of one space of a store, at each call. The kinds of limiter are constructors over
@@ -21,13 +33,19 @@ import { storeFrom } from "./options.js";
  * cost that is not one, and with a `StoreError` when the store cannot answer. A refusal is a value and not an exception.
  */
 export class RateLimiter<in K extends string = string> {
+  static {
+    partOf = (limiter, key, cost) => limiter.#part(key, cost);
+  }
+
+  readonly #order = (limitersMade += 1);
+  readonly #store: Store;
   readonly #space: Space;
-  readonly #isSynchronous: boolean;
   readonly #isShadow: boolean;
   readonly #bypass: ((key: K) => boolean) | undefined;
   readonly #onDecision: ((decision: Decision, key: K) => unknown) | undefined;
 
   #limits: readonly Limit[];
+  #room: WaitingRoom<K> | undefined;
 
   /** What this limiter is called in its store. */
   readonly name: string;
@@ -40,10 +58,9 @@ export class RateLimiter<in K extends string = string> {
     this.#isShadow = options.mode === "shadow";
     this.#bypass = bypassFrom(options.bypass);
     this.#onDecision = options.onDecision;
-    const store = storeFrom(options);
-    this.#isSynchronous = store.synchronous;
+    this.#store = storeFrom(options);
     // Last, because an opened space stays open: what was refused above has not taken the name.
-    this.#space = store.open(
+    this.#space = this.#store.open(
       this.name,
       limits.map(({ periodMs }) => periodMs),
     );
@@ -61,6 +78,7 @@ export class RateLimiter<in K extends string = string> {
    */
   protected moveLimits(limits: readonly Limit[]): void {
     this.#limits = Object.freeze([...limits]);
+    this.#room?.wake();
   }
 
   /**
@@ -95,9 +113,35 @@ export class RateLimiter<in K extends string = string> {
    * @throws TypeError where the store is not synchronous, and for a key or cost that is not one.
    */
   checkSync(key: K, options?: CallOptions): Decision {
-    if (!this.#isSynchronous)
+    if (!this.#store.synchronous)
       throw new TypeError(expected("store", "synchronous for checkSync; use check", "asynchronous"));
     return this.#decide(key, options) as Decision;
+  }
+
+  /**
+   * Waits until a call of `key` is admitted, and resolves with the decision.
+   *
+   * First come, first served, among those who wait for one key at this limiter object. A `check` asks the log alone, and may
+   * take the place that a waiter waits for. A waiter sleeps until the instant its refusal named and asks again; a reset, a
+   * refund and a raised limit of this limiter wake the first of the line. It keeps the process alive while it waits.
+   *
+   * @throws RateLimitExceededError (as a rejection) at once when the first instant that the log allows lies after
+   *   `timeout`, when `maxQueue` calls wait already, or when the cost exceeds the limit, which no wait can help; else when
+   *   the timeout ends. The reason of `signal` when that is aborted.
+   *
+   * @example
+   * await limiter.acquire("api.example.org", { timeout: "10s", signal });
+   */
+  async acquire(key: K, options?: AcquireOptions): Promise<Decision> {
+    checkKey(key);
+    const wish = wishOf(options);
+    if (this.#bypass?.(key) === true) return this.#announced(bypassed(this.#limits, wish.cost), key);
+    try {
+      return this.#announced(await this.#waitingRoom.enter(key, wish), key);
+    } catch (error) {
+      if (error instanceof RateLimitExceededError) this.#announced(error.decision, key);
+      throw error;
+    }
   }
 
   /** What {@link check} would decide now. It spends nothing, writes nothing and is not told to `onDecision`. */
@@ -105,7 +149,7 @@ export class RateLimiter<in K extends string = string> {
     checkKey(key);
     const cost = costOf(options);
     if (this.#bypass?.(key) === true) return bypassed(this.#limits, 0);
-    return decided(await this.#space.peek(key, this.#limits, cost), this.#limits, this.#isShadow);
+    return this.#settled(this.#space.peek(key, this.#limits, cost), key);
   }
 
   /**
@@ -132,6 +176,7 @@ export class RateLimiter<in K extends string = string> {
   async reset(...keys: [] | [key: K]): Promise<void> {
     if (keys.length > 0) checkKey(keys[0]);
     await this.#space.reset(keys[0]);
+    this.#room?.wake(keys[0]);
   }
 
   /** What the log of `key` holds: its live calls in the longest window, and where that window begins on the store's clock. */
@@ -140,20 +185,54 @@ export class RateLimiter<in K extends string = string> {
     return this.#space.state(key);
   }
 
+  /** Made when somebody waits for the first time. */
+  get #waitingRoom(): WaitingRoom<K> {
+    const clock = this.#store.clock ?? monotonicClock;
+    if (!isWaking(clock)) throw new TypeError(expected("clock", "a clock with a `wake` function, for acquire", clock));
+    return (this.#room ??= new WaitingRoom<K>({
+      check: (key, cost) => this.#settled(this.#space.check(key, this.#limits, cost), key),
+      peek: (key, cost) => this.#settled(this.#space.peek(key, this.#limits, cost), key),
+      clock,
+    }));
+  }
+
+  /** The decision that a verdict comes to, now or later. Its refund wakes who waits for a turn of the key. */
+  #settled(verdict: Verdict | Promise<Verdict>, key: K): Decision | Promise<Decision> {
+    if (isPromiseLike(verdict)) return verdict.then((late) => this.#settled(late, key));
+    return decided(verdict, this.#limits, this.#isShadow, () => this.#room?.wake(key));
+  }
+
+  #part(key: K, cost: number): Part {
+    const limits = this.#limits;
+    const isBypassed = this.#bypass?.(key) === true;
+    return {
+      store: this.#store,
+      order: this.#order,
+      ask: isBypassed ? undefined : { space: this.#space, key, limits, cost },
+      decide: (verdict) =>
+        verdict === undefined
+          ? bypassed(limits, cost)
+          : decided(verdict, limits, this.#isShadow, () => this.#room?.wake(key)),
+      announce: (decision) => void this.#announced(decision, key),
+    };
+  }
+
   #decide(key: K, options: CallOptions | undefined): Decision | Promise<Decision> {
     checkKey(key);
     const cost = costOf(options);
     if (this.#bypass?.(key) === true) return this.#announced(bypassed(this.#limits, cost), key);
-    const verdict = this.#space.check(key, this.#limits, cost);
-    return isPromiseLike(verdict) ? verdict.then((late) => this.#decided(late, key)) : this.#decided(verdict, key);
-  }
-
-  #decided(verdict: Verdict, key: K): Decision {
-    return this.#announced(decided(verdict, this.#limits, this.#isShadow), key);
+    const decision = this.#settled(this.#space.check(key, this.#limits, cost), key);
+    return isPromiseLike(decision)
+      ? decision.then((late) => this.#announced(late, key))
+      : this.#announced(decision, key);
   }
 
   #announced(decision: Decision, key: K): Decision {
     if (this.#onDecision !== undefined) announce(this.#onDecision, decision, key);
     return decision;
   }
+}
+
+function isWaking(clock: Clock): clock is Clock & Required<Pick<Clock, "wake">> {
+  return clock.wake !== undefined;
 }

@@ -48,10 +48,16 @@ describe("the packed package, installed into an empty project", () => {
     const names = await node("names.mjs", `console.log(Object.keys(await import("sluicegate")).sort().join());`);
     expect(names.split(",")).toEqual([
       "AsyncRateLimiter",
+      "DOSProtectionLimiter",
+      "LayeredRateLimiter",
+      "MemoryEfficientRateLimiter",
       "MemoryStore",
       "RATE_LIMITS",
       "RateLimitExceededError",
       "StoreError",
+      "TieredRateLimiter",
+      "USER_TIERS",
+      "allOf",
       "rateLimited",
       "testingBypass",
     ]);

@@ -1,0 +1,15 @@
+import type { Decision } from "../core/decision.js";
+import type { Ask, Store, Verdict } from "../store/store.js";
+
+/** A limiter's part in a call about several keys: what `allOf` needs to know of it. */
+export interface Part {
+  readonly store: Store;
+  /** Of any two limiters, the one made first has the lower. */
+  readonly order: number;
+  /** What to ask of the store; undefined where the call is bypassed, and nobody is asked. */
+  readonly ask: Ask | undefined;
+  /** The decision that a verdict comes to, or, without one, that of a bypassed call. Tells nobody. */
+  readonly decide: (verdict: Verdict | undefined) => Decision;
+  /** Tells `onDecision`. */
+  readonly announce: (decision: Decision) => void;
+}

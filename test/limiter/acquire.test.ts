@@ -1,0 +1,495 @@
+import fc from "fast-check";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import {
+  type AcquireOptions,
+  allOf,
+  AsyncRateLimiter,
+  type Decision,
+  MemoryStore,
+  RateLimitExceededError,
+  type Store,
+  StoreError,
+} from "../../src/index.js";
+import { ManualClock } from "../../src/testing/index.js";
+import { AnyLimiter } from "../property/world.js";
+
+/** Lets every promise that can settle settle. */
+const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+function waitingWorld(maxCalls = 1, options: object = {}) {
+  const clock = new ManualClock();
+  const limiter = new AnyLimiter([{ maxCalls, periodMs: 1000 }], { bypass: false, clock, ...options });
+  const log: [name: string, outcome: string, at: number][] = [];
+  const wait = (name: string, options?: AcquireOptions, key = "ada"): void => {
+    limiter.acquire(key, options).then(
+      () => log.push([name, "in", clock.now()]),
+      (error: unknown) => log.push([name, (error as Error).name, clock.now()]),
+    );
+  };
+  const advance = async (ms: number): Promise<void> => {
+    await settled();
+    for (let step = 0; step < ms; step += 1) {
+      clock.advance("1ms");
+      await settled();
+    }
+  };
+  return { clock, limiter, log, wait, advance };
+}
+
+describe("acquire", () => {
+  it("resolves at once with the decision where there is room", async () => {
+    const { limiter } = waitingWorld(2);
+    expect(await limiter.acquire("ada", { cost: 2 })).toMatchObject({ allowed: true, remaining: 0 });
+  });
+
+  it("admits one after another, first come first served, each at the first instant that the window allows", async () => {
+    const { log, wait, advance } = waitingWorld(2);
+    for (const name of ["a", "b", "c", "d", "e"]) wait(name);
+    await advance(999);
+    expect(log).toEqual([
+      ["a", "in", 0],
+      ["b", "in", 0],
+    ]);
+    await advance(1);
+    await advance(5000);
+    expect(log.slice(2)).toEqual([
+      ["c", "in", 1000],
+      ["d", "in", 1000],
+      ["e", "in", 2000],
+    ]);
+  });
+
+  it("lets nobody pass a waiter who came before, though it would be let in for less", async () => {
+    const { log, wait, advance, limiter } = waitingWorld(3);
+    await limiter.check("ada", { cost: 2 });
+    await advance(500);
+    wait("wants two", { cost: 2 });
+    wait("wants one", { cost: 1 });
+    await advance(499);
+    expect(log).toEqual([]);
+    await advance(1);
+    expect(log).toEqual([
+      ["wants two", "in", 1000],
+      ["wants one", "in", 1000],
+    ]);
+  });
+
+  it("keeps the lines of different keys apart", async () => {
+    const { log, wait, advance } = waitingWorld();
+    wait("a", {}, "ada");
+    wait("b", {}, "ada");
+    wait("c", {}, "grace");
+    await advance(0);
+    expect(log.map(([name]) => name)).toEqual(["a", "c"]);
+  });
+
+  it("sleeps anew when a check took the place", async () => {
+    const { log, wait, advance, limiter, clock } = waitingWorld();
+    await limiter.check("ada");
+    // At the very instant, and woken before the waiter is.
+    clock.wake(1000, () => void limiter.checkSync("ada"));
+    wait("waiter");
+    await advance(1500);
+    expect(log).toEqual([]);
+    await advance(500);
+    expect(log).toEqual([["waiter", "in", 2000]]);
+  });
+
+  it("asks again after an early timer", async () => {
+    const clock = new ManualClock();
+    const timers: (() => void)[] = [];
+    const early = {
+      now: () => clock.now(),
+      wake: (_: number, run: () => void) => {
+        timers.push(run);
+        return () => void timers.splice(timers.indexOf(run), 1);
+      },
+    };
+    const limiter = new AsyncRateLimiter({ maxCalls: 1, period: "1s", clock: early, bypass: false });
+    await limiter.check("ada");
+    let isIn = false;
+    void limiter.acquire("ada").then(() => (isIn = true));
+    clock.set(999);
+    timers.pop()?.();
+    await settled();
+    expect([isIn, timers.length]).toEqual([false, 1]);
+    clock.set(1000);
+    timers.pop()?.();
+    await settled();
+    expect([isIn, timers.length]).toEqual([true, 0]);
+  });
+
+  it("is woken at once by a reset, a refund and a raised limit", async () => {
+    const { log, wait, advance, limiter } = waitingWorld();
+    const spent = await limiter.check("ada");
+    for (const name of ["refund", "reset", "reset all", "raise", "all of"]) wait(name);
+    await limiter.refund(spent);
+    await settled();
+    await limiter.reset("ada");
+    await settled();
+    await limiter.reset();
+    await settled();
+    limiter.move([2]);
+    await settled();
+    expect(log.map(([name, outcome]) => [name, outcome])).toEqual([
+      ["refund", "in"],
+      ["reset", "in"],
+      ["reset all", "in"],
+      ["raise", "in"],
+    ]);
+    limiter.move([3]);
+    await advance(0);
+    const both = allOf({ limiter });
+    limiter.move([4]);
+    const decision = await both.check({ limiter: "ada" });
+    wait("after all of");
+    expect(await both.refund(decision)).toBe(true);
+    await settled();
+    expect(log.slice(4).map(([name]) => name)).toEqual(["all of", "after all of"]);
+  });
+
+  it("rejects at once when even the first instant lies after the timeout, and waits when it does not", async () => {
+    const { log, wait, advance, limiter } = waitingWorld();
+    await limiter.check("ada");
+    wait("just short", { timeout: "999ms" });
+    wait("just right", { timeout: "1s" });
+    wait("behind, too short", { timeout: "500ms" });
+    await settled();
+    expect(log).toEqual([
+      ["just short", "RateLimitExceededError", 0],
+      ["behind, too short", "RateLimitExceededError", 0],
+    ]);
+    await advance(1000);
+    expect(log.at(-1)).toEqual(["just right", "in", 1000]);
+    await expect(limiter.acquire("ada", { timeout: "0ms" })).rejects.toMatchObject({
+      decision: { retryAfterMs: 1000 },
+    });
+  });
+
+  it("rejects when the timeout ends, behind others that came before", async () => {
+    const { log, wait, advance, limiter } = waitingWorld();
+    await limiter.check("ada");
+    wait("first");
+    wait("second", { timeout: "1500ms" });
+    wait("third");
+    await advance(1499);
+    await advance(1);
+    expect(log).toEqual([
+      ["first", "in", 1000],
+      // At 1000 the first went in, and the next instant that the log allows is behind its timeout.
+      ["second", "RateLimitExceededError", 1000],
+    ]);
+    await advance(500);
+    expect(log.at(-1)).toEqual(["third", "in", 2000]);
+  });
+
+  it("rejects when the timeout ends, though the one before still waits", async () => {
+    const { log, wait, advance, limiter, clock } = waitingWorld();
+    await limiter.check("ada");
+    clock.wake(1000, () => void limiter.checkSync("ada"));
+    wait("first");
+    wait("second", { timeout: "1500ms" });
+    wait("third", { timeout: "3s" });
+    await advance(1499);
+    expect(log).toEqual([]);
+    await advance(1);
+    expect(log).toEqual([["second", "RateLimitExceededError", 1500]]);
+    await advance(1500);
+    expect(log.slice(1)).toEqual([
+      ["first", "in", 2000],
+      ["third", "in", 3000],
+    ]);
+  });
+
+  it("rejects at once when maxQueue calls wait already, and with 0 never waits", async () => {
+    const { limiter, log, wait } = waitingWorld();
+    await limiter.acquire("ada", { maxQueue: 0 });
+    await expect(limiter.acquire("ada", { maxQueue: 0 })).rejects.toThrow(RateLimitExceededError);
+    wait("first", { maxQueue: 1 });
+    wait("second", { maxQueue: 1 });
+    wait("third", { maxQueue: 2 });
+    await settled();
+    expect(log).toEqual([["second", "RateLimitExceededError", 0]]);
+  });
+
+  it("rejects at once for a cost that no wait can help", async () => {
+    const { limiter, log, wait } = waitingWorld(2);
+    wait("never", { cost: 3 });
+    await limiter.check("ada", { cost: 2 });
+    wait("in line");
+    wait("never, in line", { cost: 3 });
+    await settled();
+    expect(log.map(([name]) => name)).toEqual(["never", "never, in line"]);
+    await expect(limiter.acquire("ada", { cost: 3 })).rejects.toMatchObject({ retryAfter: Infinity });
+  });
+
+  it("rejects with the signal's reason, before and while it waits, and lets the next one in", async () => {
+    const { limiter, log, wait, advance } = waitingWorld(2);
+    const reason = new Error("gone home");
+    await expect(limiter.acquire("ada", { signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
+    expect((await limiter.state("ada")).calls).toBe(0);
+    await limiter.check("ada");
+    const leaving = new AbortController();
+    const waiting = limiter.acquire("ada", { cost: 2, signal: leaving.signal });
+    wait("next", { cost: 1 });
+    await advance(10);
+    expect(log).toEqual([]);
+    leaving.abort(reason);
+    await expect(waiting).rejects.toBe(reason);
+    await settled();
+    expect(log).toEqual([["next", "in", 10]]);
+    await expect(limiter.acquire("ada", { signal: AbortSignal.timeout(1) })).rejects.toMatchObject({
+      name: "TimeoutError",
+    });
+  });
+
+  it("leaves no listener on a signal after 10,000 aborted waits, and no line, timer or warning", async () => {
+    const warnings: unknown[] = [];
+    const onWarning = (warning: unknown): number => warnings.push(warning);
+    process.on("warning", onWarning);
+    const { limiter, clock } = waitingWorld();
+    await limiter.check("ada");
+    const controller = new AbortController();
+    const { signal } = controller;
+    const added = vi.spyOn(signal, "addEventListener");
+    const removed = vi.spyOn(signal, "removeEventListener");
+    const timers = new Set<() => void>();
+    const wake = clock.wake.bind(clock);
+    clock.wake = (afterMs, run) => {
+      const callOff = wake(afterMs, run);
+      timers.add(callOff);
+      return () => {
+        timers.delete(callOff);
+        callOff();
+      };
+    };
+    const waits = Array.from({ length: 10_000 }, () =>
+      limiter.acquire("ada", { signal }).catch((error: unknown) => error),
+    );
+    expect(timers.size).toBe(1);
+    controller.abort(new Error("all of you"));
+    const outcomes = new Set(await Promise.all(waits));
+    expect(outcomes).toEqual(new Set([signal.reason]));
+    expect(added).toHaveBeenCalledTimes(1);
+    expect(removed).toHaveBeenCalledTimes(1);
+    expect(timers.size).toBe(0);
+    await settled();
+    process.off("warning", onWarning);
+    expect(warnings).toEqual([]);
+  });
+
+  it("admits 20,000 at one instant without running out of stack", async () => {
+    const { limiter } = waitingWorld(0);
+    limiter.move([1]);
+    await limiter.check("ada");
+    const waits = Array.from({ length: 20_000 }, () => limiter.acquire("ada"));
+    limiter.move([30_000]);
+    expect(await Promise.all(waits)).toHaveLength(20_000);
+  });
+
+  it("is bypassed and shadowed as a check is, and told to onDecision once, when it ends", async () => {
+    const heard: Decision[] = [];
+    const onDecision = (decision: Decision) => heard.push(decision);
+    const { log, wait, advance, limiter } = waitingWorld(1, { onDecision });
+    await limiter.check("ada");
+    wait("waits");
+    wait("gives up", { timeout: "1ms" });
+    await advance(1000);
+    expect(log.map(([name]) => name)).toEqual(["gives up", "waits"]);
+    expect(heard.map(({ allowed }) => allowed)).toEqual([true, false, true]);
+    const open = new AsyncRateLimiter({ maxCalls: 0, period: 1, bypass: () => true });
+    expect((await open.acquire("ada")).bypassed).toBe(true);
+    const shadow = new AsyncRateLimiter({ maxCalls: 0, period: 1, mode: "shadow", bypass: false });
+    expect((await shadow.acquire("ada")).shadowed).toBe(true);
+  });
+
+  it.each([
+    [{ timeout: 5 }, TypeError],
+    [{ timeout: "soon" }, RangeError],
+    [{ maxQueue: -1 }, RangeError],
+    [{ maxQueue: "2" }, TypeError],
+    [{ signal: {} }, TypeError],
+    [{ signal: null }, TypeError],
+    [{ cost: 0 }, RangeError],
+    [{ wait: 5 }, TypeError],
+  ])("with %o rejects", async (options, kind) => {
+    await expect(waitingWorld().limiter.acquire("ada", options as AcquireOptions)).rejects.toThrow(kind);
+  });
+
+  it("rejects where the clock cannot wake", async () => {
+    const limiter = new AsyncRateLimiter({ maxCalls: 1, period: 1, clock: { now: () => 0 } });
+    await expect(limiter.acquire("ada")).rejects.toThrow(/^Expected `clock` to be a clock with a `wake` function/);
+  });
+
+  it("agrees with a line of people at a counter, whatever their costs and whoever walks away", async () => {
+    const visitor = fc.record({
+      gap: fc.constantFrom(0, 0, 1, 3, 20),
+      cost: fc.integer({ min: 1, max: 3 }),
+      stays: fc.option(fc.nat(40)),
+    });
+    await fc.assert(
+      fc.asyncProperty(
+        fc.integer({ min: 3, max: 5 }),
+        fc.integer({ min: 1, max: 12 }),
+        fc.array(visitor, { minLength: 1, maxLength: 20, size: "max" }),
+        async (maxCalls, periodMs, visitors) => {
+          const clock = new ManualClock();
+          const limiter = new AnyLimiter([{ maxCalls, periodMs }], { bypass: false, clock });
+          const actual: string[] = [];
+          const expected: string[] = [];
+          const line: { name: number; cost: number; leavesAt: number }[] = [];
+          const admitted: { at: number; cost: number }[] = [];
+          const serve = (now: number): void => {
+            for (let [first] = line; first !== undefined; [first] = line) {
+              const live = admitted.filter(({ at }) => at > now - periodMs).reduce((sum, { cost }) => sum + cost, 0);
+              if (live + first.cost > maxCalls) return;
+              admitted.push({ at: now, cost: first.cost });
+              expected.push(`${first.name} in at ${now}`);
+              line.shift();
+            }
+          };
+          let at = 0;
+          const arrivals = visitors.map((one, name) => ({ ...one, name, at: (at += one.gap) }));
+          const controllers = visitors.map(() => new AbortController());
+          for (let now = 0; now <= at + 200; now += 1) {
+            clock.set(now);
+            await settled();
+            serve(now);
+            for (const { leavesAt, name } of [...line]) {
+              if (leavesAt !== now) continue;
+              controllers[name]!.abort();
+              line.splice(
+                line.findIndex((other) => other.name === name),
+                1,
+              );
+              serve(now);
+            }
+            for (const { name, cost, stays } of arrivals.filter((arrival) => arrival.at === now)) {
+              line.push({ name, cost, leavesAt: stays === null ? Infinity : now + 1 + stays });
+              limiter.acquire("ada", { cost, signal: controllers[name]!.signal }).then(
+                () => actual.push(`${name} in at ${clock.now()}`),
+                () => undefined,
+              );
+              serve(now);
+            }
+            await settled();
+            expect(actual).toEqual(expected);
+          }
+          expect(line).toEqual([]);
+        },
+      ),
+      { numRuns: 40 },
+    );
+  });
+});
+
+describe("acquire on the real clock", () => {
+  afterEach(() => {
+    vi.useRealTimers();
+  });
+
+  it("paces calls by its period", async () => {
+    const limiter = new AsyncRateLimiter({ maxCalls: 1, period: "40ms" });
+    const startedAt = performance.now();
+    for (let call = 0; call < 3; call += 1) await limiter.acquire("ada");
+    expect(performance.now() - startedAt).toBeGreaterThanOrEqual(80);
+  });
+
+  it("waits longer than setTimeout can, in stretches", async () => {
+    vi.useFakeTimers();
+    const limiter = new AsyncRateLimiter({ maxCalls: 1, period: "60d", bypass: false });
+    await limiter.check("ada");
+    let isIn = false;
+    void limiter.acquire("ada").then(() => (isIn = true));
+    await vi.advanceTimersByTimeAsync(60 * 86_400_000 - 1);
+    expect(isIn).toBe(false);
+    await vi.advanceTimersByTimeAsync(2);
+    expect(isIn).toBe(true);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+});
+
+describe("acquire, where a store answers later", () => {
+  /** A store whose answers are held back until they are let go. */
+  function heldStore(clock: ManualClock) {
+    const held: (() => void)[] = [];
+    const memory = new MemoryStore({ clock });
+    const failing = { next: false };
+    const store: Store = {
+      synchronous: false,
+      clock,
+      open: (name, periodsMs) => {
+        const space = memory.open(name, periodsMs);
+        const later = <R>(answer: () => R): Promise<R> =>
+          new Promise((resolve, reject) => {
+            held.push(() => {
+              if (failing.next) reject(new StoreError("The store is gone"));
+              else resolve(answer());
+            });
+          });
+        return {
+          admit: (...call) => later(() => space.admit(...call)),
+          check: (...call) => later(() => space.check(...call)),
+          peek: (...call) => Promise.resolve(space.peek(...call)),
+          reset: (...call) => Promise.resolve(space.reset(...call)),
+          state: (...call) => Promise.resolve(space.state(...call)),
+        };
+      },
+    };
+    const letGo = async (): Promise<void> => {
+      held.shift()?.();
+      await settled();
+    };
+    return { store, held, letGo, failing };
+  }
+
+  it("asks for one at a time, in order", async () => {
+    const clock = new ManualClock();
+    const { store, held, letGo } = heldStore(clock);
+    const limiter = new AsyncRateLimiter({ maxCalls: 2, period: "1s", store, bypass: false });
+    const order: number[] = [];
+    for (const name of [1, 2, 3]) void limiter.acquire("ada").then(() => order.push(name));
+    await settled();
+    expect(held).toHaveLength(1);
+    await letGo();
+    expect([order, held.length]).toEqual([[1], 1]);
+    await letGo();
+    await letGo();
+    expect([order, held.length]).toEqual([[1, 2], 0]);
+    clock.advance("1s");
+    await letGo();
+    expect(order).toEqual([1, 2, 3]);
+  });
+
+  it("gives back what was spent for a waiter that gave up while the store was answering", async () => {
+    const clock = new ManualClock();
+    const { store, letGo } = heldStore(clock);
+    const limiter = new AsyncRateLimiter({ maxCalls: 1, period: "1s", store, bypass: false });
+    const controller = new AbortController();
+    const waiting = limiter.acquire("ada", { signal: controller.signal });
+    let isIn = false;
+    void limiter.acquire("ada").then(() => (isIn = true));
+    await settled();
+    controller.abort(new Error("gone home"));
+    await expect(waiting).rejects.toThrow("gone home");
+    await letGo();
+    await letGo();
+    expect(isIn).toBe(true);
+    expect((await limiter.state("ada")).calls).toBe(1);
+  });
+
+  it("rejects with what the store rejects with, and goes on with the next", async () => {
+    const clock = new ManualClock();
+    const { store, letGo, failing } = heldStore(clock);
+    const limiter = new AsyncRateLimiter({ maxCalls: 1, period: "1s", store, bypass: false });
+    const first = limiter.acquire("ada");
+    const second = limiter.acquire("ada");
+    const failed = expect(first).rejects.toThrow(StoreError);
+    failing.next = true;
+    await letGo();
+    await failed;
+    failing.next = false;
+    await letGo();
+    expect((await second).allowed).toBe(true);
+  });
+});
