@@ -1,5 +1,6 @@
 import type { Decision } from "../core/decision.js";
 import { expected } from "../core/expected.js";
+import type { WaitOptions } from "../limiter/wish.js";
 
 /**
  * What the wrapper needs of a limiter, by structure: any limiter of this package, of another copy of it, or a fake.
@@ -10,21 +11,36 @@ import { expected } from "../core/expected.js";
 export interface LimiterLike<K extends string = string> {
   /** Decides on a call of `key` and records it if allowed. */
   readonly check: (key: K, options?: { readonly cost?: number | undefined }) => Promise<Decision>;
+  /** Waits until a call of `key` is admitted. Needed by `wait` only. */
+  readonly acquire?: ((key: K, options?: WaitingCall) => Promise<Decision>) | undefined;
   /** Takes back what a decision spent. Needed by `refundWhen` only. */
   readonly refund?: ((decision: Decision) => Promise<boolean>) | undefined;
+}
+
+/** What a call that waits for its turn is given. */
+export interface WaitingCall extends WaitOptions {
+  readonly cost?: number | undefined;
 }
 
 /**
  * Checks that `value` can do what a {@link LimiterLike} must, and returns it.
  *
- * @param refunds - whether it is to refund as well.
+ * @param verbs - what it is to do beside `check`, with what needs it.
  * @throws TypeError when it cannot.
  */
-export function limiterLike<K extends string>(name: string, value: unknown, refunds: boolean): LimiterLike<K> {
-  const { check, refund } = (value ?? {}) as Partial<LimiterLike<K>>;
-  if (typeof check !== "function") throw new TypeError(expected(name, "a limiter with a `check` function", value));
-  if (refunds && typeof refund !== "function") {
-    throw new TypeError(expected(name, "a limiter with a `refund` function, which `refundWhen` needs", value));
-  }
+export function limiterLike<K extends string>(
+  name: string,
+  value: unknown,
+  verbs: Readonly<Record<"refund" | "acquire", boolean>>,
+): LimiterLike<K> {
+  const { check, refund, acquire } = (value ?? {}) as Partial<LimiterLike<K>>;
+  const need = (verb: string, found: unknown, why: string = ""): void => {
+    if (typeof found !== "function") {
+      throw new TypeError(expected(name, `a limiter with a \`${verb}\` function${why}`, value));
+    }
+  };
+  need("check", check);
+  if (verbs.refund) need("refund", refund, ", which `refundWhen` needs");
+  if (verbs.acquire) need("acquire", acquire, ", which `wait` needs");
   return value as LimiterLike<K>;
 }

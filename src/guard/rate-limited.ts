@@ -2,7 +2,10 @@ import type { Decision } from "../core/decision.js";
 import { RateLimitExceededError } from "../core/errors.js";
 import { expected, knownOptions, optionalFunction, wholeNumber } from "../core/expected.js";
 import { warn } from "../core/warn.js";
-import type { LimiterLike } from "./limiter-like.js";
+import type { WaitOptions } from "../limiter/wish.js";
+import { WAIT_OPTIONS, wishOf } from "../limiter/wish.js";
+import type { LimiterLike, WaitingCall } from "./limiter-like.js";
+import type { RateLimited } from "./wrapper.js";
 import { limiterLike } from "./limiter-like.js";
 
 /**
@@ -15,57 +18,21 @@ import { limiterLike } from "./limiter-like.js";
 export interface RateLimitedOptions<P extends readonly unknown[], R = unknown, F = never> {
   /** The message of the error that a refusal throws, in place of the default one. */
   readonly message?: string | undefined;
-  /** What to return, or throw, instead of throwing a `RateLimitExceededError`. Without it a refusal throws. */
+  /** What to return, or throw, in place of a `RateLimitExceededError`. Called with the `this` and arguments of the call. */
   readonly onRefused?: ((decision: Decision, args: P) => F | PromiseLike<F>) | undefined;
-  /** What a call spends: a whole number, at least 1, or a function of the arguments. @default 1 */
+  /** What a call spends: a whole number, at least 1, or a function of the arguments that `keyOf` declares. @default 1 */
   readonly cost?: number | ((...args: P) => number) | undefined;
+  /**
+   * Waits for a turn, as `acquire` does, in place of refusing: `true` for as long as it takes, or with a `timeout` and a
+   * `maxQueue`, beyond which it is a refusal after all.
+   * @default false
+   */
+  readonly wait?: boolean | WaitOptions | undefined;
   /**
    * Whether a call that was let through is to be given back, now that it has ended: to count failed logins only, say. What
    * goes wrong here or in the refund becomes a process warning, and the outcome stays what it was.
    */
   readonly refundWhen?: ((outcome: PromiseSettledResult<R>) => boolean) | undefined;
-}
-
-/** What {@link rateLimited} returns: a wrapper of functions, and a decorator of methods. */
-export interface RateLimited<T, P extends readonly unknown[], R, F> {
-  /** Wraps a function, which may take more arguments than the key is made of. The result is always a promise. */
-  <This extends T, A extends readonly [...P, ...unknown[]], V extends R>(
-    target: (this: This, ...args: A) => V | PromiseLike<V>,
-    // Keeps compilers from taking this signature for a decorator's, since a decorator may leave its context out.
-    context?: undefined,
-  ): (this: This, ...args: A) => Promise<V | F>;
-  /** Decorates an asynchronous method: a standard decorator. */
-  <This, M extends AsyncMethod>(
-    target: M,
-    context: ClassMethodDecoratorContext<This, M> & Fitting<This, M, T, P, R>,
-  ): Decorated<M, F>;
-  /** Decorates an asynchronous method under `experimentalDecorators`. */
-  <This, M extends AsyncMethod>(
-    target: This,
-    name: string | symbol,
-    descriptor: TypedPropertyDescriptor<M> & Fitting<This, M, T, P, R>,
-  ): TypedPropertyDescriptor<Decorated<M, F>>;
-}
-
-// eslint-disable-next-line @typescript-eslint/no-explicit-any -- whatever its arguments, and whatever its `this`
-type AsyncMethod = (this: any, ...args: any) => Promise<unknown>;
-
-/** A method keeps its own type, generic ones too, unless `onRefused` adds to its result. */
-type Decorated<M extends AsyncMethod, F> = [F] extends [never]
-  ? M
-  : (this: ThisParameterType<M>, ...args: Parameters<M>) => Promise<Awaited<ReturnType<M>> | F>;
-
-/** Nothing where the method is a fitting target, else a property that nothing has, and that says what is wrong. */
-type Fitting<This, M extends AsyncMethod, T, P extends readonly unknown[], R> = This extends T
-  ? Parameters<M> extends readonly [...P, ...unknown[]]
-    ? Awaited<ReturnType<M>> extends R
-      ? unknown
-      : Misfit<"refundWhen expects another result than this method's">
-    : Misfit<"keyOf expects other arguments than this method's">
-  : Misfit<"the limiter is looked up on another class than this method's">;
-
-interface Misfit<Reason extends string> {
-  readonly misfit: Reason;
 }
 
 /** Makes the key of a call from its first arguments, or from `this`. May be asynchronous. */
@@ -95,11 +62,11 @@ export type KeyOf<T, P extends readonly unknown[], K extends string> = (this: T,
  *   async requestPasswordReset(email: string): Promise<void> {}
  * }
  */
-export function rateLimited<K extends string, P extends readonly unknown[], R = unknown, F = never>(
+export function rateLimited<T, K extends string, P extends readonly unknown[], R = unknown, F = never>(
   limiter: LimiterLike<K>,
-  keyOf: KeyOf<unknown, P, K>,
+  keyOf: KeyOf<T, P, K>,
   options?: RateLimitedOptions<P, R, F>,
-): RateLimited<unknown, P, R, F>;
+): RateLimited<T, P, R, F>;
 export function rateLimited<T, K extends string, P extends readonly unknown[], R = unknown, F = never>(
   limiter: (self: T) => LimiterLike<K>,
   keyOf: KeyOf<T, P, K>,
@@ -110,8 +77,8 @@ export function rateLimited<T, K extends string, P extends readonly unknown[], R
   keyOf: KeyOf<T, P, K>,
   options: RateLimitedOptions<P, R, F> = {},
 ): RateLimited<T, P, R, F> {
-  const { cost = 1, message, onRefused, refundWhen } = checked(keyOf, options);
-  const limiterOf = limiterOfThis(limiter, refundWhen !== undefined);
+  const { cost = 1, message, onRefused, refundWhen, wait = false } = checked(keyOf, options);
+  const limiterOf = limiterOfThis(limiter, { refund: refundWhen !== undefined, acquire: wait !== false });
 
   type Target = (this: T, ...args: [...P]) => R | PromiseLike<R>;
   type Guarded = (this: T, ...args: [...P]) => Promise<R | F>;
@@ -121,10 +88,13 @@ export function rateLimited<T, K extends string, P extends readonly unknown[], R
     const guarded: Guarded = async function (...args) {
       const asked = limiterOf(this);
       const key = await keyOf.apply(this, args);
-      const decision = await asked.check(key, { cost: typeof cost === "function" ? cost.apply(this, args) : cost });
-      if (!decision.allowed) {
+      const call = { cost: typeof cost === "function" ? cost.apply(this, args) : cost };
+      const [isAllowed, decision] = await (wait === false
+        ? checkedCall(asked, key, call)
+        : admittedCall(asked, key, call, wait));
+      if (!isAllowed) {
         if (onRefused === undefined) throw new RateLimitExceededError(decision, { message });
-        return onRefused(decision, args);
+        return onRefused.call(this, decision, args);
       }
       if (refundWhen === undefined) return target.apply(this, args);
       const [outcome] = await Promise.allSettled([promiseOf(() => target.apply(this, args))]);
@@ -155,6 +125,31 @@ export function rateLimited<T, K extends string, P extends readonly unknown[], R
   return apply as RateLimited<T, P, R, F>;
 }
 
+type Answer = readonly [isAllowed: boolean, decision: Decision];
+
+async function checkedCall<K extends string>(limiter: LimiterLike<K>, key: K, call: WaitingCall): Promise<Answer> {
+  const decision = await limiter.check(key, call);
+  return [decision.allowed, decision];
+}
+
+/** Waits for a turn. Precondition: the limiter has an `acquire`. A wait that was too long is a refusal like any other, for `onRefused` and `message` as well. */
+async function admittedCall<K extends string>(
+  limiter: LimiterLike<K>,
+  key: K,
+  call: WaitingCall,
+  wait: true | WaitOptions,
+): Promise<Answer> {
+  try {
+    const admitted = limiter.acquire?.(key, wait === true ? call : { ...wait, ...call });
+    return [true, (await admitted) as Decision];
+  } catch (error) {
+    // By its code and not its class: the limiter may be of another copy of the package.
+    const { code, decision } = (error ?? {}) as Partial<RateLimitExceededError>;
+    if (code !== "RATE_LIMIT_EXCEEDED" || decision === undefined) throw error;
+    return [false, decision];
+  }
+}
+
 /** Gives a call back if `refundWhen` says so. It never rejects: the outcome is the caller's, whatever becomes of this. */
 async function giveBack<K extends string, R>(
   limiter: LimiterLike<K>,
@@ -174,25 +169,29 @@ async function giveBack<K extends string, R>(
 /** The limiter for a `this`: the one given, or the one a function finds for it. */
 function limiterOfThis<T, K extends string>(
   limiter: LimiterLike<K> | ((self: T) => LimiterLike<K>),
-  refunds: boolean,
+  verbs: Parameters<typeof limiterLike>[2],
 ): (self: T) => LimiterLike<K> {
   if (typeof limiter === "function" && !("check" in limiter)) {
-    return (self) => limiterLike("limiter(this)", limiter(self), refunds);
+    return (self) => limiterLike("limiter(this)", limiter(self), verbs);
   }
-  const fixed = limiterLike<K>("limiter", limiter, refunds);
+  const fixed = limiterLike<K>("limiter", limiter, verbs);
   return () => fixed;
 }
 
 function checked<O extends RateLimitedOptions<never, never, unknown>>(keyOf: unknown, options: O): O {
   if (typeof keyOf !== "function") throw new TypeError(expected("keyOf", "a function of the arguments", keyOf));
-  const copy = knownOptions("options", options, ["message", "onRefused", "cost", "refundWhen"]);
-  const { message, cost, onRefused, refundWhen } = copy;
+  const copy = knownOptions("options", options, ["message", "onRefused", "cost", "refundWhen", "wait"]);
+  const { message, cost, onRefused, refundWhen, wait } = copy;
   if (message !== undefined && typeof message !== "string") {
     throw new TypeError(expected("message", "a string", message));
   }
   optionalFunction("onRefused", onRefused);
   optionalFunction("refundWhen", refundWhen);
   if (cost !== undefined && typeof cost !== "function") wholeNumber("cost", cost, 1);
+  if (typeof wait === "object") wishOf(knownOptions("wait", wait, WAIT_OPTIONS));
+  else if (wait !== undefined && typeof wait !== "boolean") {
+    throw new TypeError(expected("wait", "a boolean, or an object with a timeout or a maxQueue", wait));
+  }
   return copy;
 }
 

@@ -134,6 +134,13 @@ describe("the options of rateLimited", () => {
     expect(await queued("ada", "two")).toBe("queued");
     expect(heard).toMatchObject([[{ allowed: false, retryAfterMs: 3_600_000 }, ["ada", "two"]]]);
 
+    const named = rateLimited(limiterOf(0), () => "ada", {
+      onRefused(this: unknown) {
+        return (this as { name: string }).name;
+      },
+    })(() => "done");
+    expect(await named.call({ name: "Ada" })).toBe("Ada");
+
     const strict = rateLimited(limiterOf(0), () => "ada", {
       onRefused: () => Promise.reject(new Error("mine")),
     })(() => 1);
@@ -194,6 +201,62 @@ describe("the options of rateLimited", () => {
     const refundWhen = vi.fn(() => true);
     await expect(rateLimited(limiterOf(0), () => "ada", { refundWhen })(() => 1)()).rejects.toThrow();
     expect(refundWhen).not.toHaveBeenCalled();
+  });
+});
+
+describe("rateLimited, waiting for a turn,", () => {
+  it("paces calls in place of refusing them", async () => {
+    const clock = new ManualClock();
+    const limiter = limiterOf(1, clock);
+    const at: number[] = [];
+    const call = rateLimited(limiter, (host: string) => host, { wait: true })(() => at.push(clock.now()));
+    const calls = [1, 2, 3].map(() => call("api.example.org"));
+    for (let hour = 0; hour < 3; hour += 1) {
+      await new Promise((resolve) => setImmediate(resolve));
+      clock.advance("1h");
+    }
+    await Promise.all(calls);
+    expect(at).toEqual([0, 3_600_000, 7_200_000].map((ms) => expect.closeTo(ms, -7) as number));
+    expect(at).toHaveLength(3);
+  });
+
+  it("refuses what would wait too long, or in too long a line, by message and onRefused as ever", async () => {
+    const limiter = limiterOf(1);
+    const message = "Come back later";
+    const call = rateLimited(limiter, () => "ada", { wait: { timeout: "10s" }, message })(() => "done");
+    expect(await call()).toBe("done");
+    await expect(call()).rejects.toThrow(new RateLimitExceededError(await limiter.peek("ada"), { message }));
+    const queued = rateLimited(limiter, () => "ada", { wait: { maxQueue: 0 }, onRefused: () => "queued" })(
+      () => "done",
+    );
+    expect(await queued()).toBe("queued");
+  });
+
+  it("rejects with what is no refusal, and refunds as ever", async () => {
+    const broken: LimiterLike = {
+      check: () => Promise.reject(new Error("not asked")),
+      acquire: () => Promise.reject(new StoreError("The store is gone")),
+    };
+    await expect(rateLimited(broken, () => "ada", { wait: true })(() => 1)()).rejects.toThrow(StoreError);
+    const limiter = limiterOf(1);
+    const free = rateLimited(limiter, () => "ada", { wait: true, refundWhen: () => true })(() => 1);
+    for (let call = 0; call < 3; call += 1) expect(await free()).toBe(1);
+  });
+
+  it.each([
+    [{ wait: 5 }, TypeError],
+    [{ wait: null }, TypeError],
+    [{ wait: { timeout: 5 } }, TypeError],
+    [{ wait: { timeout: "1w" } }, RangeError],
+    [{ wait: { maxQueue: -1 } }, RangeError],
+    [{ wait: { signal: AbortSignal.abort() } }, TypeError],
+  ])("with %o is an error at once", (options, kind) => {
+    expect(() => rateLimited(limiterOf(1), () => "ada", options as RateLimitedOptions<[]>)).toThrow(kind);
+  });
+
+  it("needs a limiter that can", () => {
+    const limiter: LimiterLike = { check: (key) => limiterOf(1).check(key) };
+    expect(() => rateLimited(limiter, () => "ada", { wait: true })).toThrow(/`acquire` function, which `wait` needs/);
   });
 });
 

@@ -47,6 +47,16 @@ export const sum: Promise<number> = add.call({ base: 1 }, 2);
 // @ts-expect-error -- called without its this
 void add(2);
 
+// keyOf may make the key of this, whoever the limiter is.
+const scoped = rateLimited(any, function (this: { id: string }) {
+  return this.id;
+})(function (this: { id: string }, a: number) {
+  return a;
+});
+export const mine: Promise<number> = scoped.call({ id: "ada" }, 7);
+// @ts-expect-error -- called without its this
+void scoped(7);
+
 // onRefused adds to the result; refundWhen sees it; cost sees the arguments.
 const lenient = rateLimited(any, (email: string) => email, {
   onRefused: (decision: Decision, [email]) => `${email.toUpperCase()}: ${decision.reason}`,
@@ -61,6 +71,10 @@ rateLimited(any, (email: string) => email, {
   // @ts-expect-error -- the target's result is not what refundWhen sees
 })((email: string) => email);
 rateLimited(any, (email: string) => email, { refundWhen: ({ status }) => status === "rejected" })(() => 1);
+
+// A number is no timeout: of what unit?
+// @ts-expect-error -- a string with its unit
+export const unitless = (): unknown => rateLimited(any, () => "all", { wait: { timeout: 5 } });
 
 class Accounts {
   readonly resets = users;
@@ -90,7 +104,14 @@ class Accounts {
     return Promise.resolve(key);
   }
 
-  @rateLimited(any, () => "all")
+  @rateLimited(any, function (this: Accounts) {
+    return this.resets.name;
+  })
+  async own(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  @rateLimited(any, () => "all", { wait: { timeout: "1s", maxQueue: 3 } })
   static async all(): Promise<void> {
     return Promise.resolve();
   }
