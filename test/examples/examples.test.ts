@@ -55,6 +55,14 @@ describe("npm run demo", () => {
   });
 });
 
+describe("the paced calls", () => {
+  it("reach the server at most five a second, and exit 0", async () => {
+    const { stdout } = await run(process.execPath, ["examples/dist/paced-calls.js"], { cwd: root });
+    expect(stdout.match(/^ *\d+ +\d+ ms +\*$/gm)).toHaveLength(12);
+    expect(stdout).toContain("Most calls in any second: 5 of 5 allowed.");
+  });
+});
+
 describe("the user service", () => {
   it("passes its own tests, in both styles", async () => {
     const { stdout } = await run(process.execPath, ["--test", "examples/dist/user-service.test.js"], { cwd: root });
