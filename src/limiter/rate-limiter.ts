@@ -16,6 +16,7 @@ import { bypassed, decided } from "./decide.js";
 import type { LimiterOptions } from "./options.js";
 import { storeFrom } from "./options.js";
 import type { Part } from "./part.js";
+import type { WakingClock } from "./waiting-line.js";
 import { WaitingRoom } from "./waiting-room.js";
 import type { AcquireOptions } from "./wish.js";
 import { wishOf } from "./wish.js";
@@ -189,11 +190,11 @@ export class RateLimiter<in K extends string = string> {
   get #waitingRoom(): WaitingRoom<K> {
     const clock = this.#store.clock ?? monotonicClock;
     if (!isWaking(clock)) throw new TypeError(expected("clock", "a clock with a `wake` function, for acquire", clock));
-    return (this.#room ??= new WaitingRoom<K>({
-      check: (key, cost) => this.#settled(this.#space.check(key, this.#limits, cost), key),
-      peek: (key, cost) => this.#settled(this.#space.peek(key, this.#limits, cost), key),
+    return (this.#room ??= new WaitingRoom<K>((key) => ({
+      check: (cost) => this.#settled(this.#space.check(key, this.#limits, cost), key),
+      peek: (cost) => this.#settled(this.#space.peek(key, this.#limits, cost), key),
       clock,
-    }));
+    })));
   }
 
   /** The decision that a verdict comes to, now or later. Its refund wakes who waits for a turn of the key. */
@@ -233,6 +234,6 @@ export class RateLimiter<in K extends string = string> {
   }
 }
 
-function isWaking(clock: Clock): clock is Clock & Required<Pick<Clock, "wake">> {
+function isWaking(clock: Clock): clock is WakingClock {
   return clock.wake !== undefined;
 }

@@ -1,9 +1,9 @@
 import { execFile, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { createServer } from "node:net";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { beforeAll, describe, expect, it } from "vitest";
+import { freePort } from "../free-port.js";
 import { audit } from "../../examples/demo/audit.js";
 import type { Answer } from "../../examples/demo/client.js";
 
@@ -105,11 +105,3 @@ describe("the audit of the demo", () => {
     expect(audit([...logins, answer("login", 401, 60)], claims)).toHaveLength(1);
   });
 });
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  server.close();
-  return typeof address === "object" && address !== null ? address.port : 0;
-}

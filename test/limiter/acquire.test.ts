@@ -316,6 +316,32 @@ describe("acquire", () => {
     await expect(waitingWorld().limiter.acquire("ada", options as AcquireOptions)).rejects.toThrow(kind);
   });
 
+  it("rejects with what a clock fails with, and works again when it does", async () => {
+    const clock = new ManualClock();
+    const broken = { now: false, wake: false };
+    const failing = {
+      now: () => {
+        if (broken.now) throw new Error("no time");
+        return clock.now();
+      },
+      wake: (afterMs: number, run: () => void) => {
+        if (broken.wake) throw new Error("no timer");
+        return clock.wake(afterMs, run);
+      },
+    };
+    const limiter = new AsyncRateLimiter({ maxCalls: 1, period: "1s", clock: failing, bypass: false });
+    await limiter.check("ada");
+    broken.now = true;
+    await expect(limiter.acquire("ada")).rejects.toThrow("no time");
+    broken.now = false;
+    broken.wake = true;
+    await expect(limiter.acquire("ada")).rejects.toThrow("no timer");
+    broken.wake = false;
+    const waiting = limiter.acquire("ada");
+    clock.advance("1s");
+    expect((await waiting).allowed).toBe(true);
+  });
+
   it("rejects where the clock cannot wake", async () => {
     const limiter = new AsyncRateLimiter({ maxCalls: 1, period: 1, clock: { now: () => 0 } });
     await expect(limiter.acquire("ada")).rejects.toThrow(/^Expected `clock` to be a clock with a `wake` function/);
