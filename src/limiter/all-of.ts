@@ -62,7 +62,9 @@ export class AllOf<M extends Members> {
    */
   async check(keys: AllOfKeys<M>, options?: CallOptions): Promise<AllOfDecision<keyof M & string>> {
     const asked = this.#asked(keys, costOf(options));
-    const decisions = asked.every(([, { store }]) => store.judge !== undefined) ? atOnce(asked) : await inOrder(asked);
+    const decisions = asked.every(([, { isBypassed, store }]) => isBypassed || store.judge !== undefined)
+      ? atOnce(asked)
+      : await inOrder(asked);
     return this.#combined(decisions);
   }
 
@@ -146,8 +148,13 @@ export function allOf<M extends Members>(members: M): AllOf<M> {
   return new AllOf(members);
 }
 
-/** Whether `decision` speaks for all rather than `other`: a refusal, the longer wait, or else the less that remains. */
+/**
+ * Whether `decision` speaks for all rather than `other`: a refusal, the longer wait, or else the less that remains. Who let
+ * the call through without counting it, in shadow mode or bypassed, speaks only where everybody did.
+ */
 function binds(decision: Decision, other: Decision): boolean {
-  if (decision.allowed !== other.allowed) return other.allowed;
+  const rank = ({ allowed, shadowed, bypassed }: Decision): number =>
+    allowed ? 1 + Number(shadowed) + 2 * Number(bypassed) : 0;
+  if (rank(decision) !== rank(other)) return rank(decision) < rank(other);
   return decision.allowed ? decision.remaining < other.remaining : decision.retryAfterMs > other.retryAfterMs;
 }

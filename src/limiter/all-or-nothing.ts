@@ -1,37 +1,57 @@
 import type { Decision } from "../core/decision.js";
 import { receiptOf } from "../core/decision.js";
 import { warn } from "../core/warn.js";
-import type { Ask, Judgement, Store, Verdict } from "../store/store.js";
+import type { Ask, Judgement, Verdict } from "../store/store.js";
 import type { Part } from "./part.js";
 
 /** The parts of a call about several keys, by the names of their members. */
 export type Asked = readonly (readonly [name: string, part: Part])[];
 
-/** Judges all, then spends all, in one synchronous run. Whoever is to hear of it hears afterwards. */
+/**
+ * Judges all, then spends all, in one synchronous run. Every `bypass` has been asked before it, and whoever is to hear of the
+ * decisions hears afterwards: nothing of the user's runs in between.
+ */
 export function atOnce(asked: Asked): Map<string, Decision> {
-  const judged = new Map<Store, Judgement>();
-  const verdicts = new Map<Ask, Verdict>();
-  const note = (asks: readonly Ask[], answers: readonly Verdict[]): void => {
-    for (const [at, ask] of asks.entries()) verdicts.set(ask, answers[at] as Verdict);
-  };
-  const asksOf = (store: Store): Ask[] =>
-    asked.flatMap(([, part]) => (part.store === store && part.ask !== undefined ? [part.ask] : []));
-
-  for (const store of new Set(asked.map(([, part]) => part.store))) {
-    const asks = asksOf(store);
-    const judgement = store.judge?.(asks);
-    if (judgement === undefined) continue;
-    judged.set(store, judgement);
-    note(asks, judgement.verdicts);
-  }
-  const decide = ({ ask, decide }: Part): Decision => decide(ask === undefined ? undefined : verdicts.get(ask));
+  const asks = new Map(asked.flatMap(([, part]) => (part.isBypassed ? [] : [[part, part.ask()]])));
+  const verdicts = new Map<Part, Verdict>();
+  const stores = [...new Set([...asks.keys()].map(({ store }) => store))];
+  const judged = stores.map((store) => {
+    const parts = [...asks.keys()].filter((part) => part.store === store);
+    const judgement = store.judge?.(parts.map((part) => asks.get(part) as Ask)) as Judgement;
+    const note = (answers: readonly Verdict[]): void => {
+      for (const [at, part] of parts.entries()) verdicts.set(part, answers[at] as Verdict);
+    };
+    note(judgement.verdicts);
+    return { judgement, note };
+  });
+  const decide = (part: Part): Decision => part.decide(verdicts.get(part));
   const refused = asked.filter(([, part]) => !decide(part).allowed);
-  if (refused.length === 0) for (const [store, judgement] of judged) note(asksOf(store), judgement.spend());
+  if (refused.length === 0) spendAll(judged);
 
   const decisions = new Map(asked.map(([name, part]) => [name, decide(part)]));
   // Of a refused call only the refusals are told: what the others would have let through did not happen.
   for (const [name, part] of refused.length === 0 ? asked : refused) part.announce(decisions.get(name) as Decision);
   return decisions;
+}
+
+interface Judged {
+  readonly judgement: Judgement;
+  readonly note: (answers: readonly Verdict[]) => void;
+}
+
+/** Spends at every store; where one fails, which takes a clock that calls limiters, what the others spent is taken back. */
+function spendAll(judged: readonly Judged[]): void {
+  const spent: Verdict[] = [];
+  try {
+    for (const { judgement, note } of judged) {
+      const answers = judgement.spend();
+      note(answers);
+      spent.push(...answers);
+    }
+  } catch (error) {
+    for (const { receipt } of spent) void receipt?.refund();
+    throw error;
+  }
 }
 
 /** Asks one after another, and takes back what was spent when one refuses or fails. */
@@ -40,9 +60,7 @@ export async function inOrder(asked: Asked): Promise<Map<string, Decision>> {
   try {
     // The order of making, whatever the names: of two calls that share two keys one refuses the other, and not each other.
     for (const [name, part] of [...asked].sort(([, one], [, other]) => one.order - other.order)) {
-      const { ask } = part;
-      const verdict = ask === undefined ? undefined : await ask.space.check(ask.key, ask.limits, ask.cost);
-      const decision = part.decide(verdict);
+      const decision = part.decide(part.isBypassed ? undefined : await answerTo(part.ask()));
       part.announce(decision);
       decisions.set(name, decision);
       if (!decision.allowed) {
@@ -55,6 +73,10 @@ export async function inOrder(asked: Asked): Promise<Map<string, Decision>> {
     throw error;
   }
   return decisions;
+}
+
+async function answerTo({ space, key, limits, cost }: Ask): Promise<Verdict> {
+  return space.check(key, limits, cost);
 }
 
 async function takeBack(decisions: ReadonlyMap<string, Decision>): Promise<void> {

@@ -6,8 +6,10 @@ export interface Part {
   readonly store: Store;
   /** Of any two limiters, the one made first has the lower. */
   readonly order: number;
-  /** What to ask of the store; undefined where the call is bypassed, and nobody is asked. */
-  readonly ask: Ask | undefined;
+  /** The call is let through, and nobody is asked. */
+  readonly isBypassed: boolean;
+  /** What to ask of the store. The limits are read when this is called first, and not again. */
+  readonly ask: () => Ask;
   /** The decision that a verdict comes to, or, without one, that of a bypassed call. Tells nobody. */
   readonly decide: (verdict: Verdict | undefined) => Decision;
   /** Tells `onDecision`. */

@@ -1,5 +1,4 @@
 import { bypassFrom } from "../core/bypass.js";
-import type { Clock } from "../core/clock.js";
 import { monotonicClock } from "../core/clock.js";
 import type { Decision } from "../core/decision.js";
 import { receiptOf } from "../core/decision.js";
@@ -7,6 +6,7 @@ import { RateLimitExceededError } from "../core/errors.js";
 import { expected } from "../core/expected.js";
 import type { Limit } from "../core/limit.js";
 import { isPromiseLike } from "../core/mutex.js";
+import { StoreTime } from "../core/store-time.js";
 import type { KeyState, Space, Store, Verdict } from "../store/store.js";
 import { spaceName } from "../store/store.js";
 import { announce } from "./announce.js";
@@ -16,14 +16,13 @@ import { bypassed, decided } from "./decide.js";
 import type { LimiterOptions } from "./options.js";
 import { storeFrom } from "./options.js";
 import type { Part } from "./part.js";
-import type { WakingClock } from "./waiting-line.js";
 import { WaitingRoom } from "./waiting-room.js";
 import type { AcquireOptions } from "./wish.js";
 import { wishOf } from "./wish.js";
 
 let limitersMade = 0;
 
-/** A limiter's part in a call about several keys. Its limits are read now, and its `bypass` is asked. */
+/** A limiter's part in a call about several keys. Its `bypass` is asked now. */
 export let partOf: <K extends string>(limiter: RateLimiter<K>, key: K, cost: number) => Part;
 
 /**
@@ -150,7 +149,7 @@ export class RateLimiter<in K extends string = string> {
     checkKey(key);
     const cost = costOf(options);
     if (this.#bypass?.(key) === true) return bypassed(this.#limits, 0);
-    return this.#settled(this.#space.peek(key, this.#limits, cost), key);
+    return this.#settled(this.#space.peek(key, this.#limits, cost), key, this.#limits);
   }
 
   /**
@@ -189,31 +188,41 @@ export class RateLimiter<in K extends string = string> {
   /** Made when somebody waits for the first time. */
   get #waitingRoom(): WaitingRoom<K> {
     const clock = this.#store.clock ?? monotonicClock;
-    if (!isWaking(clock)) throw new TypeError(expected("clock", "a clock with a `wake` function, for acquire", clock));
+    if (clock.wake === undefined) {
+      throw new TypeError(expected("clock", "a clock with a `wake` function, for acquire", clock));
+    }
+    const time = new StoreTime(clock);
+    const now = (): number => {
+      time.read();
+      return time.now;
+    };
     return (this.#room ??= new WaitingRoom<K>((key) => ({
-      check: (cost) => this.#settled(this.#space.check(key, this.#limits, cost), key),
-      peek: (cost) => this.#settled(this.#space.peek(key, this.#limits, cost), key),
-      clock,
+      check: (cost) => this.#settled(this.#space.check(key, this.#limits, cost), key, this.#limits),
+      peek: (cost) => this.#settled(this.#space.peek(key, this.#limits, cost), key, this.#limits),
+      now,
+      wake: (afterMs, run) => clock.wake?.(afterMs, run),
     })));
   }
 
   /** The decision that a verdict comes to, now or later. Its refund wakes who waits for a turn of the key. */
-  #settled(verdict: Verdict | Promise<Verdict>, key: K): Decision | Promise<Decision> {
-    if (isPromiseLike(verdict)) return verdict.then((late) => this.#settled(late, key));
-    return decided(verdict, this.#limits, this.#isShadow, () => this.#room?.wake(key));
+  #settled(verdict: Verdict | Promise<Verdict>, key: K, limits: readonly Limit[]): Decision | Promise<Decision> {
+    if (isPromiseLike(verdict)) return verdict.then((late) => this.#settled(late, key, limits));
+    return decided(verdict, limits, this.#isShadow, () => this.#room?.wake(key));
   }
 
   #part(key: K, cost: number): Part {
-    const limits = this.#limits;
     const isBypassed = this.#bypass?.(key) === true;
+    let limits: readonly Limit[] | undefined;
+    const read = (): readonly Limit[] => (limits ??= this.#limits);
     return {
       store: this.#store,
       order: this.#order,
-      ask: isBypassed ? undefined : { space: this.#space, key, limits, cost },
+      isBypassed,
+      ask: () => ({ space: this.#space, key, limits: read(), cost }),
       decide: (verdict) =>
         verdict === undefined
-          ? bypassed(limits, cost)
-          : decided(verdict, limits, this.#isShadow, () => this.#room?.wake(key)),
+          ? bypassed(read(), cost)
+          : decided(verdict, read(), this.#isShadow, () => this.#room?.wake(key)),
       announce: (decision) => void this.#announced(decision, key),
     };
   }
@@ -222,7 +231,7 @@ export class RateLimiter<in K extends string = string> {
     checkKey(key);
     const cost = costOf(options);
     if (this.#bypass?.(key) === true) return this.#announced(bypassed(this.#limits, cost), key);
-    const decision = this.#settled(this.#space.check(key, this.#limits, cost), key);
+    const decision = this.#settled(this.#space.check(key, this.#limits, cost), key, this.#limits);
     return isPromiseLike(decision)
       ? decision.then((late) => this.#announced(late, key))
       : this.#announced(decision, key);
@@ -232,8 +241,4 @@ export class RateLimiter<in K extends string = string> {
     if (this.#onDecision !== undefined) announce(this.#onDecision, decision, key);
     return decision;
   }
-}
-
-function isWaking(clock: Clock): clock is WakingClock {
-  return clock.wake !== undefined;
 }

@@ -2,7 +2,9 @@ import type { Decision } from "../core/decision.js";
 import { receiptOf } from "../core/decision.js";
 import { expected, knownOptions, oneOf } from "../core/expected.js";
 import type { LimitOptions } from "../core/limit.js";
+import { enforceable } from "../core/limit.js";
 import type { KeyState } from "../store/store.js";
+import { spaceName } from "../store/store.js";
 import { AsyncRateLimiter } from "./async-rate-limiter.js";
 import type { CallOptions } from "./call.js";
 import { checkKey } from "./call.js";
@@ -27,8 +29,8 @@ export type TieredRateLimiterOptions<T extends string, K extends string = string
  * const limiter = new TieredRateLimiter({ tiers: USER_TIERS });
  * if (!(await limiter.isAllowed(user.id, user.tier))) return reply.status(429).send();
  */
-export class TieredRateLimiter<T extends string, in K extends string = string> {
-  readonly #tiers: ReadonlyMap<T, AsyncRateLimiter<K>>;
+export class TieredRateLimiter<in T extends string, in K extends string = string> {
+  readonly #tiers: ReadonlyMap<string, AsyncRateLimiter<K>>;
 
   /** @throws TypeError for an option that is unknown or of the wrong type, RangeError for one out of range. */
   constructor(options: TieredRateLimiterOptions<T, K>) {
@@ -37,16 +39,16 @@ export class TieredRateLimiter<T extends string, in K extends string = string> {
       knownOptions("tiers", tiers, Object.keys(Object(tiers) as object)),
     );
     if (limits.length === 0) throw new RangeError(expected("tiers", "an object of at least one tier", "{}"));
+    // All are checked before the first is made: a space that was opened stays open.
+    const known = limits.map(([tier, limit]) => {
+      if (tier === "") throw new RangeError(expected("tiers", "an object of tiers whose names are not empty", tier));
+      const { maxCalls, period } = knownOptions(`tiers.${tier}`, limit, ["maxCalls", "period"]);
+      enforceable({ maxCalls, period });
+      return { tier, maxCalls, period, name: spaceName(`${name}/${tier}`) };
+    });
     const shared = storeFrom({ store, clock } as LimiterOptions<K>);
     this.#tiers = new Map(
-      limits.map(([tier, limit]) => {
-        if (tier === "") throw new RangeError(expected("tiers", "an object of tiers whose names are not empty", tier));
-        const { maxCalls, period } = knownOptions(`tiers.${tier}`, limit, ["maxCalls", "period"]);
-        return [
-          tier as T,
-          new AsyncRateLimiter<K>({ ...policy, maxCalls, period, store: shared, name: `${name}/${tier}` }),
-        ];
-      }),
+      known.map(({ tier, ...limit }) => [tier, new AsyncRateLimiter<K>({ ...policy, ...limit, store: shared })]),
     );
   }
 
@@ -98,15 +100,17 @@ export class TieredRateLimiter<T extends string, in K extends string = string> {
   /** Forgets every key of every tier. */
   reset(): Promise<void>;
   /**
-   * Forgets one key, in one tier or, without one, in all: after an upgrade, say.
+   * Forgets one key in all tiers: after an upgrade, say.
    *
-   * @throws TypeError (as a rejection) when the key is not a string, RangeError when there is no such tier.
+   * @throws TypeError (as a rejection) when the key is not a string.
    */
-  reset(key: K, tier?: T): Promise<void>;
-  async reset(...target: [] | [key: K, tier?: T | undefined]): Promise<void> {
+  reset(key: K): Promise<void>;
+  /** Forgets one key in one tier. A tier of undefined is a TypeError (as a rejection): it got lost. */
+  reset(key: K, tier: T): Promise<void>;
+  async reset(...target: [] | [key: K] | [key: K, tier: T]): Promise<void> {
     const [key, tier] = target;
     if (target.length > 0) checkKey(key);
-    const limiters = tier === undefined ? [...this.#tiers.values()] : [this.tier(tier)];
+    const limiters = target.length > 1 ? [this.tier(tier as T)] : [...this.#tiers.values()];
     await Promise.all(limiters.map((limiter) => (key === undefined ? limiter.reset() : limiter.reset(key))));
   }
 }

@@ -1,27 +1,27 @@
-import type { Clock } from "../core/clock.js";
 import type { Decision } from "../core/decision.js";
 import { receiptOf } from "../core/decision.js";
-import { RateLimitExceededError } from "../core/errors.js";
+import { RateLimitExceededError, StoreError } from "../core/errors.js";
 import { isPromiseLike } from "../core/mutex.js";
 import { warn } from "../core/warn.js";
+import type { WaitSignal } from "./abort-watch.js";
 import { onAbort } from "./abort-watch.js";
 import type { Wish } from "./wish.js";
 
-/** What a line needs of its limiter: to ask for a cost without telling anybody, and the clock its store goes by. */
+/** What a line needs of its limiter: to ask for a cost without telling anybody, and a clock to sleep by. */
 export interface Counter {
   readonly check: (cost: number) => Decision | Promise<Decision>;
   readonly peek: (cost: number) => Decision | Promise<Decision>;
-  readonly clock: WakingClock;
+  /** Store time in whole milliseconds: it never runs backwards, as the log's does not. */
+  readonly now: () => number;
+  readonly wake: (afterMs: number, run: () => void) => (() => void) | undefined;
 }
-
-/** A clock that can be slept by. */
-export type WakingClock = Clock & Required<Pick<Clock, "wake">>;
 
 interface Waiter {
   readonly cost: number;
+  readonly signal: WaitSignal | undefined;
   /** Whether it stands in line when it is not let in at once. */
   readonly mayWait: boolean;
-  /** When its patience ends, on the clock. */
+  /** When its patience ends. */
   readonly deadline: number;
   readonly leave: (outcome: Decision | { readonly error: unknown }) => void;
   hasLeft: boolean;
@@ -39,19 +39,25 @@ export class WaitingLine {
   readonly #waiters: Waiter[] = [];
   /** The first has asked and not been answered yet: nobody asks beside it. */
   #isAsking = false;
+  /** Something changed while the first was asking: a refusal is out of date, and it asks again. */
+  #isOutdated = false;
+  /** The first was refused, and sleeps until `#readyAt`. */
+  #refusal: Decision | undefined;
+  #readyAt = Infinity;
   /** The line is being served further up the stack, which goes on by itself. */
   #isServed = false;
-  /** What the first was last told. */
-  #refusal: Decision | undefined;
-  /** When the first is to ask again. */
-  #readyAt = -Infinity;
-  /** Calls off the timer; undefined while none runs. */
+  /** Calls off the timer. */
   #callOff: (() => void) | undefined;
 
   /** @param onEmpty - told when nobody waits any more. */
   constructor(counter: Counter, onEmpty: () => void) {
     this.#counter = counter;
     this.#onEmpty = onEmpty;
+  }
+
+  /** Whether nobody waits, and nobody asks. */
+  get isEmpty(): boolean {
+    return this.#waiters.length === 0 && !this.#isAsking;
   }
 
   /**
@@ -62,8 +68,9 @@ export class WaitingLine {
     return new Promise((resolve, reject) => {
       const waiter: Waiter = {
         cost,
+        signal,
         mayWait: this.#waiters.length < maxQueue,
-        deadline: this.#counter.clock.now() + timeoutMs,
+        deadline: this.#counter.now() + timeoutMs,
         hasLeft: false,
         leave: (outcome) => {
           if (waiter.hasLeft) return;
@@ -86,34 +93,34 @@ export class WaitingLine {
 
   /** Lets one after another ask, until one is to sleep or a store is to answer. */
   serve(): void {
+    if (this.#isAsking) this.#isOutdated = true;
     if (this.#isServed || this.#isAsking) return;
     this.#isServed = true;
-    this.#callOff?.();
-    this.#callOff = undefined;
+    this.#refusal = undefined;
     // A loop, because thousands may be let in at one instant: each would be some frames deeper on the stack.
-    for (let [first] = this.#waiters; first !== undefined && !this.#isHeldUp; [first] = this.#waiters) this.#ask(first);
+    for (let [first] = this.#waiters; first !== undefined && !this.#isHeldUp; [first] = this.#waiters) {
+      // One signal may stand for many waiters, and is heard by one after another: none of them is to be let in.
+      if (first.signal?.aborted === true) first.leave({ error: first.signal.reason });
+      else this.#ask(first);
+    }
     this.#isServed = false;
+    this.#setTimer();
     if (this.isEmpty) this.#onEmpty();
   }
 
-  /** Whether nobody waits, and nobody asks. */
-  get isEmpty(): boolean {
-    return this.#waiters.length === 0 && !this.#isHeldUp;
-  }
-
   get #isHeldUp(): boolean {
-    return this.#isAsking || this.#callOff !== undefined;
+    return this.#isAsking || this.#refusal !== undefined;
   }
 
   /** One that is not the first learns only whether its wait is hopeless: too long, or in too long a line. */
   #lineUp(waiter: Waiter): void {
     const told = (decision: Decision): void => {
-      if (!waiter.mayWait || (!decision.allowed && this.#isHopeless(waiter, decision))) {
-        // What it would be let in for on its own is refused here for those who stand before it.
-        const refusal = decision.allowed ? (this.#refusal ?? decision) : decision;
-        waiter.leave({ error: new RateLimitExceededError(refusal) });
-      } else if (waiter.deadline < Infinity && this.#callOff !== undefined) {
-        this.#sleep();
+      if (!decision.allowed && this.#isHopeless(waiter, decision)) {
+        waiter.leave({ error: new RateLimitExceededError(decision) });
+      } else if (!waiter.mayWait && this.#refusal !== undefined) {
+        waiter.leave({ error: new RateLimitExceededError(decision.allowed ? this.#refusal : decision) });
+      } else if (waiter.deadline < Infinity) {
+        this.#setTimer();
       }
     };
     const failed = (error: unknown): void => {
@@ -124,6 +131,7 @@ export class WaitingLine {
 
   #ask(first: Waiter): void {
     this.#isAsking = true;
+    this.#isOutdated = false;
     const told = (decision: Decision): void => {
       this.#isAsking = false;
       if (first.hasLeft) {
@@ -131,15 +139,11 @@ export class WaitingLine {
         giveBack(decision);
       } else if (decision.allowed) {
         first.leave(decision);
-      } else if (!first.mayWait || this.#isHopeless(first, decision)) {
-        first.leave({ error: new RateLimitExceededError(decision) });
-      } else {
-        this.#refusal = decision;
-        this.#readyAt = this.#counter.clock.now() + decision.retryAfterMs;
-        this.#sleep();
-        return;
+      } else if (!this.#isOutdated) {
+        this.#refused(first, decision);
       }
-      this.serve();
+      if (!this.#isHeldUp) this.serve();
+      else this.#setTimer();
     };
     const failed = (error: unknown): void => {
       this.#isAsking = false;
@@ -149,32 +153,75 @@ export class WaitingLine {
     answered(() => this.#counter.check(first.cost), told, failed);
   }
 
-  /** Sleeps until the first may ask, or somebody's patience ends. */
-  #sleep(): void {
+  /** The first sleeps, if it may wait so long; and those leave who would not wait behind it. */
+  #refused(first: Waiter, decision: Decision): void {
+    if (!first.mayWait || this.#isHopeless(first, decision)) {
+      first.leave({ error: new RateLimitExceededError(decision) });
+      return;
+    }
+    this.#refusal = decision;
+    this.#readyAt = this.#counter.now() + decision.retryAfterMs;
+    for (const waiter of this.#waiters.filter((other) => other !== first && !other.mayWait)) {
+      waiter.leave({ error: new RateLimitExceededError(decision) });
+    }
+  }
+
+  /** Sets the one timer to when the first may ask, or somebody's patience ends. */
+  #setTimer(): void {
+    if (this.#isServed) return;
     this.#callOff?.();
-    const { clock } = this.#counter;
-    const until = this.#waiters.reduce((earliest, { deadline }) => Math.min(earliest, deadline), this.#readyAt);
-    this.#callOff = clock.wake(Math.max(0, until - clock.now()), () => {
-      this.#callOff = undefined;
-      this.#wake();
+    this.#callOff = undefined;
+    const readyAt = this.#refusal === undefined ? Infinity : this.#readyAt;
+    const until = this.#waiters.reduce((earliest, waiter) => Math.min(earliest, this.#givesUpAt(waiter)), readyAt);
+    if (until === Infinity) return;
+    this.#unlessFailed(() => {
+      this.#callOff = this.#counter.wake(Math.max(0, until - this.#counter.now()), () => {
+        this.#callOff = undefined;
+        this.#unlessFailed(() => {
+          this.#woken();
+        });
+      });
     });
   }
 
-  #wake(): void {
-    const now = this.#counter.clock.now();
-    // First the asking: who may pass at the very instant its patience ends, passes.
-    if (now >= this.#readyAt) this.serve();
-    for (const waiter of [...this.#waiters]) {
-      if (waiter.deadline <= now && this.#refusal !== undefined) {
-        waiter.leave({ error: new RateLimitExceededError(this.#refusal) });
-      }
+  /** Where the clock fails nobody could be woken: all are told so, and none is left waiting. */
+  #unlessFailed(run: () => void): void {
+    try {
+      run();
+    } catch (error) {
+      for (const waiter of [...this.#waiters]) waiter.leave({ error });
     }
-    if (this.#waiters.length > 0 && !this.#isHeldUp) this.#sleep();
+  }
+
+  #woken(): void {
+    // First the asking: who may pass at the very instant its patience ends, passes.
+    if (this.#refusal !== undefined && this.#counter.now() >= this.#readyAt) this.serve();
+    const now = this.#counter.now();
+    for (const waiter of [...this.#waiters]) {
+      if (!waiter.hasLeft && this.#givesUpAt(waiter) <= now) waiter.leave({ error: this.#outOfPatience(waiter) });
+    }
+    this.#setTimer();
+  }
+
+  /** When a waiter leaves unserved: at its deadline, but for one that is asking, since it may be let in at that instant. */
+  #givesUpAt(waiter: Waiter): number {
+    return this.#isAsking && this.#waiters[0] === waiter ? waiter.deadline + 1 : waiter.deadline;
+  }
+
+  /** Why a waiter is not let in now: what it would be told itself, else what the first was. */
+  #outOfPatience(waiter: Waiter): unknown {
+    const [first = waiter] = this.#waiters;
+    for (const { cost } of this.#isAsking ? [] : [waiter, first]) {
+      const decision = this.#counter.peek(cost);
+      if (!isPromiseLike(decision) && !decision.allowed) return new RateLimitExceededError(decision);
+    }
+    if (this.#refusal !== undefined) return new RateLimitExceededError(this.#refusal);
+    return new StoreError("The store did not answer before the timeout of a call that waits for its turn");
   }
 
   /** Whether even the first instant the log allows lies behind the end of the waiter's patience. */
   #isHopeless({ deadline }: Waiter, { retryAfterMs }: Decision): boolean {
-    return retryAfterMs === Infinity || this.#counter.clock.now() + retryAfterMs > deadline;
+    return retryAfterMs === Infinity || this.#counter.now() + retryAfterMs > deadline;
   }
 }
 

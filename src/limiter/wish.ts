@@ -39,7 +39,8 @@ export const WAIT_OPTIONS: readonly (keyof WaitOptions)[] = ["timeout", "maxQueu
 export function wishOf(options: AcquireOptions = {}): Wish {
   const known = knownOptions("options", options, ["cost", "signal", ...WAIT_OPTIONS]);
   const { cost = 1, signal, timeout, maxQueue = Infinity } = known;
-  if (signal !== undefined && typeof (signal as Partial<WaitSignal> | null)?.addEventListener !== "function") {
+  const { addEventListener, removeEventListener } = ((signal as unknown) ?? {}) as Partial<WaitSignal>;
+  if (signal !== undefined && [addEventListener, removeEventListener].some((verb) => typeof verb !== "function")) {
     throw new TypeError(expected("signal", "an AbortSignal", signal));
   }
   return {

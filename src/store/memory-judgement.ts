@@ -3,7 +3,7 @@ import { judge } from "../core/sliding-window.js";
 import type { TimestampLog } from "../core/timestamp-log.js";
 import { EMPTY_LOG } from "../core/timestamp-log.js";
 import { MemorySpace, type MemoryStoreParts } from "./memory-space.js";
-import type { Ask, Judgement } from "./store.js";
+import type { Ask, Judgement, Verdict } from "./store.js";
 
 /** Judges asks of several spaces of one memory store, and finds room for all their new keys together. */
 export function judgeTogether({ time, hand, exclusively }: MemoryStoreParts, asks: readonly Ask[]): Judgement {
@@ -25,7 +25,7 @@ export function judgeTogether({ time, hand, exclusively }: MemoryStoreParts, ask
       const { space, key, limits, cost, log = EMPTY_LOG } = part;
       const verdict = space.verdict(log, limits, cost, homeless.includes(part) ? room.wait : 0);
       const isPassing = verdict.retryAfterMs === 0;
-      return { verdict, spend: () => (isPassing ? space.check(key, limits, cost) : verdict) };
+      return { verdict, spend: () => (isPassing ? space.spend(key, limits, cost) : verdict) };
     });
     return {
       verdicts: judged.map(({ verdict }) => verdict),
@@ -33,7 +33,14 @@ export function judgeTogether({ time, hand, exclusively }: MemoryStoreParts, ask
         exclusively(() => {
           hand.takeRoom(room);
         });
-        return judged.map(({ spend }) => spend());
+        const spent: Verdict[] = [];
+        try {
+          for (const { spend } of judged) spent.push(exclusively(spend));
+        } catch (error) {
+          for (const { receipt } of spent) void receipt?.refund();
+          throw error;
+        }
+        return spent;
       },
     };
   });

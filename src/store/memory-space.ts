@@ -1,4 +1,5 @@
 import type { Receipt } from "../core/decision.js";
+import { StoreError } from "../core/errors.js";
 import type { Limit } from "../core/limit.js";
 import { judge, quietAfter, survey } from "../core/sliding-window.js";
 import type { StoreTime } from "../core/store-time.js";
@@ -42,10 +43,24 @@ export class MemorySpace implements Space {
       const passes = judge(log ?? EMPTY_LOG, limits, cost, this.#now) === 0;
       const roomWait = passes && log === undefined ? this.#parts.hand.makeRoom(this.#now) : 0;
       if (!passes || roomWait > 0) return this.verdict(log ?? EMPTY_LOG, limits, cost, roomWait);
-      const after = this.#record(key, log, cost);
-      // Asked what is left, and not whether the same would pass again: a further cost of 0 passes in every layer.
-      return { ...this.verdict(after, limits, 0, 0), receipt: this.#receipt(key, epochOf(after), cost) };
+      return this.spend(key, limits, cost);
     });
+  }
+
+  /**
+   * Records a call that was judged at the present of the store already, without another look at the clock. For the store,
+   * within a section.
+   *
+   * @throws StoreError when it would not pass any more: only a clock that calls limiters can have come in between.
+   */
+  spend(key: string, limits: readonly Limit[], cost: number): Verdict {
+    const log = this.#table.get(key);
+    if (judge(log ?? EMPTY_LOG, limits, cost, this.#now) > 0) {
+      throw new StoreError("A clock called a limiter in the middle of a call about several keys");
+    }
+    const after = this.#record(key, log, cost);
+    // Asked what is left, and not whether the same would pass again: a further cost of 0 passes in every layer.
+    return { ...this.verdict(after, limits, 0, 0), receipt: this.#receipt(key, epochOf(after), cost) };
   }
 
   peek(key: string, limits: readonly Limit[], cost: number): Verdict {

@@ -241,6 +241,9 @@ describe("rateLimited, waiting for a turn,", () => {
     const limiter = limiterOf(1);
     const free = rateLimited(limiter, () => "ada", { wait: true, refundWhen: () => true })(() => 1);
     for (let call = 0; call < 3; call += 1) expect(await free()).toBe(1);
+    const dear = limiterOf(5);
+    await rateLimited(dear, () => "ada", { wait: { timeout: "1s" }, cost: 4 })(() => 1)();
+    expect((await dear.state("ada")).calls).toBe(4);
   });
 
   it.each([

@@ -243,6 +243,60 @@ describe("acquire", () => {
     });
   });
 
+  it("lets nobody in whose signal was aborted along with another's", async () => {
+    const { limiter } = waitingWorld(5);
+    await limiter.check("ada", { cost: 4 });
+    const controller = new AbortController();
+    const { signal } = controller;
+    const waits = [5, 1].map((cost) => limiter.acquire("ada", { cost, signal }));
+    controller.abort(new Error("both"));
+    for (const wait of waits) await expect(wait).rejects.toThrow("both");
+    expect((await limiter.state("ada")).calls).toBe(4);
+  });
+
+  it("hears a signal again that somebody waited on before", async () => {
+    const { limiter } = waitingWorld();
+    const controller = new AbortController();
+    const { signal } = controller;
+    await limiter.acquire("ada", { signal });
+    const waiting = limiter.acquire("ada", { signal });
+    await limiter.reset("ada");
+    await waiting;
+    const again = limiter.acquire("ada", { signal });
+    controller.abort(new Error("enough"));
+    await expect(again).rejects.toThrow("enough");
+  });
+
+  it("is frozen by no clock that steps back, and says what is true when a timeout ends", async () => {
+    const { log, wait, advance, limiter, clock } = waitingWorld(5);
+    await limiter.check("ada", { cost: 2 });
+    wait("wants five", { cost: 5 });
+    await advance(10);
+    clock.set(clock.now() - 500);
+    await advance(2000);
+    expect(log.map(([name]) => name)).toEqual(["wants five"]);
+
+    await limiter.reset();
+    await limiter.check("ada", { cost: 2 });
+    const patient = limiter.acquire("ada", { cost: 5 });
+    const impatient = limiter.acquire("ada", { timeout: "900ms" }).catch((error: unknown) => error);
+    await advance(900);
+    // It would be let in itself; the one before it waits another 100 ms.
+    expect(await impatient).toMatchObject({ decision: { allowed: false, retryAfterMs: 100 } });
+    await advance(100);
+    await patient;
+  });
+
+  it("takes a clock whose wake returns nothing", async () => {
+    const clock = new ManualClock();
+    const careless = { now: () => clock.now(), wake: (ms: number, run: () => void) => void clock.wake(ms, run) };
+    const limiter = new AsyncRateLimiter({ maxCalls: 1, period: "1s", clock: careless as never, bypass: false });
+    await limiter.check("ada");
+    const waiting = limiter.acquire("ada");
+    clock.advance("1s");
+    expect((await waiting).allowed).toBe(true);
+  });
+
   it("leaves no listener on a signal after 10,000 aborted waits, and no line, timer or warning", async () => {
     const warnings: unknown[] = [];
     const onWarning = (warning: unknown): number => warnings.push(warning);
@@ -297,8 +351,8 @@ describe("acquire", () => {
     await advance(1000);
     expect(log.map(([name]) => name)).toEqual(["gives up", "waits"]);
     expect(heard.map(({ allowed }) => allowed)).toEqual([true, false, true]);
-    const open = new AsyncRateLimiter({ maxCalls: 0, period: 1, bypass: () => true });
-    expect((await open.acquire("ada")).bypassed).toBe(true);
+    const open = new AsyncRateLimiter({ maxCalls: 3, period: 1, bypass: () => true });
+    expect(await open.acquire("ada", { cost: 2 })).toMatchObject({ bypassed: true, remaining: 1 });
     const shadow = new AsyncRateLimiter({ maxCalls: 0, period: 1, mode: "shadow", bypass: false });
     expect((await shadow.acquire("ada")).shadowed).toBe(true);
   });
@@ -332,7 +386,7 @@ describe("acquire", () => {
     const limiter = new AsyncRateLimiter({ maxCalls: 1, period: "1s", clock: failing, bypass: false });
     await limiter.check("ada");
     broken.now = true;
-    await expect(limiter.acquire("ada")).rejects.toThrow("no time");
+    await expect(limiter.acquire("ada")).rejects.toThrow("The clock of a store failed");
     broken.now = false;
     broken.wake = true;
     await expect(limiter.acquire("ada")).rejects.toThrow("no timer");
@@ -502,6 +556,82 @@ describe("acquire, where a store answers later", () => {
     await letGo();
     expect(isIn).toBe(true);
     expect((await limiter.state("ada")).calls).toBe(1);
+  });
+
+  it("lets those behind one that gave up mid-way ask, when its answer is a refusal or an error", async () => {
+    for (const fails of [false, true]) {
+      const clock = new ManualClock();
+      const { store, letGo, failing } = heldStore(clock);
+      const limiter = new AsyncRateLimiter({ maxCalls: 2, period: "1s", store, bypass: false });
+      const controller = new AbortController();
+      const leaving = limiter.acquire("ada", { cost: 2, signal: controller.signal }).catch(() => "left");
+      const behind = limiter.acquire("ada");
+      await settled();
+      controller.abort();
+      failing.next = fails;
+      await letGo();
+      failing.next = false;
+      await letGo();
+      expect(await leaving).toBe("left");
+      expect((await behind).allowed).toBe(true);
+    }
+  });
+
+  it("asks again where a reset or a raised limit came while it was asking", async () => {
+    const clock = new ManualClock();
+    const { store, letGo, held } = heldStore(clock);
+    const limiter = new AnyLimiter([{ maxCalls: 1, periodMs: 1000 }], { store, bypass: false });
+    const first = limiter.acquire("ada");
+    await letGo();
+    await first;
+    const second = limiter.acquire("ada");
+    await settled();
+    const answer = held.shift();
+    limiter.move([2]);
+    answer?.();
+    await settled();
+    await letGo();
+    expect((await second).limit.maxCalls).toBe(2);
+  });
+
+  it("refuses nobody for a line that is only being asked about, and then those who would not wait", async () => {
+    const clock = new ManualClock();
+    const { store, letGo } = heldStore(clock);
+    const limiter = new AsyncRateLimiter({ maxCalls: 2, period: "1s", store, bypass: false });
+    const answers: string[] = [];
+    for (const name of ["a", "b", "c"]) {
+      limiter.acquire("ada", { maxQueue: 0 }).then(
+        () => answers.push(`${name} in`),
+        (error: unknown) => answers.push(`${name} refused ${(error as RateLimitExceededError).decision.reason}`),
+      );
+    }
+    for (let answer = 0; answer < 3; answer += 1) await letGo();
+    expect(answers).toEqual(["a in", "b in", "c refused Rate limit exceeded"]);
+  });
+
+  it("ends the wait for a store that does not answer, and for a turn, at the timeout", async () => {
+    const clock = new ManualClock();
+    const { store, letGo, held } = heldStore(clock);
+    const limiter = new AsyncRateLimiter({ maxCalls: 1, period: "10s", store, bypass: false });
+    const hung = limiter.acquire("ada", { timeout: "1s" }).catch((error: unknown) => error);
+    const behind = limiter.acquire("ada", { timeout: "2s" }).catch((error: unknown) => error);
+    await settled();
+    clock.advance("5s");
+    expect(await hung).toBeInstanceOf(StoreError);
+    expect(await behind).toBeInstanceOf(StoreError);
+    await letGo();
+    expect((await limiter.state("ada")).calls).toBe(0);
+    const first = limiter.acquire("ada");
+    await letGo();
+    await first;
+    // As long as the timeout exactly: asked at the very instant it ends, and let in.
+    const exact = limiter.acquire("ada", { timeout: "10s" });
+    await letGo();
+    clock.advance("10s");
+    await settled();
+    expect(held).toHaveLength(1);
+    await letGo();
+    expect((await exact).allowed).toBe(true);
   });
 
   it("rejects with what the store rejects with, and goes on with the next", async () => {

@@ -177,6 +177,8 @@ describe("several keys at once, in memory", () => {
     // A key that is asked about in the same call is not forgotten for another.
     expect((await both.check({ ip: "new", user: "half" })).allowed).toBe(false);
     expect((await user.state("half")).calls).toBe(1);
+    // Not even where there is a key to forget: here the one that makes room is another.
+    await user.check("full", { cost: 1 });
     await user.reset("full");
     expect((await both.check({ ip: "new", user: "newer" })).allowed).toBe(true);
     expect([store.size, store.evictions]).toEqual([3, 1]);
@@ -192,6 +194,47 @@ describe("several keys at once, in memory", () => {
     let refused = 0;
     while (!(await both.isAllowed({ ip: "new", user: "new" })) && refused < 100) refused += 1;
     expect(refused).toBeLessThanOrEqual(4);
+  });
+
+  it("ask every bypass before the first limit is read", async () => {
+    const a: AnyLimiter = new AnyLimiter([{ maxCalls: 5, periodMs: 1000 }], { bypass: false });
+    const b: AnyLimiter = new AnyLimiter([{ maxCalls: 5, periodMs: 1000 }], {
+      bypass: () => {
+        a.move([0]);
+        return false;
+      },
+    });
+    expect((await allOf({ a, b }).check({ a: "x", b: "y" })).allowed).toBe(false);
+    expect([(await a.state("x")).calls, (await b.state("y")).calls]).toEqual([0, 0]);
+  });
+
+  it("record all or nothing even where a clock fails, or calls one of the limiters, in the middle", async () => {
+    const acts: (() => void)[] = [];
+    const clock = {
+      now: () => {
+        acts.shift()?.();
+        return 0;
+      },
+    };
+    const a = new AsyncRateLimiter(limit(1));
+    const b = new AsyncRateLimiter({ ...limit(1), clock });
+    const both = allOf({ a, b });
+    acts.push(() => {
+      throw new Error("no time");
+    });
+    await expect(both.check({ a: "x", b: "y" })).rejects.toThrow(StoreError);
+    expect([(await a.state("x")).calls, (await b.state("y")).calls]).toEqual([0, 0]);
+    acts.push(() => void a.checkSync("x"));
+    await expect(both.check({ a: "x", b: "y" })).rejects.toThrow("A clock called a limiter in the middle");
+    expect([(await a.state("x")).calls, (await b.state("y")).calls]).toEqual([1, 0]);
+  });
+
+  it("speak with a member that counted the call, where one did", async () => {
+    const open = new AsyncRateLimiter({ maxCalls: 1, period: "1m", bypass: () => true });
+    const shadow = new AsyncRateLimiter({ ...limit(0), mode: "shadow" });
+    const real = new AsyncRateLimiter(limit(100));
+    const decision = await allOf({ open, shadow, real }).check({ open: "a", shadow: "a", real: "a" });
+    expect(decision).toMatchObject({ member: "real", bypassed: false, shadowed: false, remaining: 99 });
   });
 
   it("agree with one oracle for each member, whatever their limits, keys and costs", async () => {
@@ -265,6 +308,18 @@ describe("several keys at once, where a store answers later", () => {
     const decision = await allOf({ open, shut }).check({ open: "a", shut: "a" });
     expect(decision).toMatchObject({ member: "shut", members: { open: null, shut: { allowed: false } } });
     expect((await open.state("a")).calls).toBe(0);
+  });
+
+  it("are asked in order as soon as one of their stores is such", async () => {
+    const memory = new AsyncRateLimiter(limit(9));
+    const late = new AsyncRateLimiter({ ...limit(0), store: lateStore() });
+    for (const members of [
+      { memory, late },
+      { late, memory },
+    ]) {
+      expect((await allOf(members).check({ memory: "a", late: "a" })).allowed).toBe(false);
+    }
+    expect((await memory.state("a")).calls).toBe(0);
   });
 
   it("take back what was spent when a store fails, and reject with its error", async () => {

@@ -50,6 +50,7 @@ describe("a tiered limiter", () => {
     expect(await calls()).toEqual([0, 0, 0, 0]);
     await expect(limiter.reset(undefined as unknown as string)).rejects.toThrow(TypeError);
     await expect(limiter.reset("ada", "gold" as "free")).rejects.toThrow(RangeError);
+    await expect(limiter.reset("ada", undefined as unknown as "free")).rejects.toThrow(TypeError);
   });
 
   it("refunds whatever the tier", async () => {
@@ -116,7 +117,17 @@ describe("a tiered limiter", () => {
     expect(() => new TieredRateLimiter({ tiers: wrong } as unknown as TieredRateLimiterOptions<"free">)).toThrow(kind);
   });
 
+  it("that could not be made has taken no name of a store", () => {
+    const store = new MemoryStore();
+    const wrong = { free: tiers.free, pro: { maxCalls: -1, period: 1 } };
+    expect(() => new TieredRateLimiter({ tiers: wrong, store })).toThrow(RangeError);
+    expect(() => new TieredRateLimiter({ tiers, store })).not.toThrow();
+  });
+
   it("knows its tiers and keys at compile time", () => {
+    // @ts-expect-error -- there is no gold
+    const wide = new TieredRateLimiter<"free" | "premium" | "gold">({ tiers });
+    expect(() => wide.tier("gold")).toThrow(RangeError);
     const limiter = new TieredRateLimiter<keyof typeof tiers, `user:${string}`>({ tiers });
     // @ts-expect-error -- misspelt
     expect(() => limiter.tier("premum")).toThrow(RangeError);
