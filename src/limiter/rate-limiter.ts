@@ -6,7 +6,6 @@ import { RateLimitExceededError } from "../core/errors.js";
 import { expected } from "../core/expected.js";
 import type { Limit } from "../core/limit.js";
 import { isPromiseLike } from "../core/mutex.js";
-import { StoreTime } from "../core/store-time.js";
 import type { KeyState, Space, Store, Verdict } from "../store/store.js";
 import { spaceName } from "../store/store.js";
 import { announce } from "./announce.js";
@@ -187,21 +186,10 @@ export class RateLimiter<in K extends string = string> {
 
   /** Made when somebody waits for the first time. */
   get #waitingRoom(): WaitingRoom<K> {
-    const clock = this.#store.clock ?? monotonicClock;
-    if (clock.wake === undefined) {
-      throw new TypeError(expected("clock", "a clock with a `wake` function, for acquire", clock));
-    }
-    const time = new StoreTime(clock);
-    const now = (): number => {
-      time.read();
-      return time.now;
-    };
-    return (this.#room ??= new WaitingRoom<K>((key) => ({
-      check: (cost) => this.#settled(this.#space.check(key, this.#limits, cost), key, this.#limits),
-      peek: (cost) => this.#settled(this.#space.peek(key, this.#limits, cost), key, this.#limits),
-      now,
-      wake: (afterMs, run) => clock.wake?.(afterMs, run),
-    })));
+    return (this.#room ??= new WaitingRoom<K>(this.#store.clock ?? monotonicClock, {
+      check: (key, cost) => this.#settled(this.#space.check(key, this.#limits, cost), key, this.#limits),
+      peek: (key, cost) => this.#settled(this.#space.peek(key, this.#limits, cost), key, this.#limits),
+    }));
   }
 
   /** The decision that a verdict comes to, now or later. Its refund wakes who waits for a turn of the key. */

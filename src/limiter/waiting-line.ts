@@ -5,6 +5,7 @@ import { isPromiseLike } from "../core/mutex.js";
 import { warn } from "../core/warn.js";
 import type { WaitSignal } from "./abort-watch.js";
 import { onAbort } from "./abort-watch.js";
+import { answered } from "./answered.js";
 import type { Wish } from "./wish.js";
 
 /** What a line needs of its limiter: to ask for a cost without telling anybody, and a clock to sleep by. */
@@ -234,18 +235,4 @@ function giveBack(decision: Decision): void {
     () => undefined,
     failed,
   );
-}
-
-/**
- * Hands over an answer at once where it is there at once, so that a store in memory is asked in one run. What fails, in the
- * asking or in what becomes of the answer (a clock that cannot be slept by), fails the waiter, and not the line.
- */
-function answered<A>(ask: () => A | PromiseLike<A>, then: (answer: A) => void, failed: (error: unknown) => void): void {
-  try {
-    const answer = ask();
-    if (isPromiseLike(answer)) void answer.then(then).then(undefined, failed);
-    else then(answer);
-  } catch (error) {
-    failed(error);
-  }
 }

@@ -1,16 +1,32 @@
+import type { Clock } from "../core/clock.js";
 import type { Decision } from "../core/decision.js";
-import type { Counter } from "./waiting-line.js";
+import { expected } from "../core/expected.js";
+import { StoreTime } from "../core/store-time.js";
 import { WaitingLine } from "./waiting-line.js";
 import type { Wish } from "./wish.js";
 
+/** Where those ask who wait: what a limiter would decide, without telling anybody. */
+export interface Desk<K extends string> {
+  readonly check: (key: K, cost: number) => Decision | Promise<Decision>;
+  readonly peek: (key: K, cost: number) => Decision | Promise<Decision>;
+}
+
 /** The lines of one limiter, one for each key that somebody waits for; a line whose waiters are gone is gone too. */
 export class WaitingRoom<in K extends string> {
-  readonly #counterOf: (key: K) => Counter;
+  readonly #clock: Clock;
+  /** As the store counts time: a clock that steps back freezes nobody. */
+  readonly #time: StoreTime;
+  readonly #desk: Desk<K>;
   readonly #lines = new Map<string, WaitingLine>();
 
-  /** @param counterOf - where those who wait for a key ask. */
-  constructor(counterOf: (key: K) => Counter) {
-    this.#counterOf = counterOf;
+  /** @throws TypeError when the clock cannot wake. */
+  constructor(clock: Clock, desk: Desk<K>) {
+    if (clock.wake === undefined) {
+      throw new TypeError(expected("clock", "a clock with a `wake` function, for acquire", clock));
+    }
+    this.#clock = clock;
+    this.#time = new StoreTime(clock);
+    this.#desk = desk;
   }
 
   /** Waits in the line of a key: see {@link WaitingLine.join}. */
@@ -31,7 +47,16 @@ export class WaitingRoom<in K extends string> {
   }
 
   #opened(key: K): WaitingLine {
-    const line = new WaitingLine(this.#counterOf(key), () => void this.#lines.delete(key));
+    const counter = {
+      check: (cost: number) => this.#desk.check(key, cost),
+      peek: (cost: number) => this.#desk.peek(key, cost),
+      now: () => {
+        this.#time.read();
+        return this.#time.now;
+      },
+      wake: (afterMs: number, run: () => void) => this.#clock.wake?.(afterMs, run),
+    };
+    const line = new WaitingLine(counter, () => void this.#lines.delete(key));
     this.#lines.set(key, line);
     return line;
   }
