@@ -65,7 +65,11 @@ describe("the paced calls", () => {
 
 describe("the user service", () => {
   it("passes its own tests, in both styles", async () => {
-    const { stdout } = await run(process.execPath, ["--test", "examples/dist/user-service.test.js"], { cwd: root });
+    const { stdout } = await run(
+      process.execPath,
+      ["--test", "--test-reporter=tap", "examples/dist/user-service.test.js"],
+      { cwd: root },
+    );
     expect(stdout).toMatch(/^# pass 8$/m);
     expect(stdout).toMatch(/^# fail 0$/m);
   });

@@ -436,12 +436,11 @@ describe("acquire", () => {
             await settled();
             serve(now);
             for (const { leavesAt, name } of [...line]) {
-              if (leavesAt !== now) continue;
+              const place = line.findIndex((other) => other.name === name);
+              // Who stood before may have left at this very instant, and let this one in.
+              if (leavesAt !== now || place < 0) continue;
               controllers[name]!.abort();
-              line.splice(
-                line.findIndex((other) => other.name === name),
-                1,
-              );
+              line.splice(place, 1);
               serve(now);
             }
             for (const { name, cost, stays } of arrivals.filter((arrival) => arrival.at === now)) {

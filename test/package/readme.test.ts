@@ -81,7 +81,10 @@ describe("the README, with the packed package and nothing else", () => {
   });
 
   it.each(scripts)("runs $name under «$heading»", async ({ name, code }) => {
-    const { stdout } = await run(process.execPath, [join(folder, `${name}.js`)], { cwd: folder });
+    // Of node's own runner, whose default reporter changed.
+    const { stdout } = await run(process.execPath, ["--test-reporter=tap", join(folder, `${name}.js`)], {
+      cwd: folder,
+    });
     if (code.includes("node:test")) expect(stdout).toMatch(/^# fail 0$/m);
     else expect(stdout.trimEnd().split("\n")).toEqual(promised(code));
   });
