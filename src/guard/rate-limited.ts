@@ -132,7 +132,11 @@ async function checkedCall<K extends string>(limiter: LimiterLike<K>, key: K, ca
   return [decision.allowed, decision];
 }
 
-/** Waits for a turn. Precondition: the limiter has an `acquire`. A wait that was too long is a refusal like any other, for `onRefused` and `message` as well. */
+/**
+ * Waits for a turn. A wait that was too long is a refusal like any other, for `onRefused` and `message` as well.
+ *
+ * Precondition: the limiter has an `acquire`.
+ */
 async function admittedCall<K extends string>(
   limiter: LimiterLike<K>,
   key: K,

@@ -24,11 +24,14 @@ export function atOnce(asked: Asked): Map<string, Decision> {
     note(judgement.verdicts);
     return { judgement, note };
   });
-  const decide = (part: Part): Decision => part.decide(verdicts.get(part));
-  const refused = asked.filter(([, part]) => !decide(part).allowed);
-  if (refused.length === 0) spendAll(judged);
-
-  const decisions = new Map(asked.map(([name, part]) => [name, decide(part)]));
+  const decided = (): Map<string, Decision> =>
+    new Map(asked.map(([name, part]) => [name, part.decide(verdicts.get(part))]));
+  let decisions = decided();
+  const refused = asked.filter(([name]) => decisions.get(name)?.allowed === false);
+  if (refused.length === 0) {
+    spendAll(judged);
+    decisions = decided();
+  }
   // Of a refused call only the refusals are told: what the others would have let through did not happen.
   for (const [name, part] of refused.length === 0 ? asked : refused) part.announce(decisions.get(name) as Decision);
   return decisions;

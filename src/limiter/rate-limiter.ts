@@ -194,7 +194,12 @@ export class RateLimiter<in K extends string = string> {
 
   /** The decision that a verdict comes to, now or later. Its refund wakes who waits for a turn of the key. */
   #settled(verdict: Verdict | Promise<Verdict>, key: K, limits: readonly Limit[]): Decision | Promise<Decision> {
-    if (isPromiseLike(verdict)) return verdict.then((late) => this.#settled(late, key, limits));
+    return isPromiseLike(verdict)
+      ? verdict.then((late) => this.#decided(late, key, limits))
+      : this.#decided(verdict, key, limits);
+  }
+
+  #decided(verdict: Verdict, key: K, limits: readonly Limit[]): Decision {
     return decided(verdict, limits, this.#isShadow, () => this.#room?.wake(key));
   }
 
@@ -207,10 +212,7 @@ export class RateLimiter<in K extends string = string> {
       order: this.#order,
       isBypassed,
       ask: () => ({ space: this.#space, key, limits: read(), cost }),
-      decide: (verdict) =>
-        verdict === undefined
-          ? bypassed(read(), cost)
-          : decided(verdict, read(), this.#isShadow, () => this.#room?.wake(key)),
+      decide: (verdict) => (verdict === undefined ? bypassed(read(), cost) : this.#decided(verdict, key, read())),
       announce: (decision) => void this.#announced(decision, key),
     };
   }

@@ -114,9 +114,9 @@ export class Hand {
   }
 
   /** Forgets what was found to be forgotten, and stands where the looking ended. */
-  takeRoom({ victims, next }: Room): void {
-    this.#position = next;
-    for (const { table, log, isLive } of victims) {
+  takeRoom(room: Room): void {
+    this.moveOn(room);
+    for (const { table, log, isLive } of room.victims) {
       if (isLive) this.#evictions += 1;
       table.forgetAt(placeOf(log));
     }

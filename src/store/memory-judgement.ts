@@ -1,9 +1,10 @@
+import { StoreError } from "../core/errors.js";
 import { expected } from "../core/expected.js";
 import { judge } from "../core/sliding-window.js";
 import type { TimestampLog } from "../core/timestamp-log.js";
 import { EMPTY_LOG } from "../core/timestamp-log.js";
 import { MemorySpace, type MemoryStoreParts } from "./memory-space.js";
-import type { Ask, Judgement, Verdict } from "./store.js";
+import type { Ask, Judgement } from "./store.js";
 
 /** Judges asks of several spaces of one memory store, and finds room for all their new keys together. */
 export function judgeTogether({ time, hand, exclusively }: MemoryStoreParts, asks: readonly Ask[]): Judgement {
@@ -21,27 +22,23 @@ export function judgeTogether({ time, hand, exclusively }: MemoryStoreParts, ask
     const homeless = newcomers.slice(room.places);
     if (homeless.length > 0) hand.moveOn(room);
 
-    const judged = parts.map((part) => {
-      const { space, key, limits, cost, log = EMPTY_LOG } = part;
-      const verdict = space.verdict(log, limits, cost, homeless.includes(part) ? room.wait : 0);
-      const isPassing = verdict.retryAfterMs === 0;
-      return { verdict, spend: () => (isPassing ? space.spend(key, limits, cost) : verdict) };
+    const verdicts = parts.map((part) => {
+      const { space, limits, cost, log = EMPTY_LOG } = part;
+      return space.verdict(log, limits, cost, homeless.includes(part) ? room.wait : 0);
     });
+    const passing = parts.filter((_, at) => verdicts[at]?.retryAfterMs === 0);
     return {
-      verdicts: judged.map(({ verdict }) => verdict),
-      spend: () => {
+      verdicts,
+      spend: () =>
         exclusively(() => {
+          // All are confirmed before the first is recorded, and recording cannot fail: so all are, or none.
+          if (!passing.every(({ space, key, limits, cost }) => space.passes(key, limits, cost))) {
+            throw new StoreError("A clock called a limiter in the middle of a call about several keys");
+          }
           hand.takeRoom(room);
-        });
-        const spent: Verdict[] = [];
-        try {
-          for (const { spend } of judged) spent.push(exclusively(spend));
-        } catch (error) {
-          for (const { receipt } of spent) void receipt?.refund();
-          throw error;
-        }
-        return spent;
-      },
+          const spent = new Map(passing.map((part) => [part, part.space.spend(part.key, part.limits, part.cost)]));
+          return verdicts.map((verdict, at) => spent.get(parts[at] as (typeof parts)[number]) ?? verdict);
+        }),
     };
   });
 }

@@ -1,5 +1,4 @@
 import type { Receipt } from "../core/decision.js";
-import { StoreError } from "../core/errors.js";
 import type { Limit } from "../core/limit.js";
 import { judge, quietAfter, survey } from "../core/sliding-window.js";
 import type { StoreTime } from "../core/store-time.js";
@@ -43,24 +42,8 @@ export class MemorySpace implements Space {
       const passes = judge(log ?? EMPTY_LOG, limits, cost, this.#now) === 0;
       const roomWait = passes && log === undefined ? this.#parts.hand.makeRoom(this.#now) : 0;
       if (!passes || roomWait > 0) return this.verdict(log ?? EMPTY_LOG, limits, cost, roomWait);
-      return this.spend(key, limits, cost);
+      return this.#spent(key, log, limits, cost);
     });
-  }
-
-  /**
-   * Records a call that was judged at the present of the store already, without another look at the clock. For the store,
-   * within a section.
-   *
-   * @throws StoreError when it would not pass any more: only a clock that calls limiters can have come in between.
-   */
-  spend(key: string, limits: readonly Limit[], cost: number): Verdict {
-    const log = this.#table.get(key);
-    if (judge(log ?? EMPTY_LOG, limits, cost, this.#now) > 0) {
-      throw new StoreError("A clock called a limiter in the middle of a call about several keys");
-    }
-    const after = this.#record(key, log, cost);
-    // Asked what is left, and not whether the same would pass again: a further cost of 0 passes in every layer.
-    return { ...this.verdict(after, limits, 0, 0), receipt: this.#receipt(key, epochOf(after), cost) };
   }
 
   peek(key: string, limits: readonly Limit[], cost: number): Verdict {
@@ -96,6 +79,22 @@ export class MemorySpace implements Space {
     this.#parts.time.read();
     this.#table.limits = limits;
     return this.#table.get(key);
+  }
+
+  /** Whether the limits let a call pass at the store's present, without a look at the clock. For the store, within a section. */
+  passes(key: string, limits: readonly Limit[], cost: number): boolean {
+    return judge(this.#table.get(key) ?? EMPTY_LOG, limits, cost, this.#now) === 0;
+  }
+
+  /** Records a call that passes, without another look at the clock. For the store, within a section. */
+  spend(key: string, limits: readonly Limit[], cost: number): Verdict {
+    return this.#spent(key, this.#table.get(key), limits, cost);
+  }
+
+  #spent(key: string, log: TimestampLog | undefined, limits: readonly Limit[], cost: number): Verdict {
+    const after = this.#record(key, log, cost);
+    // Asked what is left, and not whether the same would pass again: a further cost of 0 passes in every layer.
+    return { ...this.verdict(after, limits, 0, 0), receipt: this.#receipt(key, epochOf(after), cost) };
   }
 
   /** Records an admitted call, and lets the hand move on: the only place where logs come into being. */
