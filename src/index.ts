@@ -10,6 +10,8 @@ export type { LimiterLike, WaitingCall } from "./guard/limiter-like.js";
 export type { KeyOf, RateLimitedOptions } from "./guard/rate-limited.js";
 export type { RateLimited } from "./guard/wrapper.js";
 export { rateLimited } from "./guard/rate-limited.js";
+export type { AdaptiveRateLimiterOptions } from "./limiter/adaptive-rate-limiter.js";
+export { AdaptiveRateLimiter } from "./limiter/adaptive-rate-limiter.js";
 export type { AsyncRateLimiterOptions } from "./limiter/async-rate-limiter.js";
 export { AsyncRateLimiter } from "./limiter/async-rate-limiter.js";
 export type { WaitSignal } from "./limiter/abort-watch.js";
@@ -22,6 +24,8 @@ export type { LayeredRateLimiterOptions, LayerOptions } from "./limiter/layered-
 export { LayeredRateLimiter } from "./limiter/layered-rate-limiter.js";
 export type { MemoryEfficientRateLimiterOptions } from "./limiter/memory-efficient-rate-limiter.js";
 export { MemoryEfficientRateLimiter } from "./limiter/memory-efficient-rate-limiter.js";
+export type { Load, LoadCurve } from "./limiter/load-curve.js";
+export type { LoadSource } from "./limiter/load-source.js";
 export type { LimiterOptions, PolicyOptions, StoreOptions } from "./limiter/options.js";
 export { RATE_LIMITS, USER_TIERS } from "./limiter/presets.js";
 export type { RateLimiter } from "./limiter/rate-limiter.js";

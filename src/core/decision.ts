@@ -12,7 +12,12 @@ export interface LayerStatus extends Limit {
 }
 
 /** Why a call was let through or refused. */
-export type Reason = "Allowed" | "Rate limit exceeded" | "Key capacity exceeded" | `${string} rate limit exceeded`;
+export type Reason =
+  | "Allowed"
+  | "Rate limit exceeded"
+  | "Reduced rate limit exceeded"
+  | "Key capacity exceeded"
+  | `${string} rate limit exceeded`;
 
 /** Who gave the answer. */
 export type Source = "memory" | "redis" | "deny-cache" | "fallback" | "bypass";
@@ -27,7 +32,8 @@ export interface Decision {
   readonly allowed: boolean;
   /**
    * Why. Example: `"Rate limit exceeded"`; of several limits, one named `"Burst"` gives `"Burst rate limit exceeded"`; a
-   * store that has no room for a new key gives `"Key capacity exceeded"`.
+   * limit that load has reduced gives `"Reduced rate limit exceeded"`, when it would not have refused in quiet times; a store
+   * that has no room for a new key gives `"Key capacity exceeded"`.
    */
   readonly reason: Reason;
   /**
@@ -39,13 +45,20 @@ export interface Decision {
   readonly remaining: number;
   /**
    * Milliseconds until the call would pass, as long as nobody else spends and the limits stay: refused one millisecond
-   * earlier, allowed then. 0 when none refuses, `Infinity` when the cost exceeds a `maxCalls`. Example: 10000. Where a new
-   * key found no room it is an estimate: when the first of the keys looked at has a call expire; others may be freed earlier,
-   * or their place be taken by then.
+   * earlier, allowed then. 0 when none refuses, `Infinity` when the cost exceeds a `maxCalls`. Example: 10000.
+   *
+   * It is an estimate in two cases. Where a new key found no room: when the first of the keys looked at has a call expire;
+   * others may be freed earlier, or their place be taken by then. And where the cost exceeds a `maxCalls` only because that
+   * is reduced: when it is looked at again whether it still is; `Infinity` where nobody can say when.
    */
   readonly retryAfterMs: number;
   /** Milliseconds until the log holds no live call in any layer. Example: 50000. */
   readonly resetAfterMs: number;
+  /**
+   * The call was refused only because a limit is reduced for the load: in quiet times all would have let it pass. It is the
+   * service that is short of capacity then, and not the caller who asked too much: a 503, and not a 429.
+   */
+  readonly reduced: boolean;
   /** What each limit stands at, in their order. */
   readonly layers: readonly LayerStatus[];
   /** The call was let through without asking anybody, and the rest is what a fresh key would get. */
@@ -75,6 +88,7 @@ class SettledDecision implements Decision {
   readonly remaining: number;
   readonly retryAfterMs: number;
   readonly resetAfterMs: number;
+  readonly reduced: boolean;
   readonly layers: readonly LayerStatus[];
   readonly bypassed: boolean;
   readonly shadowed: boolean;
@@ -87,6 +101,7 @@ class SettledDecision implements Decision {
     this.remaining = fields.remaining;
     this.retryAfterMs = fields.retryAfterMs;
     this.resetAfterMs = fields.resetAfterMs;
+    this.reduced = fields.reduced;
     this.layers = fields.layers;
     this.bypassed = fields.bypassed;
     this.shadowed = fields.shadowed;

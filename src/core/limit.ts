@@ -29,6 +29,8 @@ export interface Limit {
   readonly maxCalls: number;
   /** The length of the window in whole milliseconds. */
   readonly periodMs: number;
+  /** What `maxCalls` is in quiet times; undefined for a limit that is not reduced now. Always more than `maxCalls`. */
+  readonly reducedFrom?: number | undefined;
 }
 
 /** The deepest log that one array holds without V8 turning it into a dictionary, ten thousand times as slow. */
@@ -37,14 +39,16 @@ const MOST_CALLS = 2 ** 24;
 /**
  * Checks a limit and makes it enforceable.
  *
+ * @param depthName - what its author calls `maxCalls`.
  * @throws TypeError when a part is of the wrong type, RangeError when it is out of range.
  */
-export function enforceable({ name, maxCalls, period }: LimitOptions): Limit {
+export function enforceable({ name, maxCalls, period }: LimitOptions, depthName: string = "maxCalls"): Limit {
   if (name !== undefined && typeof name !== "string") throw new TypeError(expected("name", "a string", name));
   return Object.freeze({
     name,
-    maxCalls: wholeNumber("maxCalls", maxCalls, 0, MOST_CALLS),
+    maxCalls: wholeNumber(depthName, maxCalls, 0, MOST_CALLS),
     periodMs: parsePeriod("period", period),
+    reducedFrom: undefined,
   });
 }
 

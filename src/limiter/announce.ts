@@ -1,5 +1,5 @@
 import type { Decision } from "../core/decision.js";
-import { isPromiseLike } from "../core/mutex.js";
+import { tell } from "../core/tell.js";
 import { warn } from "../core/warn.js";
 
 /**
@@ -11,13 +11,10 @@ export function announce<K extends string>(
   decision: Decision,
   key: K,
 ): void {
-  const failed = (error: unknown): void => {
-    warn("onDecision failed; the decision stands", error);
-  };
-  try {
-    const heard = onDecision(decision, key);
-    if (isPromiseLike(heard)) heard.then(undefined, failed);
-  } catch (error) {
-    failed(error);
-  }
+  tell(
+    () => onDecision(decision, key),
+    (error) => {
+      warn("onDecision failed; the decision stands", error);
+    },
+  );
 }

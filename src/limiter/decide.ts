@@ -2,30 +2,29 @@ import type { Decision, LayerStatus, Reason, Receipt } from "../core/decision.js
 import { settle } from "../core/decision.js";
 import type { Limit } from "../core/limit.js";
 import type { Verdict } from "../store/store.js";
+import type { LimitsInForce } from "./limits-in-force.js";
+import { rulingOf } from "./limits-in-force.js";
 
 /**
  * Makes the decision that a store's verdict comes to. In shadow mode a refusal lets the call through.
  *
  * @param onRefunded - told when what was spent has been taken back.
  */
-export function decided(
-  verdict: Verdict,
-  limits: readonly Limit[],
-  isShadow: boolean,
-  onRefunded: () => void,
-): Decision {
-  const { retryAfterMs, resetAfterMs, layers, noRoom, source, receipt } = verdict;
+export function decided(verdict: Verdict, inForce: LimitsInForce, isShadow: boolean, onRefunded: () => void): Decision {
+  const { resetAfterMs, noRoom, source, receipt } = verdict;
+  const { layers, retryAfterMs, isReduced } = rulingOf(verdict, inForce);
   const isRefused = retryAfterMs > 0;
-  const limit = bindingLimit(layers, limits, isRefused && !noRoom);
+  const limit = bindingLimit(layers, inForce.limits, isRefused && !noRoom);
   return settle(
     {
       allowed: !isRefused || isShadow,
-      reason: isRefused ? refusal(limit, noRoom) : "Allowed",
+      reason: isRefused ? refusal(limit, noRoom, isReduced) : "Allowed",
       limit,
       // Every layer has something left for a newcomer that there is no room for; it can still spend nothing.
       remaining: noRoom ? 0 : leastRemaining(layers),
       retryAfterMs,
       resetAfterMs,
+      reduced: isReduced,
       layers,
       bypassed: false,
       shadowed: isRefused && isShadow,
@@ -58,6 +57,7 @@ export function bypassed(limits: readonly Limit[], spend: number): Decision {
     remaining: leastRemaining(layers),
     retryAfterMs: 0,
     resetAfterMs: layers.reduce((longest, { resetAfterMs }) => Math.max(longest, resetAfterMs), 0),
+    reduced: false,
     layers,
     bypassed: true,
     shadowed: false,
@@ -76,7 +76,8 @@ function leastRemaining(layers: readonly LayerStatus[]): number {
   return layers.reduce((least, { remaining }) => Math.min(least, remaining), Infinity);
 }
 
-function refusal({ name }: Limit, noRoom: boolean): Reason {
+function refusal({ name }: Limit, noRoom: boolean, isReduced: boolean): Reason {
   if (noRoom) return "Key capacity exceeded";
+  if (isReduced) return name === undefined ? "Reduced rate limit exceeded" : `Reduced ${name} rate limit exceeded`;
   return name === undefined ? "Rate limit exceeded" : `${name} rate limit exceeded`;
 }

@@ -12,6 +12,8 @@ import { announce } from "./announce.js";
 import type { CallOptions } from "./call.js";
 import { checkKey, costOf } from "./call.js";
 import { bypassed, decided } from "./decide.js";
+import type { LimitsInForce } from "./limits-in-force.js";
+import { inForce } from "./limits-in-force.js";
 import type { LimiterOptions } from "./options.js";
 import { storeFrom } from "./options.js";
 import type { Part } from "./part.js";
@@ -20,7 +22,6 @@ import type { AcquireOptions } from "./wish.js";
 import { wishOf } from "./wish.js";
 
 let limitersMade = 0;
-
 /** A limiter's part in a call about several keys. Its `bypass` is asked now. */
 export let partOf: <K extends string>(limiter: RateLimiter<K>, key: K, cost: number) => Part;
 
@@ -43,9 +44,8 @@ export class RateLimiter<in K extends string = string> {
   readonly #bypass: ((key: K) => boolean) | undefined;
   readonly #onDecision: ((decision: Decision, key: K) => unknown) | undefined;
 
-  #limits: readonly Limit[];
+  #inForce: LimitsInForce;
   #room: WaitingRoom<K> | undefined;
-
   /** What this limiter is called in its store. */
   readonly name: string;
 
@@ -53,7 +53,7 @@ export class RateLimiter<in K extends string = string> {
   protected constructor(limits: readonly Limit[], options: LimiterOptions<K>) {
     const { name = "default" } = options;
     this.name = spaceName(name);
-    this.#limits = Object.freeze([...limits]);
+    this.#inForce = inForce(limits);
     this.#isShadow = options.mode === "shadow";
     this.#bypass = bypassFrom(options.bypass);
     this.#onDecision = options.onDecision;
@@ -67,16 +67,17 @@ export class RateLimiter<in K extends string = string> {
 
   /** The limits enforced now, in order. */
   get limits(): readonly Limit[] {
-    return this.#limits;
+    return this.#inForce.limits;
   }
 
   /**
-   * Changes how deep the log is asked from the next call on; what it holds stays as it is.
+   * Changes how deep the log is asked from the next call on; what it holds stays as it is. Precondition: as many limits as
+   * before, of the same periods, which are fixed when a space is opened.
    *
-   * Precondition: as many limits as before, of the same periods, which are fixed when a space is opened.
+   * @param reviewAfterMs - when they are looked at again, at the latest, in milliseconds; `Infinity` where nobody knows.
    */
-  protected moveLimits(limits: readonly Limit[]): void {
-    this.#limits = Object.freeze([...limits]);
+  protected moveLimits(limits: readonly Limit[], reviewAfterMs?: number): void {
+    this.#inForce = inForce(limits, reviewAfterMs);
     this.#room?.wake();
   }
 
@@ -91,7 +92,7 @@ export class RateLimiter<in K extends string = string> {
     checkKey(key);
     const cost = costOf(options);
     if (this.#bypass?.(key) === true) return true;
-    const admitted = this.#space.admit(key, this.#limits, cost);
+    const admitted = this.#space.admit(key, this.#inForce.limits, cost);
     return (typeof admitted === "boolean" ? admitted : await admitted) || this.#isShadow;
   }
 
@@ -134,7 +135,7 @@ export class RateLimiter<in K extends string = string> {
   async acquire(key: K, options?: AcquireOptions): Promise<Decision> {
     checkKey(key);
     const wish = wishOf(options);
-    if (this.#bypass?.(key) === true) return this.#announced(bypassed(this.#limits, wish.cost), key);
+    if (this.#bypass?.(key) === true) return this.#announced(bypassed(this.limits, wish.cost), key);
     try {
       return this.#announced(await this.#waitingRoom.enter(key, wish), key);
     } catch (error) {
@@ -147,8 +148,8 @@ export class RateLimiter<in K extends string = string> {
   async peek(key: K, options?: CallOptions): Promise<Decision> {
     checkKey(key);
     const cost = costOf(options);
-    if (this.#bypass?.(key) === true) return bypassed(this.#limits, 0);
-    return this.#settled(this.#space.peek(key, this.#limits, cost), key, this.#limits);
+    if (this.#bypass?.(key) === true) return bypassed(this.limits, 0);
+    return this.#asked("peek", key, cost);
   }
 
   /**
@@ -187,32 +188,35 @@ export class RateLimiter<in K extends string = string> {
   /** Made when somebody waits for the first time. */
   get #waitingRoom(): WaitingRoom<K> {
     return (this.#room ??= new WaitingRoom<K>(this.#store.clock ?? monotonicClock, {
-      check: (key, cost) => this.#settled(this.#space.check(key, this.#limits, cost), key, this.#limits),
-      peek: (key, cost) => this.#settled(this.#space.peek(key, this.#limits, cost), key, this.#limits),
+      check: (key, cost) => this.#asked("check", key, cost),
+      peek: (key, cost) => this.#asked("peek", key, cost),
     }));
   }
 
-  /** The decision that a verdict comes to, now or later. Its refund wakes who waits for a turn of the key. */
-  #settled(verdict: Verdict | Promise<Verdict>, key: K, limits: readonly Limit[]): Decision | Promise<Decision> {
+  /** Asks the space by the limits in force, and makes a decision of what it says, now or later. */
+  #asked(verb: "check" | "peek", key: K, cost: number): Decision | Promise<Decision> {
+    const now = this.#inForce;
+    const verdict = this.#space[verb](key, now.asked, cost);
     return isPromiseLike(verdict)
-      ? verdict.then((late) => this.#decided(late, key, limits))
-      : this.#decided(verdict, key, limits);
+      ? verdict.then((late) => this.#decided(late, key, now))
+      : this.#decided(verdict, key, now);
   }
 
-  #decided(verdict: Verdict, key: K, limits: readonly Limit[]): Decision {
-    return decided(verdict, limits, this.#isShadow, () => this.#room?.wake(key));
+  /** The decision that a verdict comes to. Its refund wakes who waits for a turn of the key. */
+  #decided(verdict: Verdict, key: K, asked: LimitsInForce): Decision {
+    return decided(verdict, asked, this.#isShadow, () => this.#room?.wake(key));
   }
 
   #part(key: K, cost: number): Part {
     const isBypassed = this.#bypass?.(key) === true;
-    let limits: readonly Limit[] | undefined;
-    const read = (): readonly Limit[] => (limits ??= this.#limits);
+    let read: LimitsInForce | undefined;
+    const now = (): LimitsInForce => (read ??= this.#inForce);
     return {
       store: this.#store,
       order: this.#order,
       isBypassed,
-      ask: () => ({ space: this.#space, key, limits: read(), cost }),
-      decide: (verdict) => (verdict === undefined ? bypassed(read(), cost) : this.#decided(verdict, key, read())),
+      ask: () => ({ space: this.#space, key, limits: now().asked, cost }),
+      decide: (verdict) => (verdict === undefined ? bypassed(now().limits, cost) : this.#decided(verdict, key, now())),
       announce: (decision) => void this.#announced(decision, key),
     };
   }
@@ -220,8 +224,8 @@ export class RateLimiter<in K extends string = string> {
   #decide(key: K, options: CallOptions | undefined): Decision | Promise<Decision> {
     checkKey(key);
     const cost = costOf(options);
-    if (this.#bypass?.(key) === true) return this.#announced(bypassed(this.#limits, cost), key);
-    const decision = this.#settled(this.#space.check(key, this.#limits, cost), key, this.#limits);
+    if (this.#bypass?.(key) === true) return this.#announced(bypassed(this.limits, cost), key);
+    const decision = this.#asked("check", key, cost);
     return isPromiseLike(decision)
       ? decision.then((late) => this.#announced(late, key))
       : this.#announced(decision, key);

@@ -27,7 +27,10 @@ export class LogTable {
   /** How long a stamp can matter to this space. */
   readonly longestMs: number;
 
-  /** The limits last asked of this space: they tell which of its keys stand at their limit. */
+  /**
+   * The limits last asked of this space: they tell which of its keys stand at their limit. One that was cut since is known
+   * from the next call of this space on.
+   */
   limits: readonly Limit[] = [];
 
   /** @param census - counts the keys of this table among others. */

@@ -1,0 +1,161 @@
+import type { Decision, LayerStatus } from "../core/decision.js";
+import type { Duration } from "../core/duration.js";
+import { expected, optionalFunction } from "../core/expected.js";
+import type { Limit } from "../core/limit.js";
+import { enforceable } from "../core/limit.js";
+import { warn } from "../core/warn.js";
+import type { LoadCurve } from "./load-curve.js";
+import { defaultCurve, share } from "./load-curve.js";
+import type { LoadSource } from "./load-source.js";
+import { loadSourceFrom } from "./load-source.js";
+import type { LimiterOptions } from "./options.js";
+import { checkedOptions } from "./options.js";
+import { RateLimiter } from "./rate-limiter.js";
+
+/** Options of an {@link AdaptiveRateLimiter}. */
+export type AdaptiveRateLimiterOptions<K extends string = string> = {
+  /** The most that calls may cost together in any window in quiet times. A whole number from 0 to 16,777,216. */
+  readonly baseMaxCalls: number;
+  /**
+   * The length of the window: a duration, or a bare number of **seconds**. About a second, for a limit that is to follow the
+   * load: a key at its limit is answered by a cut to a share `f` with silence for `(1 - f) * period`.
+   */
+  readonly period: number | Duration;
+} & (
+  | {
+      /** What the limit follows by itself. Without it, {@link AdaptiveRateLimiter.adjustForLoad} moves the limit. */
+      readonly load: LoadSource;
+      /** Not beside `load`, which has a law of its own. */
+      readonly curve?: undefined;
+    }
+  | {
+      readonly load?: undefined;
+      /** What to enforce at which load. @default half above 0.8 CPU or 0.9 memory, 0.7 above 0.6 or 0.7, else all */
+      readonly curve?: LoadCurve | undefined;
+    }
+) &
+  LimiterOptions<K>;
+
+/**
+ * A limit that shrinks while the service is busy: at most `maxCalls` calls per key in any window, which is `baseMaxCalls`
+ * in quiet times and a share of it under load; never below 1, unless `baseMaxCalls` is 0.
+ *
+ * The share comes from {@link adjustForLoad}, or from a `LoadMonitor` handed over as `load`. A limit that moves asks the
+ * same log at another depth: nothing is migrated, and no call is admitted beyond the limit in force at that instant. A
+ * refusal that quiet times would not have seen has `reduced: true`: answer it with a 503, and not with a 429.
+ *
+ * @example
+ * const limiter = new AdaptiveRateLimiter({ baseMaxCalls: 100, period: "1s", load: new LoadMonitor() });
+ * const { allowed, reduced } = await limiter.check("all");
+ * if (!allowed) return reply.status(reduced ? 503 : 429).send();
+ */
+export class AdaptiveRateLimiter<in K extends string = string> extends RateLimiter<K> {
+  readonly #full: Limit;
+  readonly #load: LoadSource | undefined;
+  readonly #curve: LoadCurve;
+  #loadFactor: number;
+
+  /** @throws TypeError for an option that is unknown or of the wrong type, RangeError for one out of range. */
+  constructor(options: AdaptiveRateLimiterOptions<K>) {
+    const checked = checkedOptions(options, ["baseMaxCalls", "period", "load", "curve"]);
+    const { baseMaxCalls, period, load: source, curve, onDecision } = checked;
+    const full = enforceable({ maxCalls: baseMaxCalls, period }, "baseMaxCalls");
+    optionalFunction("curve", curve);
+    const load = source === undefined ? undefined : loadSourceFrom(source);
+    if (load !== undefined && (curve as unknown) !== undefined) {
+      throw new TypeError(expected("curve", "absent beside `load`, which has a law of its own", curve));
+    }
+    const factor = load === undefined ? 1 : share("load.factor", load.factor);
+    super([full], load === undefined ? checked : { ...checked, onDecision: reporting(load, full, onDecision) });
+    this.#full = full;
+    this.#load = load;
+    this.#curve = curve ?? defaultCurve;
+    this.#loadFactor = factor;
+    this.#enforce(factor);
+    if (load !== undefined) this.#follow(load);
+  }
+
+  /** The most that calls may cost in a window in quiet times. */
+  get baseMaxCalls(): number {
+    return this.#full.maxCalls;
+  }
+
+  /** The most that calls may cost in a window now. */
+  get maxCalls(): number {
+    return (this.limits as [Limit])[0].maxCalls;
+  }
+
+  /** The share of the base limit that is enforced now, from 0 to 1; the limit itself is rounded down, and at least 1. */
+  get loadFactor(): number {
+    return this.#loadFactor;
+  }
+
+  /**
+   * Moves the limit to what the curve says of a load, from the next call on.
+   *
+   * It stays there until it is called again. A cost between the limit then and the base limit has a `retryAfterMs` of
+   * `Infinity`, with `reduced: true`: it could pass later, and nobody knows when.
+   *
+   * @param cpuUsage - the share of the processor that is in use, from 0 to 1.
+   * @param memoryUsage - the share of the memory that is in use, from 0 to 1.
+   * @throws TypeError when one is not a number, or the limiter follows a `load` by itself; RangeError when one, or what the
+   *   curve makes of them, is not from 0 to 1. The limit is as it was then.
+   *
+   * @example
+   * limiter.adjustForLoad(0.85, 0.4);
+   * limiter.maxCalls; // 50, of a base of 100
+   */
+  adjustForLoad(cpuUsage: number, memoryUsage: number): void {
+    if (this.#load !== undefined) {
+      throw new TypeError(expected("load", "absent for adjustForLoad: this limiter follows it by itself", this.#load));
+    }
+    const load = { cpuUsage: share("cpuUsage", cpuUsage), memoryUsage: share("memoryUsage", memoryUsage) };
+    this.#enforce(share("curve(load)", this.#curve(load)));
+  }
+
+  /** Precondition: the factor is a share. */
+  #enforce(factor: number): void {
+    this.#loadFactor = factor;
+    const limit = reducedTo(factor, this.#full);
+    if (limit.maxCalls !== this.maxCalls) this.moveLimits([limit], this.#load?.intervalMs);
+  }
+
+  #follow(load: LoadSource): void {
+    // Weakly: a source serves as long as its process, and would keep every limiter alive that ever listened to it.
+    const self = new WeakRef(this);
+    const stop = load.listen((factor) => {
+      const limiter = self.deref();
+      if (limiter === undefined) stop();
+      else limiter.#hear(factor);
+    });
+  }
+
+  /** A source that talks nonsense moves nothing. */
+  #hear(factor: unknown): void {
+    try {
+      this.#enforce(share("load.factor", factor));
+    } catch (error) {
+      warn("A load source gave a factor that is none; the limit stays as it is", error);
+    }
+  }
+}
+
+/** The limit at a share of its depth, rounded down; never 0, which would lock everybody out. */
+function reducedTo(factor: number, full: Limit): Limit {
+  // The product may fall short of a whole number by its last bit: 0.29 * 100 is 28.999999999999996.
+  const maxCalls = Math.max(1, Math.floor(full.maxCalls * factor + 1e-9));
+  return maxCalls >= full.maxCalls ? full : Object.freeze({ ...full, maxCalls, reducedFrom: full.maxCalls });
+}
+
+/** Tells the source of each decision how much of the full limit its key has live, and then whoever listens besides. */
+function reporting<K extends string>(
+  load: LoadSource,
+  full: Limit,
+  onDecision: ((decision: Decision, key: K) => unknown) | undefined,
+): (decision: Decision, key: K) => unknown {
+  return (decision, key) => {
+    const [{ maxCalls, remaining }] = decision.layers as readonly [LayerStatus];
+    if (!decision.bypassed && full.maxCalls > 0) load.report((maxCalls - remaining) / full.maxCalls);
+    return onDecision?.(decision, key);
+  };
+}
