@@ -4,7 +4,7 @@ import { defineConfig, type Options } from "tsup";
 // Unbundled: one file out for each file in, so every entry point shares one instance of each module and `instanceof`
 // holds across them. Bundling copies classes into each entry; splitting sends CommonJS through a slower transform.
 const shared: Options = {
-  entry: ["src/**/*.ts"],
+  entry: ["src/**/*.ts", "!src/**/*.d.ts"],
   bundle: false,
   target: "es2022",
   platform: "neutral",

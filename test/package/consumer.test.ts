@@ -47,6 +47,7 @@ describe("the packed package, installed into an empty project", () => {
   it("exports what the design lists, and nothing else", async () => {
     const names = await node("names.mjs", `console.log(Object.keys(await import("sluicegate")).sort().join());`);
     expect(names.split(",")).toEqual([
+      "AdaptiveRateLimiter",
       "AsyncRateLimiter",
       "DOSProtectionLimiter",
       "LayeredRateLimiter",

@@ -19,7 +19,7 @@ const filesOf = (folder: string): string[] =>
     .filter((path) => path.includes("."))
     .sort();
 
-const sources = filesOf(join(root, "src")).filter((path) => path.endsWith(".ts"));
+const sources = filesOf(join(root, "src")).filter((path) => path.endsWith(".ts") && !path.endsWith(".d.ts"));
 const entryPoints = Object.keys(manifest.exports).filter((entry) => entry !== "./package.json");
 
 /** The source of an entry point: `.` is `index.ts`, `./testing` is `testing/index.ts` or `testing.ts`. */

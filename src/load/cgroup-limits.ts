@@ -1,0 +1,37 @@
+import { readFileSync } from "node:fs";
+
+/** Reads a file as text; throws where there is none. */
+export type ReadText = (path: string) => string;
+
+const readText: ReadText = (path) => readFileSync(path, "utf8");
+
+/**
+ * How many processors' time the control group of this process may use, 0.5 for half of one; `Infinity` without a quota, and
+ * on systems that have no control groups.
+ *
+ * It knows version 2 (`cpu.max`, in the group's own folder or, inside a container, at the root) and version 1.
+ */
+export function processorQuota(read: ReadText = readText): number {
+  const [groupV2 = ""] = lines(read, "/proc/self/cgroup").flatMap((line) => /^0::(.*)$/.exec(line)?.slice(1) ?? []);
+  for (const folder of [groupV2, ""]) {
+    const [max] = lines(read, `/sys/fs/cgroup${folder}/cpu.max`.replaceAll("//", "/"));
+    const [quota, period] = (max ?? "").split(" ").map(Number);
+    if (isQuota(quota, period)) return Number(quota) / Number(period);
+  }
+  const [quota] = lines(read, "/sys/fs/cgroup/cpu/cpu.cfs_quota_us").map(Number);
+  const [period] = lines(read, "/sys/fs/cgroup/cpu/cpu.cfs_period_us").map(Number);
+  return isQuota(quota, period) ? Number(quota) / Number(period) : Infinity;
+}
+
+/** "max" and -1 stand for no quota. */
+function isQuota(quota: number | undefined, period: number | undefined): boolean {
+  return Number(quota) > 0 && Number(period) > 0;
+}
+
+function lines(read: ReadText, path: string): string[] {
+  try {
+    return read(path).trim().split("\n");
+  } catch {
+    return [];
+  }
+}

@@ -1,0 +1,10 @@
+export { cpuUsage } from "./cpu-usage.js";
+export type { EventLoopDelayOptions } from "./event-loop-delay.js";
+export { eventLoopDelay } from "./event-loop-delay.js";
+export { eventLoopUtilization } from "./event-loop-utilization.js";
+export { heapUsage } from "./heap-usage.js";
+export type { Reading } from "./gauge.js";
+export { LoadMonitor } from "./load-monitor.js";
+export type { LoadState } from "./load-state.js";
+export type { LoadMonitorOptions } from "./monitor-options.js";
+export type { Band, Signal } from "./signal.js";

@@ -1,0 +1,95 @@
+import type { Clock } from "../core/clock.js";
+import { clockFrom } from "../core/clock.js";
+import type { Duration } from "../core/duration.js";
+import { parseDuration } from "../core/duration.js";
+import { expected, knownOptions, optionalFunction } from "../core/expected.js";
+import { type ControlLaw, controlLaw } from "./control-law.js";
+import { eventLoopDelay } from "./event-loop-delay.js";
+import { eventLoopUtilization } from "./event-loop-utilization.js";
+import type { LoadState } from "./load-state.js";
+import type { Signal } from "./signal.js";
+import { signalsFrom } from "./signal.js";
+import { unreferencedClock } from "./unreferenced-clock.js";
+
+/** Options of a `LoadMonitor`. */
+export interface LoadMonitorOptions {
+  /** The time from one tick to the next. From 20 ms to 1 minute. @default "25ms" */
+  readonly interval?: Duration | undefined;
+  /**
+   * The least factor: above 0, up to 1. So much of the base limits is admitted whatever the load, because without calls
+   * nobody would see that they can be served again.
+   * @default 0.1
+   */
+  readonly floor?: number | undefined;
+  /**
+   * The time in which steady cuts halve the factor. At least the interval. Large cuts are not safer: a log repeats the silence
+   * after a cut, and the burst that follows it, at every period.
+   * @default "1s"
+   */
+  readonly halving?: Duration | undefined;
+  /** The time in which the factor grows from 0 to 1 when nothing holds it. At least the interval. @default "5s" */
+  readonly recovery?: Duration | undefined;
+  /**
+   * What is watched; the worst of them counts.
+   * @default [eventLoopUtilization(), eventLoopDelay({ percentile: 99 }), eventLoopDelay({ percentile: 100 })]
+   */
+  readonly signals?: readonly Signal[] | undefined;
+  /** Hears the state after each tick: for metrics. What it throws, or rejects with, becomes a process warning, once. */
+  readonly onSample?: ((state: LoadState) => unknown) | undefined;
+  /** What it ticks by. @default a timer that does not keep the process alive */
+  readonly clock?: Required<Clock> | undefined;
+}
+
+/** What a monitor does, and by what it ticks: its options, read and checked. */
+export interface MonitorPlan {
+  readonly intervalMs: number;
+  readonly law: ControlLaw;
+  readonly signals: readonly Signal[];
+  readonly onSample: ((state: LoadState) => unknown) | undefined;
+  readonly clock: Required<Clock>;
+}
+
+const OPTIONS = ["interval", "floor", "halving", "recovery", "signals", "onSample", "clock"];
+
+/** Reads a monitor's options. @throws TypeError for one that is unknown or of the wrong type, RangeError for one out of range. */
+export function monitorPlan(options: LoadMonitorOptions): MonitorPlan {
+  const checked = knownOptions("options", options, OPTIONS);
+  const { interval = "25ms", floor = 0.1, halving = "1s", recovery = "5s", signals, onSample, clock } = checked;
+  const intervalMs = parseDuration("interval", interval);
+  if (intervalMs < 20 || intervalMs > 60_000) {
+    throw new RangeError(expected("interval", "a duration from 20ms to 1m", interval));
+  }
+  const halvingMs = durationFrom("halving", halving, intervalMs);
+  const recoveryMs = durationFrom("recovery", recovery, intervalMs);
+  optionalFunction("onSample", onSample);
+  return {
+    intervalMs,
+    law: controlLaw(floorFrom(floor), { intervalMs, halvingMs, recoveryMs }),
+    signals: signalsFrom(signals ?? defaultSignals()),
+    onSample,
+    clock: clock === undefined ? unreferencedClock : wakingClock(clock),
+  };
+}
+
+function defaultSignals(): Signal[] {
+  return [eventLoopUtilization(), eventLoopDelay({ percentile: 99 }), eventLoopDelay({ percentile: 100 })];
+}
+
+function floorFrom(value: unknown): number {
+  const rule = "a fraction above 0, up to 1";
+  if (typeof value !== "number") throw new TypeError(expected("floor", rule, value));
+  if (!(value > 0 && value <= 1)) throw new RangeError(expected("floor", rule, value));
+  return value;
+}
+
+function durationFrom(name: string, value: unknown, leastMs: number): number {
+  const ms = parseDuration(name, value);
+  if (ms < leastMs) throw new RangeError(expected(name, `a duration of at least the interval, ${leastMs}ms`, value));
+  return ms;
+}
+
+function wakingClock(value: unknown): Required<Clock> {
+  const clock = clockFrom("clock", value);
+  if (typeof clock.wake === "function") return clock as Required<Clock>;
+  throw new TypeError(expected("clock", "a clock with a `wake` function", value));
+}
