@@ -52,7 +52,7 @@ beforeAll(() => {
 describe("the README, with the packed package and nothing else", () => {
   it("has programs, each of which prints what it promises, asserts something, or serves", () => {
     expect(scripts.length).toBeGreaterThan(9);
-    expect([services.length, vitestSuites.length, jestSuites.length]).toEqual([1, 2, 1]);
+    expect([services.length, vitestSuites.length, jestSuites.length]).toEqual([2, 2, 1]);
     for (const { code } of scripts) expect(promised(code).length > 0 || code.includes("assert.")).toBe(true);
   });
 
@@ -106,7 +106,9 @@ describe("the README, with the packed package and nothing else", () => {
     expect(stderr).toMatch(/^Tests: +2 passed, 2 total$/m);
   });
 
-  it.each(services)("serves $name under «$heading»: the fourth reset of an hour is refused", async ({ name }) => {
+  /** Runs the service of a section while `use` does. */
+  async function serving(section: string, use: (origin: string) => Promise<void>): Promise<void> {
+    const { name } = services.find(({ heading }) => heading === `## ${section}`)!;
     const port = await freePort();
     const service = spawn(process.execPath, [join(folder, `${name}.js`)], {
       cwd: folder,
@@ -114,9 +116,17 @@ describe("the README, with the packed package and nothing else", () => {
       stdio: "inherit",
     });
     try {
+      await use(`http://127.0.0.1:${port}`);
+    } finally {
+      service.kill();
+    }
+  }
+
+  it("serves password resets: the fourth of an hour is refused", async () => {
+    await serving("A whole program", async (origin) => {
       const answers: [number, string | null][] = [];
       for (let call = 0; call < 4; call += 1) {
-        const answer = await patiently(() => fetch(`http://127.0.0.1:${port}/?email=ada@example.org`));
+        const answer = await patiently(() => fetch(`${origin}/?email=ada@example.org`));
         answers.push([answer.status, answer.headers.get("retry-after")]);
       }
       expect(answers).toEqual([
@@ -125,10 +135,25 @@ describe("the README, with the packed package and nothing else", () => {
         [202, null],
         [429, expect.stringMatching(/^360[01]$/)],
       ]);
-      expect((await fetch(`http://127.0.0.1:${port}/?email=grace@example.org`)).status).toBe(202);
-    } finally {
-      service.kill();
-    }
+      expect((await fetch(`${origin}/?email=grace@example.org`)).status).toBe(202);
+    });
+  });
+
+  it("serves all in quiet times, and answers 503 to some once it is asked for more than it can do", async () => {
+    await serving("AdaptiveRateLimiter", async (origin) => {
+      const quiet = await patiently(() => fetch(origin));
+      expect(await quiet.text()).toBe("Done, at 1.00 of the limit\n");
+      const statuses = new Set<number>();
+      const ask = async (): Promise<void> => {
+        while (!statuses.has(503)) {
+          const answer = await fetch(origin);
+          await answer.text();
+          statuses.add(answer.status);
+        }
+      };
+      await Promise.all(Array.from({ length: 64 }, ask));
+      expect([...statuses].sort()).toEqual([200, 503]);
+    });
   });
 
   it("names commands that package.json has", () => {
