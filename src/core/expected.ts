@@ -26,6 +26,18 @@ export function wholeNumber(
 }
 
 /**
+ * Checks that `value` is a share of a whole and returns it: 85 is none, 0.85 is.
+ *
+ * @throws TypeError when it is not a number, RangeError when it is NaN or out of range.
+ */
+export function fraction(name: string, value: unknown, mayBeZero: boolean): number {
+  const rule = mayBeZero ? "a fraction from 0 to 1" : "a fraction above 0, up to 1";
+  if (typeof value !== "number") throw new TypeError(expected(name, rule, value));
+  if (!(value >= 0 && value <= 1) || (value === 0 && !mayBeZero)) throw new RangeError(expected(name, rule, value));
+  return value;
+}
+
+/**
  * Checks that `value` is an object that has no property but the `known` ones, and returns a copy of it.
  *
  * A misspelt option would otherwise be a limit that is silently not the one asked for. The copy is what was checked: it

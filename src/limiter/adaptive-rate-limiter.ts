@@ -1,11 +1,11 @@
 import type { Decision, LayerStatus } from "../core/decision.js";
 import type { Duration } from "../core/duration.js";
-import { expected, optionalFunction } from "../core/expected.js";
+import { expected, fraction, optionalFunction } from "../core/expected.js";
 import type { Limit } from "../core/limit.js";
 import { enforceable } from "../core/limit.js";
 import { warn } from "../core/warn.js";
 import type { LoadCurve } from "./load-curve.js";
-import { defaultCurve, share } from "./load-curve.js";
+import { defaultCurve } from "./load-curve.js";
 import type { LoadSource } from "./load-source.js";
 import { loadSourceFrom } from "./load-source.js";
 import type { LimiterOptions } from "./options.js";
@@ -65,7 +65,7 @@ export class AdaptiveRateLimiter<in K extends string = string> extends RateLimit
     if (load !== undefined && (curve as unknown) !== undefined) {
       throw new TypeError(expected("curve", "absent beside `load`, which has a law of its own", curve));
     }
-    const factor = load === undefined ? 1 : share("load.factor", load.factor);
+    const factor = load === undefined ? 1 : fraction("load.factor", load.factor, true);
     super([full], load === undefined ? checked : { ...checked, onDecision: reporting(load, full, onDecision) });
     this.#full = full;
     this.#load = load;
@@ -109,8 +109,11 @@ export class AdaptiveRateLimiter<in K extends string = string> extends RateLimit
     if (this.#load !== undefined) {
       throw new TypeError(expected("load", "absent for adjustForLoad: this limiter follows it by itself", this.#load));
     }
-    const load = { cpuUsage: share("cpuUsage", cpuUsage), memoryUsage: share("memoryUsage", memoryUsage) };
-    this.#enforce(share("curve(load)", this.#curve(load)));
+    const load = {
+      cpuUsage: fraction("cpuUsage", cpuUsage, true),
+      memoryUsage: fraction("memoryUsage", memoryUsage, true),
+    };
+    this.#enforce(fraction("curve(load)", this.#curve(load), true));
   }
 
   /** Precondition: the factor is a share. */
@@ -133,7 +136,7 @@ export class AdaptiveRateLimiter<in K extends string = string> extends RateLimit
   /** A source that talks nonsense moves nothing. */
   #hear(factor: unknown): void {
     try {
-      this.#enforce(share("load.factor", factor));
+      this.#enforce(fraction("load.factor", factor, true));
     } catch (error) {
       warn("A load source gave a factor that is none; the limit stays as it is", error);
     }

@@ -1,5 +1,3 @@
-import { expected } from "../core/expected.js";
-
 /** What a service is busy with, as shares from 0 to 1. */
 export interface Load {
   /** The share of the processor that is in use. */
@@ -16,15 +14,3 @@ export const defaultCurve: LoadCurve = ({ cpuUsage, memoryUsage }) => {
   if (cpuUsage > 0.8 || memoryUsage > 0.9) return 0.5;
   return cpuUsage > 0.6 || memoryUsage > 0.7 ? 0.7 : 1;
 };
-
-/**
- * Checks that `value` is a share and returns it.
- *
- * @throws TypeError when it is not a number, RangeError when it is NaN or not from 0 to 1: 85 is no share, 0.85 is.
- */
-export function share(name: string, value: unknown): number {
-  const rule = "a fraction from 0 to 1";
-  if (typeof value !== "number") throw new TypeError(expected(name, rule, value));
-  if (!(value >= 0 && value <= 1)) throw new RangeError(expected(name, rule, value));
-  return value;
-}

@@ -14,18 +14,20 @@ const readText: ReadText = (path) => readFileSync(path, "utf8");
 export function processorQuota(read: ReadText = readText): number {
   const [groupV2 = ""] = lines(read, "/proc/self/cgroup").flatMap((line) => /^0::(.*)$/.exec(line)?.slice(1) ?? []);
   for (const folder of [groupV2, ""]) {
-    const [max] = lines(read, `/sys/fs/cgroup${folder}/cpu.max`.replaceAll("//", "/"));
-    const [quota, period] = (max ?? "").split(" ").map(Number);
-    if (isQuota(quota, period)) return Number(quota) / Number(period);
+    const [max = ""] = lines(read, `/sys/fs/cgroup${folder}/cpu.max`.replaceAll("//", "/"));
+    const [quota, period] = max.split(" ");
+    const processors = processorsOf(quota, period);
+    if (processors < Infinity) return processors;
   }
-  const [quota] = lines(read, "/sys/fs/cgroup/cpu/cpu.cfs_quota_us").map(Number);
-  const [period] = lines(read, "/sys/fs/cgroup/cpu/cpu.cfs_period_us").map(Number);
-  return isQuota(quota, period) ? Number(quota) / Number(period) : Infinity;
+  const [quota] = lines(read, "/sys/fs/cgroup/cpu/cpu.cfs_quota_us");
+  const [period] = lines(read, "/sys/fs/cgroup/cpu/cpu.cfs_period_us");
+  return processorsOf(quota, period);
 }
 
-/** "max" and -1 stand for no quota. */
-function isQuota(quota: number | undefined, period: number | undefined): boolean {
-  return Number(quota) > 0 && Number(period) > 0;
+/** The quota as a number of processors; "max", -1 and nothing at all stand for none. */
+function processorsOf(quota: string | undefined, period: string | undefined): number {
+  const processors = Number(quota) / Number(period);
+  return Number(quota) > 0 && processors > 0 ? processors : Infinity;
 }
 
 function lines(read: ReadText, path: string): string[] {

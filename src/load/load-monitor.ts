@@ -1,12 +1,10 @@
-import type { Clock } from "../core/clock.js";
 import { tell } from "../core/tell.js";
 import { warn } from "../core/warn.js";
-import { type ControlLaw, nextState } from "./control-law.js";
+import { nextState } from "./control-law.js";
 import { Gauge } from "./gauge.js";
 import type { LoadState } from "./load-state.js";
-import type { LoadMonitorOptions } from "./monitor-options.js";
+import type { LoadMonitorOptions, MonitorPlan } from "./monitor-options.js";
 import { monitorPlan } from "./monitor-options.js";
-import type { Signal } from "./signal.js";
 
 declare global {
   interface SymbolConstructor {
@@ -14,6 +12,9 @@ declare global {
     readonly dispose: unique symbol;
   }
 }
+
+/** Where a monitor stands that does not run, or has not ticked yet: limits are in full force. */
+const UNWATCHED: LoadState = Object.freeze({ factor: 1, pressure: 0, used: undefined, signals: [] });
 
 /**
  * Watches how busy this process is, and makes a factor of it that limiters scale their limits by.
@@ -37,13 +38,10 @@ declare global {
  * const limiter = new AdaptiveRateLimiter({ baseMaxCalls: 500, period: "1s", load });
  */
 export class LoadMonitor {
-  readonly #clock: Required<Clock>;
-  readonly #law: ControlLaw;
-  readonly #signals: readonly Signal[];
-  readonly #onSample: ((state: LoadState) => unknown) | undefined;
+  readonly #plan: MonitorPlan;
   readonly #listeners = new Set<(factor: number) => void>();
   #gauges: readonly Gauge[] = [];
-  #state: LoadState = { factor: 1, pressure: 0, used: undefined, signals: [] };
+  #state = UNWATCHED;
   #used: number | undefined;
   #tickedAt = 0;
   /** Calls off the next tick; undefined while it does not run. */
@@ -56,12 +54,8 @@ export class LoadMonitor {
 
   /** @throws TypeError for an option that is unknown or of the wrong type, RangeError for one out of range. */
   constructor(options: LoadMonitorOptions = {}) {
-    const plan = monitorPlan(options);
-    this.intervalMs = plan.intervalMs;
-    this.#law = plan.law;
-    this.#signals = plan.signals;
-    this.#onSample = plan.onSample;
-    this.#clock = plan.clock;
+    this.#plan = monitorPlan(options);
+    this.intervalMs = this.#plan.intervalMs;
   }
 
   /** The share of their base limits that limiters enforce now: from the floor to 1; 1 while it does not run. */
@@ -79,8 +73,8 @@ export class LoadMonitor {
     this.#wasStopped = false;
     if (this.#callOff !== undefined) return;
     this.#used = undefined;
-    this.#tickedAt = this.#clock.now();
-    this.#gauges = this.#signals.map((signal) => new Gauge(signal));
+    this.#tickedAt = this.#plan.clock.now();
+    this.#gauges = this.#plan.signals.map((signal) => new Gauge(signal));
     for (const gauge of this.#gauges) gauge.start();
     this.#sleep();
   }
@@ -92,7 +86,7 @@ export class LoadMonitor {
     this.#callOff();
     this.#callOff = undefined;
     for (const gauge of this.#gauges) gauge.stop();
-    this.#enter({ factor: 1, pressure: 0, used: undefined, signals: [] });
+    this.#enter(UNWATCHED);
   }
 
   /** {@link stop}, for `using`. */
@@ -117,7 +111,7 @@ export class LoadMonitor {
   }
 
   #sleep(): void {
-    const callOff = this.#clock.wake(this.intervalMs, () => {
+    const callOff = this.#plan.clock.wake(this.intervalMs, () => {
       this.#tick();
       // Whoever heard of the tick may have stopped it, and started it again.
       if (this.#callOff === callOff) this.#sleep();
@@ -128,16 +122,17 @@ export class LoadMonitor {
   #tick(): void {
     const signals = this.#gauges.map((gauge) => gauge.read());
     const used = this.#used;
-    const now = this.#clock.now();
+    const now = this.#plan.clock.now();
     const elapsedMs = now - this.#tickedAt;
     this.#used = undefined;
     this.#tickedAt = now;
     const worst = signals.reduce((most, reading) => Math.max(most, reading.pressure ?? -Infinity), -Infinity);
     // A signal that is not known may be the one that presses: others can cut without it, and nothing grows.
     const isKnown = signals.every((reading) => reading.pressure !== undefined);
-    const next = isKnown || worst > 1 ? nextState(this.#state, worst, used, elapsedMs, this.#law) : this.#state;
-    this.#enter({ factor: next.factor, pressure: next.pressure, used, signals });
-    this.#tell(() => this.#onSample?.(this.#state));
+    const next = isKnown || worst > 1 ? nextState(this.#state, worst, used, elapsedMs, this.#plan.law) : this.#state;
+    this.#enter({ ...next, used, signals });
+    const { onSample } = this.#plan;
+    this.#tell(() => onSample?.(this.#state));
   }
 
   #enter(state: LoadState): void {

@@ -2,7 +2,7 @@ import type { Clock } from "../core/clock.js";
 import { clockFrom } from "../core/clock.js";
 import type { Duration } from "../core/duration.js";
 import { parseDuration } from "../core/duration.js";
-import { expected, knownOptions, optionalFunction } from "../core/expected.js";
+import { expected, fraction, knownOptions, optionalFunction } from "../core/expected.js";
 import { type ControlLaw, controlLaw } from "./control-law.js";
 import { eventLoopDelay } from "./event-loop-delay.js";
 import { eventLoopUtilization } from "./event-loop-utilization.js";
@@ -64,7 +64,7 @@ export function monitorPlan(options: LoadMonitorOptions): MonitorPlan {
   optionalFunction("onSample", onSample);
   return {
     intervalMs,
-    law: controlLaw(floorFrom(floor), { intervalMs, halvingMs, recoveryMs }),
+    law: controlLaw(fraction("floor", floor, false), { intervalMs, halvingMs, recoveryMs }),
     signals: signalsFrom(signals ?? defaultSignals()),
     onSample,
     clock: clock === undefined ? unreferencedClock : wakingClock(clock),
@@ -73,13 +73,6 @@ export function monitorPlan(options: LoadMonitorOptions): MonitorPlan {
 
 function defaultSignals(): Signal[] {
   return [eventLoopUtilization(), eventLoopDelay({ percentile: 99 }), eventLoopDelay({ percentile: 100 })];
-}
-
-function floorFrom(value: unknown): number {
-  const rule = "a fraction above 0, up to 1";
-  if (typeof value !== "number") throw new TypeError(expected("floor", rule, value));
-  if (!(value > 0 && value <= 1)) throw new RangeError(expected("floor", rule, value));
-  return value;
 }
 
 function durationFrom(name: string, value: unknown, leastMs: number): number {

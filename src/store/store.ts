@@ -54,7 +54,8 @@ export interface Judgement {
  * The logs of one limiter, by key. Keys come validated, and every string is a key like any other.
  *
  * Each verb is atomic for its key. Each is given the limits in force at that call, whose number and depths may differ
- * from the last call's, and whose periods are of those the space was opened with. A store that cannot answer throws or rejects with a `StoreError`.
+ * from the last call's, and whose periods are of those the space was opened with. A store that cannot answer throws or
+ * rejects with a `StoreError`.
  */
 export interface Space {
   /** Records the call if every limit lets it pass, else writes nothing; tells whether it did. The short form of `check`. */
