@@ -7,6 +7,11 @@ export interface LayerStatus extends Limit {
   readonly remaining: number;
   /** Milliseconds until this layer would let a call of this cost pass: 0 when it does, `Infinity` when it never can. */
   readonly retryAfterMs: number;
+  /**
+   * Milliseconds until more than `remaining` may be spent, as long as nobody spends: until the next live call leaves the
+   * window. `Infinity` when nothing is spent. Example: 2 of 5 spent 50 s and 10 s ago in a window of 60 s: 10000.
+   */
+  readonly moreAfterMs: number;
   /** Milliseconds until no call is live in this layer. Example: the newest call is 10 s old of 60 s: 50000. */
   readonly resetAfterMs: number;
 }

@@ -27,11 +27,14 @@ export class RateLimitExceededError extends Error {
   /** Tells this error from others across copies of the package, where `instanceof` cannot. */
   readonly code = "RATE_LIMIT_EXCEEDED" as const;
 
-  /** The HTTP status of a refusal, where frameworks look for it. */
-  readonly status = 429 as const;
+  /**
+   * The HTTP status of the refusal, where frameworks look for it: 429, or 503 where it is the service that is short of
+   * something, and not the caller who asked too much (`decision.reduced`, or a store without room for a new key).
+   */
+  readonly status: 429 | 503;
 
   /** The same, for the frameworks that look here. */
-  readonly statusCode = 429 as const;
+  readonly statusCode: 429 | 503;
 
   /**
    * Whole **seconds** until the call would pass, rounded up, as `Retry-After` wants them; `Infinity` when it never can, for
@@ -53,9 +56,15 @@ export class RateLimitExceededError extends Error {
       message ?? `${decision.reason}: ${retryAfter === Infinity ? "never" : `retry after ${String(retryAfter)} s`}`,
       cause === undefined ? undefined : { cause },
     );
+    this.status = this.statusCode = isShortage(decision) ? 503 : 429;
     this.retryAfter = retryAfter;
     this.decision = decision;
   }
+}
+
+/** Whether a refusal is for want of capacity on the side of the service, and no quota of the caller's was exceeded. */
+export function isShortage({ reduced, reason }: Decision): boolean {
+  return reduced || reason === "Key capacity exceeded";
 }
 
 /**
@@ -70,4 +79,10 @@ export class StoreError extends Error {
 
   /** Tells this error from others across copies of the package, where `instanceof` cannot. */
   readonly code = "STORE_ERROR" as const;
+
+  /** The HTTP status of a call that could not be decided on, where frameworks look for it. */
+  readonly status = 503 as const;
+
+  /** The same, for the frameworks that look here. */
+  readonly statusCode = 503 as const;
 }

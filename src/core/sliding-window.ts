@@ -26,14 +26,18 @@ export function judge(log: TimestampLog, limits: readonly Limit[], cost: number,
  * Counting what remains is a binary search, so only the verbs that report it ask for it.
  */
 export function survey(log: TimestampLog, limits: readonly Limit[], cost: number, now: number): LayerStatus[] {
-  return limits.map((limit) => ({
-    name: limit.name,
-    maxCalls: limit.maxCalls,
-    periodMs: limit.periodMs,
-    remaining: Math.max(0, limit.maxCalls - countAfter(log, now - limit.periodMs)),
-    retryAfterMs: waitFor(log, limit, cost, now),
-    resetAfterMs: quietAfter(log, limit.periodMs, now),
-  }));
+  return limits.map((limit) => {
+    const remaining = Math.max(0, limit.maxCalls - countAfter(log, now - limit.periodMs));
+    return {
+      name: limit.name,
+      maxCalls: limit.maxCalls,
+      periodMs: limit.periodMs,
+      remaining,
+      retryAfterMs: waitFor(log, limit, cost, now),
+      moreAfterMs: waitFor(log, limit, remaining + 1, now),
+      resetAfterMs: quietAfter(log, limit.periodMs, now),
+    };
+  });
 }
 
 /** Milliseconds until no call in the log is live in a window of `periodMs`; 0 when none is. */

@@ -48,6 +48,7 @@ export function bypassed(limits: readonly Limit[], spend: number): Decision {
     periodMs,
     remaining: Math.max(0, maxCalls - spend),
     retryAfterMs: 0,
+    moreAfterMs: spend > 0 && maxCalls > 0 ? periodMs : Infinity,
     resetAfterMs: spend > 0 ? periodMs : 0,
   }));
   return settle({

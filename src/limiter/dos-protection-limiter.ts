@@ -27,6 +27,9 @@ const LAYERS: readonly LayerOptions[] = [
  * const { allowed, reason } = await guard.check(ip); // "Burst rate limit exceeded"
  */
 export class DOSProtectionLimiter<in K extends string = string> extends LayeredRateLimiter<K> {
+  /** What this limiter refuses is abnormal use, and no quota that somebody was given: answers over HTTP say so. */
+  readonly guardsAgainst = "abnormal-usage" as const;
+
   /** @throws TypeError for an option that is unknown or of the wrong type, RangeError for one out of range. */
   constructor(options: DOSProtectionLimiterOptions<K> = {}) {
     const checked = checkedOptions(options, ["limits"]);

@@ -94,7 +94,7 @@ export class MemorySpace implements Space {
   #spent(key: string, log: TimestampLog | undefined, limits: readonly Limit[], cost: number): Verdict {
     const after = this.#record(key, log, cost);
     // Asked what is left, and not whether the same would pass again: a further cost of 0 passes in every layer.
-    return { ...this.verdict(after, limits, 0, 0), receipt: this.#receipt(key, epochOf(after), cost) };
+    return this.verdict(after, limits, 0, 0, this.#receipt(key, epochOf(after), cost));
   }
 
   /** Records an admitted call, and lets the hand move on: the only place where logs come into being. */
@@ -106,7 +106,7 @@ export class MemorySpace implements Space {
   }
 
   /** What each limit says to a call, as a verdict. For the store, within a section. */
-  verdict(log: TimestampLog, limits: readonly Limit[], cost: number, roomWait: number): Verdict {
+  verdict(log: TimestampLog, limits: readonly Limit[], cost: number, roomWait: number, receipt?: Receipt): Verdict {
     const layers = survey(log, limits, cost, this.#now);
     return {
       retryAfterMs: layers.reduce((wait, { retryAfterMs }) => Math.max(wait, retryAfterMs), roomWait),
@@ -114,7 +114,7 @@ export class MemorySpace implements Space {
       layers,
       noRoom: roomWait > 0,
       source: "memory",
-      receipt: undefined,
+      receipt,
     };
   }
 

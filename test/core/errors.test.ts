@@ -1,5 +1,12 @@
 import { describe, expect, it } from "vitest";
-import { AsyncRateLimiter, type Decision, RateLimitExceededError, StoreError } from "../../src/index.js";
+import {
+  AdaptiveRateLimiter,
+  AsyncRateLimiter,
+  type Decision,
+  MemoryStore,
+  RateLimitExceededError,
+  StoreError,
+} from "../../src/index.js";
 import { ManualClock } from "../../src/testing/index.js";
 
 describe("RateLimitExceededError", () => {
@@ -22,6 +29,22 @@ describe("RateLimitExceededError", () => {
     expect(error.decision).toBe(decision);
     expect(error.stack).toMatch(/^RateLimitExceededError: Rate limit exceeded/);
     expect(`${error.message} ${String(error.stack)}`).not.toContain("ada@example.org");
+  });
+
+  it("has the status 503 where the service is short of capacity, and no quota was exceeded", async () => {
+    const adaptive = new AdaptiveRateLimiter({ baseMaxCalls: 2, period: "2s" });
+    adaptive.adjustForLoad(1, 1);
+    await adaptive.check("ada");
+    const reduced = new RateLimitExceededError(await adaptive.check("ada"));
+    expect(reduced).toMatchObject({ status: 503, statusCode: 503 });
+    const full = new AsyncRateLimiter({
+      maxCalls: 1,
+      period: "2s",
+      store: new MemoryStore({ maxKeys: 1, onFull: "deny" }),
+    });
+    await full.check("ada");
+    expect(new RateLimitExceededError(await full.check("ben")).status).toBe(503);
+    expect(new RateLimitExceededError(await full.check("ada")).status).toBe(429);
   });
 
   it("takes a message and a cause", async () => {

@@ -69,7 +69,16 @@ describe("a decision", () => {
       retryAfterMs: 10_000,
       resetAfterMs: 50_000,
       reduced: false,
-      layers: [{ maxCalls: 3, periodMs: 60_000, remaining: 0, retryAfterMs: 10_000, resetAfterMs: 50_000 }],
+      layers: [
+        {
+          maxCalls: 3,
+          periodMs: 60_000,
+          remaining: 0,
+          retryAfterMs: 10_000,
+          moreAfterMs: 10_000,
+          resetAfterMs: 50_000,
+        },
+      ],
       bypassed: false,
       shadowed: false,
       source: "memory",
@@ -89,6 +98,17 @@ describe("a decision", () => {
       retryAfterMs: 60_000,
     });
     expect(await limiter.check("ada", { cost: 1 })).toMatchObject({ allowed: true, remaining: 0 });
+  });
+
+  it("tells when more may be spent than now, whatever this call's cost", async () => {
+    const [fresh] = (await limiter.peek("ada")).layers;
+    expect(fresh).toMatchObject({ remaining: 3, moreAfterMs: Infinity });
+    await limiter.check("ada");
+    clock.advance("10s");
+    const [spent] = (await limiter.check("ada")).layers;
+    expect(spent).toMatchObject({ remaining: 1, retryAfterMs: 0, moreAfterMs: 50_000 });
+    const [refused] = (await limiter.check("ada", { cost: 3 })).layers;
+    expect(refused).toMatchObject({ remaining: 1, retryAfterMs: 60_000, moreAfterMs: 50_000 });
   });
 
   it("tells never from later: a cost above maxCalls can never pass", async () => {

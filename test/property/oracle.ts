@@ -18,6 +18,7 @@ export interface OracleAnswer {
   readonly layers: readonly (OracleLimit & {
     readonly remaining: number;
     readonly retryAfterMs: number;
+    readonly moreAfterMs: number;
     readonly resetAfterMs: number;
   })[];
 }
@@ -63,6 +64,7 @@ export class Oracle {
       periodMs,
       remaining: Math.max(0, maxCalls - this.live(key, periodMs, now)),
       retryAfterMs: this.#firstPass(key, { maxCalls, periodMs }, cost, now) - now,
+      moreAfterMs: this.#firstMore(key, { maxCalls, periodMs }, now) - now,
       resetAfterMs: Math.max(0, ...this.#liveIn(key, periodMs, now).map(({ stamp }) => stamp + periodMs - now)),
     }));
     const retryAfterMs = Math.max(...layers.map((layer) => layer.retryAfterMs));
@@ -89,6 +91,13 @@ export class Oracle {
     const live = this.#liveIn(key, periodMs, now);
     const instants = [now, ...live.map(({ stamp }) => stamp + periodMs)].sort((a, b) => a - b);
     return instants.find((at) => this.live(key, periodMs, at) + cost <= maxCalls) ?? Infinity;
+  }
+
+  /** The first instant at which a live call has expired and more may be spent than now. */
+  #firstMore(key: string, { maxCalls, periodMs }: OracleLimit, now: number): number {
+    const left = (at: number): number => Math.max(0, maxCalls - this.live(key, periodMs, at));
+    const instants = this.#liveIn(key, periodMs, now).map(({ stamp }) => stamp + periodMs);
+    return instants.sort((a, b) => a - b).find((at) => left(at) > left(now)) ?? Infinity;
   }
 
   #liveIn(key: string, periodMs: number, now: number): Admission[] {

@@ -123,6 +123,7 @@ function isSame(decision: Decision, expected: OracleAnswer): boolean {
         layer.periodMs === other.periodMs &&
         layer.remaining === other.remaining &&
         layer.retryAfterMs === other.retryAfterMs &&
+        layer.moreAfterMs === other.moreAfterMs &&
         layer.resetAfterMs === other.resetAfterMs
       );
     })

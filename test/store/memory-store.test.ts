@@ -235,7 +235,9 @@ describe("at the key cap, a newcomer", () => {
       remaining: 0,
       retryAfterMs: 57_000,
       resetAfterMs: 0,
-      layers: [{ maxCalls: 2, periodMs: 60_000, remaining: 2, retryAfterMs: 0, resetAfterMs: 0 }],
+      layers: [
+        { maxCalls: 2, periodMs: 60_000, remaining: 2, retryAfterMs: 0, moreAfterMs: Infinity, resetAfterMs: 0 },
+      ],
     };
     expect(await login.peek("newcomer")).toMatchObject(expected);
     expect(await login.check("newcomer")).toMatchObject(expected);
