@@ -16,6 +16,8 @@ export default tseslint.config(
       "@typescript-eslint/no-inferrable-types": "off",
       // Its `x!` is what `no-non-null-assertion` forbids; a cast that names the type says what is known.
       "@typescript-eslint/non-nullable-type-assertion-style": "off",
+      // `declare global` is how the types of express are told what a middleware adds.
+      "@typescript-eslint/no-namespace": ["error", { allowDeclarations: true }],
       // `return refuse(response)` ends a handler in one line.
       "@typescript-eslint/no-confusing-void-expression": "off",
       "@typescript-eslint/restrict-template-expressions": ["error", { allowNumber: true }],

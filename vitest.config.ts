@@ -28,8 +28,7 @@ export default defineConfig({
   resolve: {
     alias: [
       { find: /^sluicegate$/, replacement: source("index.ts") },
-      { find: /^sluicegate\/load$/, replacement: source("load/index.ts") },
-      { find: /^sluicegate\/testing$/, replacement: source("testing/index.ts") },
+      { find: /^sluicegate\/(\w+)$/, replacement: source("$1/index.ts") },
     ],
   },
   test: {

@@ -13,6 +13,12 @@ const FLOORS: Readonly<Record<string, number>> = {
   store: 1,
   limiter: 2,
   guard: 3,
+  http: 4,
+  express: 5,
+  fastify: 5,
+  fetch: 5,
+  hono: 5,
+  koa: 5,
   index: 9,
 };
 
@@ -71,8 +77,18 @@ describe("the house", () => {
   });
 
   it("imports nothing from outside: no package, and modules of Node only where the process itself is watched", () => {
-    const outside = imports.filter(({ to }) => !to.endsWith(".ts"));
+    const outside = imports.filter(({ from, to }) => !to.endsWith(".ts") && from !== "fastify/fastify-types.ts");
     expect(outside.filter(({ from, to }) => !(roomOf(from) === "load" && to.startsWith("node:")))).toEqual([]);
+  });
+
+  it("tells fastify what its plugin adds, in types of which nothing is left", () => {
+    const code = readFileSync(join(source, "fastify/fastify-types.ts"), "utf8");
+    expect(code.match(/^import .*/gm)?.filter((line) => !line.startsWith("import type "))).toEqual([]);
+  });
+
+  it("keeps HTTP away from stores: it knows limiters only", () => {
+    const web = ["http", "express", "fastify", "fetch", "hono", "koa"];
+    expect(inside.filter(({ from, to }) => web.includes(roomOf(from)) && roomOf(to) === "store")).toEqual([]);
   });
 
   it("keeps files small enough to read at once", () => {

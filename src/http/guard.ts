@@ -1,0 +1,181 @@
+import type { Decision } from "../core/decision.js";
+import { RateLimitExceededError, StoreError } from "../core/errors.js";
+import { expected, oneOf } from "../core/expected.js";
+import { isPromiseLike } from "../core/mutex.js";
+import { tell } from "../core/tell.js";
+import { warn } from "../core/warn.js";
+import { clientKeyMaker, noAddress } from "./client-key.js";
+import type { Field } from "./field.js";
+import type { AnswerOptions, HttpOptions } from "./options.js";
+import { checkedHttpOptions } from "./options.js";
+import type { Passage, Refusal } from "./passage.js";
+import type { Answer } from "./policy.js";
+import type { Problem } from "./problem.js";
+import { problemOf, UNAVAILABLE } from "./problem.js";
+import type { Asker, Question } from "./question.js";
+import { askerOf } from "./question.js";
+import { rateLimitDraft11 } from "./rate-limit-draft-11.js";
+import type { RequestView } from "./request-view.js";
+import { wholeSeconds } from "./seconds.js";
+import { xRateLimit } from "./x-rate-limit.js";
+
+/** The request goes on, and nobody hears of it. */
+const UNCOUNTED: Passage = { fields: [] };
+
+/** Nobody is there to read an answer, and without an address there is no key: the request must not go on uncounted. */
+const GONE: Passage = { fields: [], refusal: { status: 400, fields: [], body: undefined, error: undefined } };
+
+/** A response that a cache must not keep, and that is no answer to a later request. @see RFC 6585, section 4 */
+const NOT_STORED: Field = ["Cache-Control", "no-store"];
+
+/**
+ * The one pipeline behind every adapter: asks the limiters about a request, and says what is to become of it.
+ *
+ * It knows no framework: `view` looks at the requests of one, and its adapter does what the passage says.
+ */
+export class Guard<R, A extends readonly unknown[] = readonly [], K extends string = string> {
+  readonly #options: AnswerOptions<R, A>;
+  readonly #view: RequestView<R>;
+  readonly #asker: Asker<R>;
+  /** Whether refusals are for the framework's error handler. */
+  readonly throws: boolean;
+  /** Who answers refusals in place of the adapter, where somebody does. */
+  readonly onRefused: ((request: R, decision: Decision, ...rest: A) => unknown) | undefined;
+
+  /** @throws TypeError for an option that is unknown or of the wrong type, RangeError for one out of range. */
+  constructor(options: HttpOptions<R, K, A>, view: RequestView<R>) {
+    const checked = checkedHttpOptions(options);
+    const { client = {}, headers = "draft-11", refundWhen, onRefused, throw: throws = false } = checked;
+    this.#options = checked;
+    this.#view = view;
+    this.throws = throws;
+    this.onRefused = onRefused;
+    const keyOf = clientKeyMaker(client, "client");
+    this.#asker = askerOf(checked, {
+      clientOf: (request) => {
+        const address = view.address(request);
+        const key = keyOf(address, (name) => view.header(request, name));
+        if (key === undefined) throw noAddress(address);
+        return key;
+      },
+      isNamed: headers === "draft-11" || headers === "both",
+      needsRefund: refundWhen !== undefined,
+    });
+  }
+
+  /** Decides on a request. It rejects when the code around it is wrong: a key that is none, or what a callback throws. */
+  async admit(request: R): Promise<Passage> {
+    const { skip, cost } = this.#options;
+    if (this.#isPreflight(request)) return UNCOUNTED;
+    if (skip !== undefined && isTrue("skip(request)", await skip(request))) return UNCOUNTED;
+    let question;
+    try {
+      question = this.#asker(request);
+      if (isPromiseLike(question)) question = await question;
+    } catch (error) {
+      // Its address went with the client, and with that whatever was to be made of it.
+      if (this.#view.isGone(request)) return GONE;
+      throw error;
+    }
+    if (question === undefined) return UNCOUNTED;
+    const spend = typeof cost === "function" ? await cost(request) : cost;
+    try {
+      return this.#passage(await question.ask(spend), question, request);
+    } catch (error) {
+      // A key or cost that is not fit is no failure of the store, and must not be let through as if it were.
+      if (error instanceof TypeError || error instanceof RangeError) throw error;
+      return this.#down(error, request);
+    }
+  }
+
+  #isPreflight(request: R): boolean {
+    const { method, header } = this.#view;
+    return (
+      this.#options.countPreflights !== true &&
+      method(request) === "OPTIONS" &&
+      header(request, "origin") !== undefined &&
+      header(request, "access-control-request-method") !== undefined
+    );
+  }
+
+  #passage(decision: Decision, question: Question, request: R): Passage {
+    const answers = question.answersIn(decision);
+    const fields = this.#fields(decision, answers);
+    if (!decision.allowed) {
+      const problem = problemOf(decision, answers, question.isAbuse(decision));
+      return { decision, fields, refusal: this.#refused(request, decision, problem, fields) };
+    }
+    const { refundWhen } = this.#options;
+    if (refundWhen === undefined) return { decision, fields };
+    const giveBack = (): Promise<unknown> => question.refund(decision);
+    return { decision, fields, ended: (status) => refunded(giveBack, () => refundWhen(request, status)) };
+  }
+
+  #fields(decision: Decision, answers: readonly Answer[]): readonly Field[] {
+    switch (this.#options.headers) {
+      case undefined:
+      case "draft-11":
+        return rateLimitDraft11(answers);
+      case "legacy":
+        return xRateLimit(decision, Date.now());
+      case "both":
+        return [...rateLimitDraft11(answers), ...xRateLimit(decision, Date.now())];
+      case false:
+        return [];
+    }
+  }
+
+  #refused(request: R, decision: Decision, problem: Problem, limits: readonly Field[]): Refusal {
+    const { retryAfterMs } = decision;
+    const wait: Field[] = retryAfterMs < Infinity ? [["Retry-After", String(wholeSeconds(retryAfterMs))]] : [];
+    return this.#refusal(request, problem, [...wait, NOT_STORED], limits, () => new RateLimitExceededError(decision));
+  }
+
+  async #down(error: unknown, request: R): Promise<Passage> {
+    const { onStoreError, whenDown = "deny" } = this.#options;
+    if (onStoreError !== undefined) {
+      tell(
+        () => onStoreError(error),
+        (failure) => warn("onStoreError failed; the request was answered all the same", failure),
+      );
+    }
+    const wish =
+      typeof whenDown === "function"
+        ? oneOf("whenDown(error, request)", await whenDown(error, request), ["allow", "deny"])
+        : whenDown;
+    if (wish === "allow") return UNCOUNTED;
+    const failure = (): StoreError =>
+      new StoreError("The store could not answer, so the request was refused", { cause: error });
+    return { fields: [], refusal: this.#refusal(request, UNAVAILABLE, [NOT_STORED], [], failure) };
+  }
+
+  #refusal(
+    request: R,
+    problem: Problem,
+    fields: readonly Field[],
+    limits: readonly Field[],
+    error: () => RateLimitExceededError | StoreError,
+  ): Refusal {
+    return {
+      status: problem.status,
+      fields,
+      body: this.#view.method(request) === "HEAD" ? undefined : JSON.stringify(problem),
+      error: () => Object.assign(error(), { headers: Object.fromEntries([...limits, ...fields]), expose: true }),
+    };
+  }
+}
+
+/** Gives a request back where that is wished. It never rejects: the answer is out, whatever becomes of this. */
+async function refunded(refund: () => Promise<unknown>, isWished: () => boolean): Promise<void> {
+  try {
+    if (isTrue("refundWhen(request, status)", isWished())) await refund();
+  } catch (error) {
+    warn("A refund failed; the request stays counted", error);
+  }
+}
+
+/** Checks an answer that is to be a boolean: a promise of one would always be true. */
+function isTrue(name: string, answer: unknown): boolean {
+  if (typeof answer !== "boolean") throw new TypeError(expected(name, "a boolean", answer));
+  return answer;
+}

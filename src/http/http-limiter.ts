@@ -1,0 +1,30 @@
+import { expected } from "../core/expected.js";
+import type { Limit } from "../core/limit.js";
+import type { LimiterLike } from "../guard/limiter-like.js";
+import { limiterLike } from "../guard/limiter-like.js";
+
+/**
+ * What HTTP needs of a limiter, by structure: any limiter of this package, of another copy of it, or a fake. All but
+ * `check` may be missing.
+ */
+export interface HttpLimiter<K extends string = string> extends LimiterLike<K> {
+  /** What policies without a name of their own are called after. @default "default" */
+  readonly name?: string | undefined;
+  /** The limits it enforces, whose names are checked when the guard is made. */
+  readonly limits?: readonly Limit[] | undefined;
+  /** What it is there for, where that is not to enforce a quota. */
+  readonly guardsAgainst?: "abnormal-usage" | undefined;
+}
+
+/**
+ * Checks that `value` is a limiter that HTTP can ask, and returns it.
+ *
+ * @throws TypeError when it is not: one of several tiers, say, which has to be told the tier.
+ */
+export function httpLimiter<K extends string>(name: string, value: unknown, needsRefund: boolean): HttpLimiter<K> {
+  if (typeof (value as { tier?: unknown } | null | undefined)?.tier === "function") {
+    const rule = "the limiter of one tier: `limiter: (request) => tiers.tier(…)`";
+    throw new TypeError(expected(name, rule, value));
+  }
+  return limiterLike<K>(name, value, { refund: needsRefund, acquire: false });
+}

@@ -1,0 +1,98 @@
+/** An IP address as its bytes: 4 of them for IPv4, 16 for IPv6. */
+export type IpAddress = readonly number[];
+
+/** The longest text that can be an address: `ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255`. */
+const LONGEST = 45;
+
+/**
+ * Reads an IPv4 or IPv6 address in any of its spellings, without port or zone; undefined for everything else.
+ *
+ * Written out, because edge workers have no `node:net`, against which it is tested. An octet with a leading zero is none:
+ * some readers take it for octal, and two readers of one address are two buckets.
+ *
+ * @see RFC 4291, section 2.2
+ */
+export function parseIpAddress(text: string): IpAddress | undefined {
+  if (text.length > LONGEST) return undefined;
+  return text.includes(":") ? parseIPv6(text) : parseIPv4(text);
+}
+
+const OCTET = "(?:25[0-5]|2[0-4]\\d|1\\d\\d|[1-9]?\\d)";
+const IPV4 = new RegExp(`^${OCTET}(?:\\.${OCTET}){3}$`);
+
+/** Whether a text is an IPv4 address, of which there is one spelling only. */
+export function isIPv4(text: string): boolean {
+  return text.length <= 15 && IPV4.test(text);
+}
+
+function parseIPv4(text: string): IpAddress | undefined {
+  return isIPv4(text) ? text.split(".").map(Number) : undefined;
+}
+
+function parseIPv6(text: string): IpAddress | undefined {
+  const halves = text.split("::");
+  if (halves.length > 2) return undefined;
+  const [head, tail] = halves.map((half, at) => bytesOf(half, at === halves.length - 1));
+  if (head === undefined) return undefined;
+  if (halves.length === 1) return head.length === 16 ? head : undefined;
+  // `::` stands for one group of zeros at least.
+  if (tail === undefined || head.length + tail.length > 14) return undefined;
+  return [...head, ...new Array<number>(16 - head.length - tail.length).fill(0), ...tail];
+}
+
+/** The bytes of one side of `::`; the last group of the right one may be an IPv4 address. */
+function bytesOf(side: string, isLast: boolean): number[] | undefined {
+  if (side === "") return [];
+  const groups = side.split(":");
+  const bytes: number[] = [];
+  for (const [at, group] of groups.entries()) {
+    if (/^[\da-f]{1,4}$/i.test(group)) {
+      const value = Number.parseInt(group, 16);
+      bytes.push(value >> 8, value & 255);
+      continue;
+    }
+    const embedded = isLast && at === groups.length - 1 ? parseIPv4(group) : undefined;
+    if (embedded === undefined) return undefined;
+    bytes.push(...embedded);
+  }
+  return bytes;
+}
+
+const MAPPED = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255];
+const NAT64 = [0, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0];
+
+/**
+ * The IPv4 address that an IPv6 one stands for, mapped (`::ffff:0:0/96`) or translated (`64:ff9b::/96`); else the address
+ * itself. Without it, every IPv4 client of a dual-stack socket would share one /64.
+ *
+ * @see RFC 4291, section 2.5.5.2, and RFC 6052
+ */
+export function unwrapped(address: IpAddress): IpAddress {
+  const wraps = (prefix: readonly number[]): boolean => prefix.every((byte, at) => address[at] === byte);
+  return address.length === 16 && (wraps(MAPPED) || wraps(NAT64)) ? address.slice(12) : address;
+}
+
+/** The address with all but its first `bits` bits set to zero. */
+export function masked(address: IpAddress, bits: number): IpAddress {
+  return address.map((byte, at) => byte & (0xff00 >> Math.min(8, Math.max(0, bits - 8 * at))) & 255);
+}
+
+/** The one spelling of an address, so that equal addresses are equal keys. @see RFC 5952 */
+export function formatIpAddress(address: IpAddress): string {
+  if (address.length === 4) return address.join(".");
+  const groups = Array.from({ length: 8 }, (_, at) => ((address[2 * at] ?? 0) << 8) | (address[2 * at + 1] ?? 0));
+  const [start, length] = longestZeros(groups);
+  const hex = (part: readonly number[]): string => part.map((group) => group.toString(16)).join(":");
+  // A single group of zeros is not shortened.
+  return length < 2 ? hex(groups) : `${hex(groups.slice(0, start))}::${hex(groups.slice(start + length))}`;
+}
+
+/** The first of the longest runs of zeros. */
+function longestZeros(groups: readonly number[]): [start: number, length: number] {
+  let [start, longest, length] = [0, 0, 0];
+  for (const [at, group] of groups.entries()) {
+    length = group === 0 ? length + 1 : 0;
+    if (length > longest) [start, longest] = [at - length + 1, length];
+  }
+  return [start, longest];
+}

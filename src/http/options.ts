@@ -1,0 +1,136 @@
+import type { Decision } from "../core/decision.js";
+import { expected, knownOptions, oneOf, optionalFunction, wholeNumber } from "../core/expected.js";
+import type { RateLimiter } from "../limiter/rate-limiter.js";
+import type { ClientKeyOptions } from "./client-key.js";
+import type { HttpLimiter } from "./http-limiter.js";
+
+/** What may be answered now, or later. */
+export type Soon<T> = T | PromiseLike<T>;
+
+/**
+ * Options of `rateLimit`, the same for every framework: who is asked, and what to do with the answer.
+ *
+ * @typeParam R - the framework's request.
+ * @typeParam K - the limiter's keys.
+ * @typeParam A - what `onRefused` is given beside request and decision.
+ */
+export type HttpOptions<R, K extends string = string, A extends readonly unknown[] = readonly []> = (
+  ByClient<R> | ByKey<R, K> | BySeveral<R>
+) &
+  AnswerOptions<R, A>;
+
+/** One limiter, whose keys are the clients' addresses. */
+export interface ByClient<R> {
+  /** The limiter to ask, or a function of the request that returns it: `(request) => tiers.tier(request.user.tier)`. */
+  readonly limiter: HttpLimiter | ((request: R) => Soon<HttpLimiter>);
+  readonly key?: undefined;
+  readonly limiters?: undefined;
+}
+
+/** One limiter with a key made from the request. */
+export interface ByKey<R, K extends string> {
+  /** The limiter to ask, or a function of the request that returns it: `(request) => tiers.tier(request.user.tier)`. */
+  readonly limiter: HttpLimiter<K> | ((request: R) => Soon<HttpLimiter<K>>);
+  /**
+   * Who asks. `null` says that the limit does not apply; undefined is a `TypeError`, because it is a key that got lost. Of a
+   * key that is longer than 256 characters its SHA-256 is taken.
+   * @default the client's address, by `client`
+   */
+  readonly key: (request: R) => Soon<K | null>;
+  readonly limiters?: undefined;
+}
+
+/** Several limiters, each with a key of its own, asked as one by `allOf`: a request counts in all of them or in none. */
+export interface BySeveral<R> {
+  /** The limiters by name, which is also what their policies are called by in headers. */
+  readonly limiters: Readonly<Record<string, MemberOptions<R>>>;
+  readonly limiter?: undefined;
+  readonly key?: undefined;
+}
+
+/** One of several limiters. */
+export interface MemberOptions<R> {
+  /** A limiter of this package, or a function of the request that returns it. */
+  readonly limiter: RateLimiter | ((request: R) => Soon<RateLimiter>);
+  /** Who asks; `null` where this limit does not apply, because nobody is logged in, say. @default the client's address */
+  readonly key?: ((request: R) => Soon<string | null>) | undefined;
+}
+
+/** What all have in common, whoever is asked. */
+export interface AnswerOptions<R, A extends readonly unknown[]> {
+  /** How the address of a client makes the key, wherever no `key` is given. @default the socket's address alone */
+  readonly client?: ClientKeyOptions | undefined;
+  /** What a request spends: a whole number, at least 1, or a function of the request. @default 1 */
+  readonly cost?: number | ((request: R) => Soon<number>) | undefined;
+  /** Whether a request passes without anybody being asked. @default never */
+  readonly skip?: ((request: R) => Soon<boolean>) | undefined;
+  /**
+   * Whether the preflight requests of CORS are counted. A browser sends them on its own, before requests that are counted
+   * themselves, and shows a refused one as a failure of CORS and not of a limit.
+   * @default false
+   */
+  readonly countPreflights?: boolean | undefined;
+  /**
+   * Answers a refusal in place of the standard body. The status and the fields of the standard answer are set before.
+   * @default 429 or 503 with `application/problem+json`
+   */
+  readonly onRefused?: ((request: R, decision: Decision, ...rest: A) => unknown) | undefined;
+  /**
+   * Whether a request is given back, now that it has been answered with `status`: `(_, status) => status < 400` counts
+   * failures only. It is asked once the whole answer is out: a client that hangs up before stays counted.
+   */
+  readonly refundWhen?: ((request: R, status: number) => boolean) | undefined;
+  /** Which fields tell of the limits: those of the IETF draft, the older `X-RateLimit-*`, both, or none. @default "draft-11" */
+  readonly headers?: "draft-11" | "legacy" | "both" | false | undefined;
+  /**
+   * What becomes of a request when the store cannot answer: it is answered with 503, or let through uncounted.
+   * @default "deny"
+   */
+  readonly whenDown?: WhenDown | ((error: unknown, request: R) => Soon<WhenDown>) | undefined;
+  /** Hears of every failure of the store, and decides nothing. */
+  readonly onStoreError?: ((error: unknown) => unknown) | undefined;
+  /** Hands the refusal as an error to the framework's error handler, in place of answering. @default false */
+  readonly throw?: boolean | undefined;
+}
+
+/** What to do with a request that cannot be decided on. */
+export type WhenDown = "allow" | "deny";
+
+const NAMES = ["limiter", "limiters", "key", "client", "cost", "skip", "countPreflights", "onRefused", "refundWhen"];
+const MORE_NAMES = ["headers", "whenDown", "onStoreError", "throw"];
+
+/**
+ * Checks everything about the options but the limiters, and returns a copy of them.
+ *
+ * @throws TypeError for an option that is unknown or of the wrong type, RangeError for one out of range.
+ */
+export function checkedHttpOptions<O extends AnswerOptions<never, never>>(options: O): O {
+  const checked = knownOptions("options", options, [...NAMES, ...MORE_NAMES]);
+  const {
+    cost,
+    skip,
+    countPreflights,
+    onRefused,
+    refundWhen,
+    headers,
+    whenDown,
+    onStoreError,
+    throw: throws,
+  } = checked;
+  const { key } = checked as { key?: unknown };
+  for (const [name, value] of Object.entries({ key, skip, onRefused, refundWhen, onStoreError })) {
+    optionalFunction(name, value);
+  }
+  for (const [name, value] of Object.entries({ countPreflights, throw: throws })) {
+    if (value !== undefined && typeof value !== "boolean") throw new TypeError(expected(name, "a boolean", value));
+  }
+  if (cost !== undefined && typeof cost !== "function") wholeNumber("cost", cost, 1);
+  if (headers !== undefined && headers !== false) oneOf("headers", headers, ["draft-11", "legacy", "both"]);
+  if (whenDown !== undefined && typeof whenDown !== "function") oneOf("whenDown", whenDown, ["allow", "deny"]);
+  if (throws === true && onRefused !== undefined) {
+    throw new TypeError(
+      expected("onRefused", "absent beside `throw`, which leaves the answer to the error handler", onRefused),
+    );
+  }
+  return checked;
+}

@@ -1,0 +1,66 @@
+import type { Limit } from "../core/limit.js";
+import type { Field } from "./field.js";
+import type { Answer } from "./policy.js";
+import { policyName } from "./policy.js";
+import { wholeSeconds } from "./seconds.js";
+
+/**
+ * The fields of draft-ietf-httpapi-ratelimit-headers-11. Later drafts rename their parameters: another file then.
+ *
+ * `RateLimit-Policy` tells of each limit its quota `q` in the window of `w` seconds; of a limit that load has reduced, what
+ * it is in quiet times, because a policy is to stay the same. `RateLimit` tells what remains, `r`, and the effective window
+ * `t`: for how many seconds no more than that can be used. There is no `t` where nothing has been used, nor where nothing
+ * ever can be.
+ *
+ * Windows are whole seconds, so parts of one are rounded up: a client that keeps to `10 in 1 s` is within `10 in 500 ms`.
+ *
+ * @see https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/11/
+ */
+export function rateLimitDraft11(answers: readonly Answer[]): readonly Field[] {
+  let policy = "";
+  let standing = "";
+  for (const { name, limits, decision } of answers) {
+    const { layers } = decision;
+    const told = limits?.length === layers.length ? constantsOf(name, limits) : spelled(name, layers);
+    policy += policy === "" ? told.policy : `, ${told.policy}`;
+    for (const [at, { remaining, moreAfterMs, periodMs }] of layers.entries()) {
+      standing += `${standing === "" ? "" : ", "}${told.names[at] ?? ""};r=${remaining}`;
+      // Of a call just made it is a millisecond more than the period, because time is rounded to the safe side.
+      if (moreAfterMs < Infinity) standing += `;t=${wholeSeconds(Math.min(moreAfterMs, periodMs))}`;
+    }
+  }
+  return [
+    ["RateLimit-Policy", policy],
+    ["RateLimit", standing],
+  ];
+}
+
+/** What is the same in every answer of a limiter: its policies, and the names of its limits as they are spelled. */
+interface Constants {
+  readonly limiterName: string;
+  readonly policy: string;
+  readonly names: readonly string[];
+}
+
+const constants = new WeakMap<readonly Limit[], Constants>();
+
+function constantsOf(limiterName: string, limits: readonly Limit[]): Constants {
+  const known = constants.get(limits);
+  if (known?.limiterName === limiterName) return known;
+  const made = spelled(limiterName, limits);
+  constants.set(limits, made);
+  return made;
+}
+
+function spelled(limiterName: string, limits: readonly Limit[]): Constants {
+  const names = limits.map((limit) => quoted(policyName(limiterName, limit)));
+  const policy = limits.map(({ maxCalls, reducedFrom, periodMs }, at) => {
+    return `${names[at] ?? ""};q=${reducedFrom ?? maxCalls};w=${wholeSeconds(periodMs)}`;
+  });
+  return { limiterName, policy: policy.join(", "), names };
+}
+
+/** A String of RFC 9651, section 3.3.3. Precondition: printable ASCII. */
+function quoted(name: string): string {
+  return `"${name.replace(/["\\]/g, "\\$&")}"`;
+}

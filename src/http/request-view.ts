@@ -1,0 +1,11 @@
+/** How the guard looks at a request of one framework. */
+export interface RequestView<R> {
+  /** In capitals. */
+  readonly method: (request: R) => string;
+  /** @param name - in lower case. */
+  readonly header: (request: R, name: string) => string | undefined;
+  /** The address at the other end of the connection; undefined where nobody knows. */
+  readonly address: (request: R) => string | undefined;
+  /** Whether the client has hung up: then its address is not known any more. */
+  readonly isGone: (request: R) => boolean;
+}

@@ -1,0 +1,18 @@
+import type { Decision } from "../core/decision.js";
+import type { Field } from "./field.js";
+
+/**
+ * The fields that services sent before there was a draft: of the limit that binds, its `Limit`, what is `Remaining`, and the
+ * second at which all of it is free again, as `Reset`, counted from 1970 as GitHub does.
+ *
+ * @param now - the time of day in milliseconds from 1970.
+ */
+export function xRateLimit({ limit, remaining, resetAfterMs, layers }: Decision, now: number): Field[] {
+  const binding = layers.find(({ name, periodMs }) => name === limit.name && periodMs === limit.periodMs);
+  const reset = Math.ceil((now + (binding?.resetAfterMs ?? resetAfterMs)) / 1000);
+  return [
+    ["X-RateLimit-Limit", String(limit.maxCalls)],
+    ["X-RateLimit-Remaining", String(remaining)],
+    ["X-RateLimit-Reset", String(reset)],
+  ];
+}
