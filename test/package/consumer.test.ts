@@ -64,6 +64,26 @@ describe("the packed package, installed into an empty project", () => {
     ]);
   });
 
+  it("has adapters that load without any framework, and take limiters of the other module format", async () => {
+    const output = await node(
+      "adapters.mjs",
+      `import { createRequire } from "node:module";
+      const require = createRequire(import.meta.url);
+      const names = ["http", "express", "fastify", "koa", "hono", "fetch"];
+      const { AsyncRateLimiter } = require("sluicegate");
+      const limiter = new AsyncRateLimiter({ maxCalls: 1, period: "1m" });
+      for (const name of names) {
+        const [esm, cjs] = [await import("sluicegate/" + name), require("sluicegate/" + name)];
+        if (Object.keys(esm).join() !== Object.keys(cjs).join()) throw new Error(name);
+      }
+      const { withRateLimit } = await import("sluicegate/fetch");
+      const handler = withRateLimit(async () => new Response("hello"), { limiter, key: () => "ada" });
+      const ask = async () => (await handler(new Request("https://example.org/"))).status;
+      console.log(await ask(), await ask());`,
+    );
+    expect(output).toBe("200 429");
+  });
+
   it("reads no clock and no environment and starts no timer when it is imported or a limiter is made", async () => {
     const watch = `
       const seen = [];
@@ -80,7 +100,7 @@ describe("the packed package, installed into an empty project", () => {
       "quiet.cjs",
       `${watch}
       const { AsyncRateLimiter } = require("sluicegate");
-      require("sluicegate/testing");
+      for (const name of ["testing", "http", "express", "fastify", "koa", "hono", "fetch"]) require("sluicegate/" + name);
       const atImport = seen.length;
       new AsyncRateLimiter({ maxCalls: 1, period: 1, bypass: false });
       process.stdout.write(JSON.stringify({ atImport, seen }));`,
@@ -105,7 +125,17 @@ describe("the types of the packed package", () => {
   const source = `
     import { AsyncRateLimiter, MemoryStore, RATE_LIMITS, RateLimitExceededError, type Decision } from "sluicegate";
     import { ManualClock } from "sluicegate/testing";
+    import { clientKey } from "sluicegate/http";
+    import { rateLimit } from "sluicegate/express";
+    import { rateLimit as onKoa } from "sluicegate/koa";
+    import { rateLimit as onHono } from "sluicegate/hono";
+    import { withRateLimit } from "sluicegate/fetch";
 
+    const byAddress = new AsyncRateLimiter(RATE_LIMITS.apiGeneral);
+    rateLimit({ limiter: byAddress, key: (request) => clientKey(request, { trustProxy: 1 }) });
+    onKoa({ limiter: byAddress, key: (context) => context.ip });
+    onHono({ limiter: byAddress, key: (context) => context.req.header("x-key") ?? null });
+    withRateLimit((request) => request.url, { limiter: byAddress });
     const clock = new ManualClock();
     const limiter = new AsyncRateLimiter<\`user:\${string}\`>({ ...RATE_LIMITS.login, clock, name: undefined });
     export async function login(id: number): Promise<Decision> {

@@ -1,0 +1,106 @@
+import type { Decision } from "../core/decision.js";
+import type { Field } from "../http/field.js";
+import { joined } from "../http/field.js";
+import { Guard } from "../http/guard.js";
+import type { NodeRequest } from "../http/node-view.js";
+import { nodeView } from "../http/node-view.js";
+import type { HttpOptions } from "../http/options.js";
+import type { Passage, Refusal } from "../http/passage.js";
+import { PROBLEM_TYPE } from "../http/passage.js";
+
+declare global {
+  // Where the types of express say that what a middleware adds to a request is to be declared.
+  namespace Express {
+    interface Request {
+      /** The latest decision on this request; undefined where none was asked for. */
+      rateLimit?: Decision | undefined;
+    }
+  }
+}
+
+/** A request of express, connect or Node's HTTP server. */
+export interface ExpressRequest extends NodeRequest {
+  /** The latest decision on this request; undefined where none was asked for. */
+  rateLimit?: Decision | undefined;
+}
+
+/** A response of express, connect or Node's HTTP server. */
+export interface ExpressResponse {
+  statusCode: number;
+  readonly headersSent: boolean;
+  getHeader(name: string): unknown;
+  setHeader(name: string, value: string): unknown;
+  once(event: "finish", listener: () => void): unknown;
+  end(body?: string): unknown;
+}
+
+/** A middleware of express or connect; with Node's HTTP server, `next` is what a request that passes goes on to. */
+export type ExpressMiddleware<R, S> = (request: R, response: S, next: (error?: unknown) => void) => void;
+
+/**
+ * Limits the requests that reach a point of an express or connect app, or of a plain Node HTTP server.
+ *
+ * A refused request is answered with 429 and `application/problem+json`, and goes no further. The decision is
+ * `request.rateLimit`. Errors of your code, as a `key` that is no string, go to `next`.
+ *
+ * @throws TypeError for an option that is unknown or of the wrong type, RangeError for one out of range.
+ *
+ * @example
+ * app.use(rateLimit({ limiter: new AsyncRateLimiter({ maxCalls: 100, period: "1m" }) }));
+ */
+export function rateLimit<
+  R extends ExpressRequest = ExpressRequest,
+  S extends ExpressResponse = ExpressResponse,
+  K extends string = string,
+>(options: HttpOptions<R, K, readonly [response: S]>): ExpressMiddleware<R, S> {
+  const guard = new Guard(options, nodeView);
+  return function rateLimit(request, response, next) {
+    guard.admit(request).then((passage) => {
+      proceed(guard, passage, request, response, next);
+    }, next);
+  };
+}
+
+function proceed<R extends ExpressRequest, S extends ExpressResponse>(
+  guard: Guard<R, readonly [response: S]>,
+  { decision, fields, refusal, ended }: Passage,
+  request: R,
+  response: S,
+  next: (error?: unknown) => void,
+): void {
+  if (decision !== undefined) request.rateLimit = decision;
+  // Somebody else has answered meanwhile, a timeout say: nothing can be said any more, and a refusal still ends here.
+  if (response.headersSent) {
+    if (refusal === undefined) next();
+    else if (refusal.error !== undefined) next(refusal.error());
+    return;
+  }
+  setFields(response, fields);
+  if (refusal === undefined) {
+    if (ended !== undefined) response.once("finish", () => void ended(response.statusCode));
+    return next();
+  }
+  setFields(response, refusal.fields);
+  if (guard.throws && refusal.error !== undefined) return next(refusal.error());
+  response.statusCode = refusal.status;
+  if (guard.onRefused === undefined || decision === undefined) return write(response, refusal);
+  answer(guard.onRefused, request, decision, response).catch(next);
+}
+
+function write(response: ExpressResponse, { body }: Refusal): void {
+  response.setHeader("Content-Type", PROBLEM_TYPE);
+  response.end(body);
+}
+
+async function answer<R, S>(
+  onRefused: (request: R, decision: Decision, response: S) => unknown,
+  request: R,
+  decision: Decision,
+  response: S,
+): Promise<void> {
+  await onRefused(request, decision, response);
+}
+
+function setFields(response: ExpressResponse, fields: readonly Field[]): void {
+  for (const field of fields) response.setHeader(field[0], joined(field, response.getHeader(field[0])));
+}

@@ -1,0 +1,139 @@
+import type { Decision } from "../core/decision.js";
+import { expected } from "../core/expected.js";
+import type { Field } from "../http/field.js";
+import { joined } from "../http/field.js";
+import { Guard } from "../http/guard.js";
+import type { HttpOptions } from "../http/options.js";
+import { PROBLEM_TYPE } from "../http/passage.js";
+import { peerAddress } from "../http/peer-address.js";
+import type { RequestView } from "../http/request-view.js";
+
+/** What Node, Bun, Deno and edge workers have in common, and ES2022 does not name. */
+declare const Response: new (body: unknown, init: object) => FetchResponse;
+
+/** A `Request` of the Fetch standard. */
+export interface FetchRequest {
+  readonly method: string;
+  readonly url: string;
+  readonly headers: { get(name: string): string | null };
+}
+
+/** A `Response` of the Fetch standard. */
+export interface FetchResponse {
+  readonly status: number;
+  readonly body: unknown;
+  readonly headers: { get(name: string): string | null; set(name: string, value: string): void };
+}
+
+/** A handler of requests: of `Bun.serve` or `Deno.serve`, a route of Next.js, or the `fetch` of a worker. */
+export type FetchHandler<Q, S, X extends readonly unknown[]> = (request: Q, ...rest: X) => S | PromiseLike<S>;
+
+/** What each platform handed over beside a request: where it keeps the address of the client. */
+const companions = new WeakMap<object, unknown>();
+
+const view: RequestView<FetchRequest> = {
+  method: ({ method }) => method,
+  header: ({ headers }, name) => headers.get(name) ?? undefined,
+  address: (request) => peerAddress(companions.get(request), request),
+  isGone: () => false,
+};
+
+const decisions = new WeakMap<object, Decision>();
+
+/** The latest decision on a request; undefined where none was asked for. */
+export function rateLimitOf(request: FetchRequest): Decision | undefined {
+  return decisions.get(request);
+}
+
+/**
+ * {@link withRateLimit}, options first: makes what limits a handler.
+ *
+ * @throws TypeError for an option that is unknown or of the wrong type, RangeError for one out of range.
+ *
+ * @example
+ * const limited = rateLimit({ limiter });
+ * Deno.serve(limited(async (request) => new Response("hello")));
+ */
+export function rateLimit<Q extends FetchRequest = FetchRequest, K extends string = string>(
+  options: HttpOptions<Q, K>,
+): <P extends Q, S, X extends readonly unknown[]>(
+  handler: FetchHandler<P, S, X>,
+) => (request: P, ...rest: X) => Promise<S> {
+  // Once for all that it limits: what is not fit is to be heard of here.
+  const guard = new Guard(options, view);
+  return (handler) => limited(handler, guard);
+}
+
+/**
+ * Limits a handler of the Fetch standard's requests.
+ *
+ * A refused request is answered with 429 and `application/problem+json`, and the handler is not called. In the handler
+ * `rateLimitOf(request)` is the decision. What `onRefused` returns is the answer. Errors of your code, as a `key` that is
+ * no string, reject, as do those of the handler.
+ *
+ * The client's address is known where the second argument is Bun's `server` or Deno's `info`. Elsewhere name the header
+ * that the platform writes: `client: { header: "cf-connecting-ip" }`.
+ *
+ * @throws TypeError for an option that is unknown or of the wrong type, RangeError for one out of range.
+ *
+ * @example
+ * Bun.serve({ fetch: withRateLimit(async (request) => new Response("hello"), { limiter }) });
+ */
+export function withRateLimit<Q extends FetchRequest, S, X extends readonly unknown[], K extends string = string>(
+  handler: FetchHandler<Q, S, X>,
+  options: HttpOptions<Q, K>,
+): (request: Q, ...rest: X) => Promise<S> {
+  return limited(handler, new Guard(options, view));
+}
+
+function limited<Q extends FetchRequest, S, X extends readonly unknown[]>(
+  handler: FetchHandler<Q, S, X>,
+  guard: Guard<Q>,
+): (request: Q, ...rest: X) => Promise<S> {
+  if (typeof handler !== "function") throw new TypeError(expected("handler", "a function of the request", handler));
+  return async function rateLimit(request, ...rest) {
+    companions.set(request, rest[0]);
+    const { decision, fields, refusal, ended } = await guard.admit(request);
+    if (decision !== undefined) decisions.set(request, decision);
+    if (refusal === undefined) return telling(await answered(() => handler(request, ...rest), ended), fields);
+    const answering = [...fields, ...refusal.fields];
+    if (guard.throws && refusal.error !== undefined) throw refusal.error();
+    if (guard.onRefused !== undefined && decision !== undefined) {
+      return telling((await guard.onRefused(request, decision)) as S, answering);
+    }
+    const headers = Object.fromEntries([...answering, ["Content-Type", PROBLEM_TYPE]]);
+    return new Response(refusal.body ?? null, { status: refusal.status, headers }) as S;
+  };
+}
+
+/** Runs the handler, and tells with which status it ended: a handler that throws, with the server's 500. */
+async function answered<S>(
+  handler: () => S | PromiseLike<S>,
+  ended: ((status: number) => Promise<void>) | undefined,
+): Promise<S> {
+  let answer;
+  try {
+    answer = await handler();
+  } catch (error) {
+    await ended?.(500);
+    throw error;
+  }
+  // Before it is out, because a worker may stop as soon as it is.
+  if (isResponse(answer)) await ended?.(answer.status);
+  return answer;
+}
+
+/** The answer with what it is to tell of the limits. */
+function telling<S>(answer: S, fields: readonly Field[]): S {
+  // Bun's handlers return nothing for an upgraded connection, and Deno's a 101, which cannot be copied.
+  if (fields.length === 0 || !isResponse(answer) || answer.status < 200) return answer;
+  // A copy, because the headers of some answers cannot be changed, and an answer may be used for many requests.
+  const copy = new Response(answer.body, answer);
+  for (const field of fields) copy.headers.set(field[0], joined(field, copy.headers.get(field[0])));
+  return copy as S;
+}
+
+function isResponse(answer: unknown): answer is FetchResponse {
+  const { status, headers } = (answer ?? {}) as Partial<FetchResponse>;
+  return typeof status === "number" && typeof headers?.set === "function";
+}

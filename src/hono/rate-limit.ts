@@ -1,0 +1,127 @@
+import type { Decision } from "../core/decision.js";
+import type { Field } from "../http/field.js";
+import { joined } from "../http/field.js";
+import { Guard } from "../http/guard.js";
+import type { HttpOptions } from "../http/options.js";
+import { PROBLEM_TYPE } from "../http/passage.js";
+import type { RequestView } from "../http/request-view.js";
+import { hasHungUp, peerAddress } from "../http/peer-address.js";
+
+/** What `c.get` knows behind a limit, for the type of an app: `new Hono<{ Variables: RateLimitVariables }>()`. */
+export interface RateLimitVariables {
+  /** The latest decision on this request; undefined where none was asked for. */
+  rateLimit: Decision | undefined;
+}
+
+/** A response as far as it is looked at here. */
+export interface HonoResponse {
+  readonly status: number;
+  readonly headers: { get(name: string): string | null };
+}
+
+/** A context of hono. */
+export interface HonoContext {
+  readonly req: {
+    readonly method: string;
+    readonly url: string;
+    readonly path: string;
+    readonly raw: unknown;
+    header(name: string): string | undefined;
+  };
+  readonly env: unknown;
+  res: HonoResponse;
+  set(name: "rateLimit", value: Decision): void;
+  header(name: string, value: string): void;
+  status(code: never): void;
+  body(data: string | null): HonoResponse;
+}
+
+/** A middleware of hono. */
+export type HonoMiddleware<C> = (context: C, next: () => Promise<void>) => Promise<void>;
+
+const view: RequestView<HonoContext> = {
+  method: ({ req }) => req.method,
+  header: ({ req }, name) => req.header(name),
+  address: ({ env, req }) => peerAddress(env, req.raw),
+  isGone: ({ env }) => hasHungUp(env),
+};
+
+/**
+ * Where a context keeps what guards further out have said of the limits: hono shows that to nobody before there is an answer.
+ * On the context itself, because a WeakMap with an entry for each request keeps the garbage collector busy.
+ */
+const TOLD = Symbol("sluicegate fields");
+
+interface Telling {
+  [TOLD]?: readonly Field[];
+}
+
+/**
+ * Limits the requests that reach a point of a hono app, on whatever it runs.
+ *
+ * A refused request is answered with 429 and `application/problem+json`, and goes no further. The decision is
+ * `c.get("rateLimit")`. Errors of your code, as a `key` that is no string, are thrown, as hono has it. What `onRefused`
+ * returns is the answer.
+ *
+ * The client's address is known on Node (`@hono/node-server`), Bun and Deno. Elsewhere name the header that the platform
+ * writes: `client: { header: "cf-connecting-ip" }`.
+ *
+ * @throws TypeError for an option that is unknown or of the wrong type, RangeError for one out of range.
+ *
+ * @example
+ * app.use(rateLimit({ limiter: new AsyncRateLimiter({ maxCalls: 100, period: "1m" }) }));
+ */
+export function rateLimit<C extends HonoContext = HonoContext, K extends string = string>(
+  options: HttpOptions<C, K>,
+): HonoMiddleware<C> {
+  const guard = new Guard(options, view);
+  return async function rateLimit(context, next) {
+    const { decision, fields, refusal, ended } = await guard.admit(context);
+    if (decision !== undefined) context.set("rateLimit", decision);
+    const carrier = context as Telling;
+    const before = carrier[TOLD];
+    const telling = before === undefined ? fields : fields.map((field) => added(field, before));
+    carrier[TOLD] = telling;
+    setFields(context, telling);
+    if (refusal === undefined) {
+      await next();
+      complete(context, telling);
+      await ended?.(context.res.status);
+      return;
+    }
+    const { error, status, body } = refusal;
+    setFields(context, refusal.fields);
+    const answer = (): HonoResponse => {
+      context.status(status as never);
+      context.header("Content-Type", PROBLEM_TYPE);
+      return context.body(body ?? null);
+    };
+    // Without an error handler of the app's own, hono asks the error for its answer.
+    if (guard.throws && error !== undefined) throw Object.assign(error(), { getResponse: answer });
+    if (guard.onRefused === undefined || decision === undefined) {
+      context.res = answer();
+      return;
+    }
+    context.status(status as never);
+    context.res = (await guard.onRefused(context, decision)) as HonoResponse;
+    complete(context, [...telling, ...refusal.fields]);
+  };
+}
+
+function setFields(context: HonoContext, fields: readonly Field[]): void {
+  for (const [name, value] of fields) context.header(name, value);
+}
+
+/** A field with what guards further out have said in it. */
+function added(field: Field, before: readonly Field[]): Field {
+  return [field[0], joined(field, before.find(([name]) => name === field[0])?.[1])];
+}
+
+/** Sets what an answer does not have that was made without the context: `new Response(…)`. */
+function complete(context: HonoContext, fields: readonly Field[]): void {
+  const [first] = fields;
+  if (first === undefined) return;
+  const { res } = context;
+  // An upgraded connection has no answer that could be told anything, or be copied to be told it.
+  if (res.headers.get(first[0]) === null && res.status !== 101) setFields(context, fields);
+}

@@ -1,0 +1,77 @@
+import type { Decision } from "../core/decision.js";
+import type { Field } from "../http/field.js";
+import { joined } from "../http/field.js";
+import { Guard } from "../http/guard.js";
+import type { NodeRequest } from "../http/node-view.js";
+import { nodeView } from "../http/node-view.js";
+import type { HttpOptions } from "../http/options.js";
+import { PROBLEM_TYPE } from "../http/passage.js";
+
+/** What `ctx.state` holds behind a limit, for the type of an app: `new Koa<RateLimitState>()`. */
+export interface RateLimitState {
+  /** The latest decision on this request; undefined where none was asked for. */
+  rateLimit?: Decision | undefined;
+}
+
+/** A context of koa. */
+export interface KoaContext {
+  readonly method: string;
+  readonly url: string;
+  readonly path: string;
+  readonly ip: string;
+  readonly headers: NodeRequest["headers"];
+  readonly socket: NodeRequest["socket"];
+  readonly res: { readonly statusCode: number; once(event: "finish", listener: () => void): unknown };
+  readonly response: { get(name: string): unknown };
+  readonly headerSent: boolean;
+  state: object;
+  status: number;
+  body: unknown;
+  /** A field of the request, `""` for one that is not there. */
+  get(name: string): string;
+  set(name: string, value: string): void;
+}
+
+/** A middleware of koa. */
+export type KoaMiddleware<C> = (context: C, next: () => Promise<unknown>) => Promise<void>;
+
+/**
+ * Limits the requests that reach a point of a koa app.
+ *
+ * A refused request is answered with 429 and `application/problem+json`, and goes no further. The decision is
+ * `ctx.state.rateLimit`. Errors of your code, as a `key` that is no string, are thrown, as koa has it.
+ *
+ * @throws TypeError for an option that is unknown or of the wrong type, RangeError for one out of range.
+ *
+ * @example
+ * app.use(rateLimit({ limiter: new AsyncRateLimiter({ maxCalls: 100, period: "1m" }) }));
+ */
+export function rateLimit<C extends KoaContext = KoaContext, K extends string = string>(
+  options: HttpOptions<C, K>,
+): KoaMiddleware<C> {
+  const guard = new Guard(options, nodeView);
+  return async function rateLimit(context, next) {
+    const { decision, fields, refusal, ended } = await guard.admit(context);
+    if (decision !== undefined) (context.state as RateLimitState).rateLimit = decision;
+    if (!context.headerSent) setFields(context, fields);
+    if (refusal === undefined) {
+      if (ended !== undefined) context.res.once("finish", () => void ended(context.res.statusCode));
+      await next();
+      return;
+    }
+    if (!context.headerSent) setFields(context, refusal.fields);
+    if (refusal.error !== undefined && (guard.throws || context.headerSent)) throw refusal.error();
+    context.status = refusal.status;
+    if (guard.onRefused !== undefined && decision !== undefined) {
+      await guard.onRefused(context, decision);
+      return;
+    }
+    context.set("Content-Type", PROBLEM_TYPE);
+    // Not null, of which koa makes a 204 without a type.
+    context.body = refusal.body ?? "";
+  };
+}
+
+function setFields(context: KoaContext, fields: readonly Field[]): void {
+  for (const field of fields) context.set(field[0], joined(field, context.response.get(field[0])));
+}

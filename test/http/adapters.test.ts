@@ -1,0 +1,410 @@
+import "reflect-metadata";
+import { createServer } from "node:http";
+import type { CanActivate, ExecutionContext, INestApplication } from "@nestjs/common";
+import { Controller, Get, Module } from "@nestjs/common";
+import { NestFactory } from "@nestjs/core";
+import express, { type NextFunction, type Request as ExpressRequest, type Response as ExpressResponse } from "express";
+import fastify from "fastify";
+import { Hono } from "hono";
+import { AsyncRateLimiter, RateLimitExceededError } from "sluicegate";
+import { rateLimit as onExpress } from "sluicegate/express";
+import { rateLimit as onFastify } from "sluicegate/fastify";
+import { rateLimit, rateLimitOf, withRateLimit } from "sluicegate/fetch";
+import { rateLimit as onHono } from "sluicegate/hono";
+import { Guard } from "sluicegate/http";
+import { ManualClock } from "sluicegate/testing";
+import { describe, expect, it, vi } from "vitest";
+import { send, served } from "./rig.js";
+
+const clock = new ManualClock();
+const of = (maxCalls: number, name?: string): AsyncRateLimiter => {
+  return new AsyncRateLimiter({ maxCalls, period: "1m", clock, name });
+};
+
+describe("the options, on every framework", () => {
+  const limiter = of(1);
+  it.each<[object, RegExp]>([
+    [{}, /^Expected `limiter` to be a limiter with a `check` function, got `undefined` \(undefined\)$/],
+    [{ limiter: {} }, /^Expected `limiter` to be a limiter with a `check` function/],
+    [{ limiter: { tier: () => limiter, check: () => limiter } }, /^Expected `limiter` to be the limiter of one tier: /],
+    [
+      { limiter: { check: () => limiter }, refundWhen: () => true },
+      /a limiter with a `refund` function, which `refundWhen` needs/,
+    ],
+    [{ limiter, limiters: { ip: { limiter } } }, /^Expected `limiter` to be absent beside `limiters`/],
+    [{ limiters: { ip: { limiter } }, key: () => "a" }, /^Expected `key` to be absent beside `limiters`/],
+    [{ limiters: {} }, /^Expected `members` to be an object of at least one limiter/],
+    [{ limiters: [limiter] }, /^Expected `limiters` to be an object of limiters by name/],
+    [
+      { limiters: { ip: limiter } },
+      /^Expected `\w+` to be one of the options limiter, key|^Expected `limiters.ip.limiter`/,
+    ],
+    [
+      { limiters: { ip: { limiter }, user: { limiter } } },
+      /^Expected `members.user` to be a limiter that no other name has/,
+    ],
+    [{ limiters: { ip: { limiter, key: "ip" } } }, /^Expected `limiters.ip.key` to be a function/],
+    [{ limiters: { é: { limiter } } }, /^Expected `limiter.limits` to be a name of printable ASCII/],
+    [{ limiter, key: "ip" }, /^Expected `key` to be a function/],
+    [{ limiter, cost: 0 }, /^Expected `cost` to be a positive integer/],
+    [{ limiter, cost: "1" }, /^Expected `cost` to be a positive integer/],
+    [{ limiter, skip: true }, /^Expected `skip` to be a function/],
+    [{ limiter, countPreflights: 1 }, /^Expected `countPreflights` to be a boolean/],
+    [{ limiter, onRefused: 429 }, /^Expected `onRefused` to be a function/],
+    [{ limiter, refundWhen: true }, /^Expected `refundWhen` to be a function/],
+    [{ limiter, headers: true }, /^Expected `headers` to be "draft-11" or "legacy" or "both"/],
+    [{ limiter, headers: "draft-7" }, /^Expected `headers` to be "draft-11" or "legacy" or "both"/],
+    [{ limiter, whenDown: "open" }, /^Expected `whenDown` to be "allow" or "deny"/],
+    [{ limiter, onStoreError: "log" }, /^Expected `onStoreError` to be a function/],
+    [{ limiter, throw: "yes" }, /^Expected `throw` to be a boolean/],
+    [{ limiter, throw: true, onRefused: () => null }, /^Expected `onRefused` to be absent beside `throw`/],
+    [{ limiter, client: { trustProxy: true } }, /^Expected `trustProxy`/],
+    [{ limiter, client: { proxies: 1 } }, /^Expected `proxies` to be one of the options/],
+    [{ limiter, max: 5 }, /^Expected `max` to be one of the options limiter, limiters, key/],
+  ])("of %j are refused in words", (options, message) => {
+    expect(() => onExpress(options as never)).toThrow(message);
+    expect(() => onExpress(options as never)).toThrow(/^Expected `/);
+  });
+
+  it("of a guard take fakes", async () => {
+    const view = { method: () => "GET", header: () => undefined, address: () => "10.0.0.1", isGone: () => false };
+    const check = vi.fn(async (key: string) => limiter.peek(key));
+    const { decision } = await new Guard({ limiter: { check } }, view).admit({});
+    expect(check).toHaveBeenCalledWith("10.0.0.1");
+    expect(decision?.allowed).toBe(true);
+  });
+});
+
+describe("on express", () => {
+  it("leaves an answer alone that somebody else has begun, and lets nothing through behind it", async () => {
+    const limiter = of(1);
+    const handled = vi.fn();
+    const failed = vi.fn();
+    const app = express();
+    app.use((_request, response, next) => {
+      response.write("begun,");
+      next();
+    });
+    app.use(onExpress({ limiter }));
+    app.use((_request: ExpressRequest, response: ExpressResponse) => {
+      handled();
+      response.end("done");
+    });
+    // eslint-disable-next-line @typescript-eslint/no-unused-vars -- express tells error handlers by their four parameters
+    app.use((error: Error, _request: ExpressRequest, response: ExpressResponse, _next: NextFunction) => {
+      failed(error);
+      response.end("refused");
+    });
+    const { port, close } = await served(createServer(app));
+    expect(await send(port)).toMatchObject({ status: 200, body: "begun,done" });
+    expect(await send(port)).toMatchObject({ status: 200, body: "begun,refused" });
+    expect(handled).toHaveBeenCalledOnce();
+    expect(failed).toHaveBeenCalledWith(expect.objectContaining({ code: "RATE_LIMIT_EXCEEDED", status: 429 }));
+    await close();
+  });
+
+  it("survives a handler that fails when its answer has begun", async () => {
+    const limiter = of(2);
+    const app = express();
+    app.use(onExpress({ limiter, refundWhen: (_, status) => status < 400 }));
+    app.use((_request, response) => {
+      response.write("half");
+      throw new Error("and no more");
+    });
+    vi.spyOn(console, "error").mockReturnValue();
+    const { port, close } = await served(createServer(app));
+    for (let times = 0; times < 2; times += 1) await expect(send(port)).rejects.toThrow(/aborted|socket hang up/);
+    // Answers that broke off were not given back, whatever status they began with.
+    expect((await send(port)).status).toBe(429);
+    await close();
+  });
+
+  it("keeps the list of a proxied answer, and takes over the rest", async () => {
+    const app = express();
+    app.use((_request, response, next) => {
+      response.setHeader("RateLimit-Policy", [`"edge";q=9;w=1`, `"far";q=8;w=1`]);
+      response.setHeader("X-RateLimit-Limit", 7);
+      next();
+    });
+    app.use(onExpress({ limiter: of(3), headers: "both" }), (_request, response) => void response.end());
+    const { port, close } = await served(createServer(app));
+    const { headers } = await send(port);
+    expect(headers["ratelimit-policy"]).toBe(`"edge";q=9;w=1, "far";q=8;w=1, "default";q=3;w=60`);
+    expect(headers["x-ratelimit-limit"]).toBe("3");
+    await close();
+  });
+});
+
+describe("on fastify", () => {
+  const key = (): string => "somebody";
+
+  it("limits routes by options of their own, over those of the plugin, and none where they say false", async () => {
+    const app = fastify();
+    await app.register(onFastify, { limiter: of(2), key, headers: "legacy", prefix: "/ignored" });
+    app.get("/plain", async (request) => ({ remaining: request.rateLimit?.remaining }));
+    app.get("/own", { config: { rateLimit: { limiter: of(5), headers: "draft-11" } } }, async () => "own");
+    app.get("/dear", { config: { rateLimit: { cost: 2 } } }, async () => "dear");
+    app.get("/both", { config: { rateLimit: { limiters: { a: { limiter: of(4), key } } } } }, async () => "both");
+    app.get("/open", { config: { rateLimit: false } }, async (request) => ({ decision: request.rateLimit }));
+
+    expect((await app.inject("/plain")).json()).toEqual({ remaining: 1 });
+    const own = await app.inject("/own");
+    expect(own.headers["ratelimit-policy"]).toBe(`"default";q=5;w=60`);
+    expect((await app.inject("/both")).headers["x-ratelimit-limit"]).toBe("4");
+    const dear = await app.inject("/dear");
+    expect([dear.statusCode, dear.headers["x-ratelimit-remaining"]]).toEqual([429, "1"]);
+    for (let times = 0; times < 3; times += 1) {
+      const open = await app.inject("/open");
+      expect(open.json()).toEqual({ decision: null });
+      expect(open.headers).not.toHaveProperty("x-ratelimit-limit");
+    }
+    expect((await app.inject("/plain")).statusCode).toBe(200);
+    expect((await app.inject("/plain")).statusCode).toBe(429);
+    await app.close();
+  });
+
+  it("limits only routes with options of their own where the plugin has no limiter", async () => {
+    const app = fastify();
+    await app.register(onFastify, { key });
+    app.get("/plain", async () => "plain");
+    app.get("/own", { config: { rateLimit: { limiter: of(1) } } }, async () => "own");
+    expect(() => app.get("/none", { config: { rateLimit: { cost: 2 } } }, async () => "none")).toThrow(
+      /^Expected `config.rateLimit.limiter` to be a limiter, because the plugin has none/,
+    );
+    expect((await app.inject("/plain")).headers).not.toHaveProperty("ratelimit");
+    expect((await app.inject("/own")).statusCode).toBe(200);
+    expect((await app.inject("/own")).statusCode).toBe(429);
+    await app.close();
+  });
+
+  it("says what is wrong with options when they are registered, or the route is added", async () => {
+    const app = fastify();
+    await app.register(onFastify, { limiter: of(1) });
+    expect(() => app.get("/", { config: { rateLimit: { headers: "draft-7" as never } } }, async () => "")).toThrow(
+      /^Expected `headers`/,
+    );
+    expect(() => app.get("/", { config: { rateLimit: true as never } }, async () => "")).toThrow(
+      /^Expected `config.rateLimit` to be an object of options, or false, got `true`/,
+    );
+    await app.close();
+    const wrong = fastify();
+    await expect(wrong.register(onFastify, { limiter: of(1), max: 1 } as object)).rejects.toThrow(/^Expected `max`/);
+    await wrong.close();
+  });
+
+  it("limits the app that registers it and those inside, and no other", async () => {
+    const app = fastify();
+    await app.register(async (inside) => {
+      await inside.register(onFastify, { limiter: of(1), key });
+      inside.get("/limited", async () => "limited");
+      await inside.register(async (further) => {
+        further.get("/further", async () => "further");
+      });
+    });
+    app.get("/free", async (request) => ({ has: "rateLimit" in request }));
+    expect((await app.inject("/limited")).statusCode).toBe(200);
+    expect((await app.inject("/further")).statusCode).toBe(429);
+    expect((await app.inject("/free")).json()).toEqual({ has: false });
+    await app.close();
+  });
+
+  it("counts a request in every app around it, and a route's options go over those of the nearest", async () => {
+    const [outer, inner, route] = [of(9, "outer"), of(8, "inner"), of(7, "route")];
+    const app = fastify();
+    await app.register(onFastify, { limiter: outer, key });
+    await app.register(async (inside) => {
+      await inside.register(onFastify, { limiter: inner, key });
+      inside.get("/plain", async () => "plain");
+      inside.get("/own", { config: { rateLimit: { limiter: route } } }, async () => "own");
+      inside.get("/open", { config: { rateLimit: false } }, async () => "open");
+    });
+    const policies = async (path: string): Promise<unknown> => (await app.inject(path)).headers["ratelimit-policy"];
+    expect(await policies("/plain")).toBe(`"outer";q=9;w=60, "inner";q=8;w=60`);
+    expect(await policies("/own")).toBe(`"outer";q=9;w=60, "route";q=7;w=60`);
+    expect(await policies("/open")).toBe(`"outer";q=9;w=60`);
+    await app.close();
+  });
+
+  it("counts requests for what is not there, so that nobody searches for free", async () => {
+    const app = fastify();
+    await app.register(onFastify, { limiter: of(1), key });
+    expect((await app.inject("/wp-admin")).statusCode).toBe(404);
+    expect((await app.inject("/.env")).statusCode).toBe(429);
+    await app.close();
+  });
+
+  it("refuses before a body is read", async () => {
+    const app = fastify({ bodyLimit: 10 });
+    await app.register(onFastify, { limiter: of(0), key });
+    app.post("/", async () => "read");
+    const refused = await app.inject({ method: "POST", url: "/", payload: { long: "x".repeat(1000) } });
+    expect(refused.statusCode).toBe(429);
+    await app.close();
+  });
+
+  it("sends what onRefused returns", async () => {
+    const app = fastify();
+    await app.register(onFastify, { limiter: of(0), key, onRefused: (_, { reason }) => ({ reason }) });
+    app.get("/", async () => "never");
+    const refused = await app.inject("/");
+    expect([refused.statusCode, refused.json()]).toEqual([429, { reason: "Rate limit exceeded" }]);
+    await app.close();
+  });
+
+  it("throws into the error handler of the app", async () => {
+    const app = fastify();
+    await app.register(onFastify, { limiter: of(0), key, throw: true });
+    app.setErrorHandler((error: RateLimitExceededError, _, reply) =>
+      reply.code(error.status).send({ code: error.code }),
+    );
+    app.get("/", async () => "never");
+    const refused = await app.inject("/");
+    expect([refused.statusCode, refused.json()]).toEqual([429, { code: "RATE_LIMIT_EXCEEDED" }]);
+    await app.close();
+  });
+});
+
+describe("on hono", () => {
+  const key = (): string => "somebody";
+
+  it("throws into the error handler of the app, or answers by itself where there is none", async () => {
+    const app = new Hono();
+    app.use(onHono({ limiter: of(0), key, throw: true }));
+    const plain = await app.request("/");
+    expect([plain.status, plain.headers.get("content-type")]).toEqual([429, "application/problem+json"]);
+    app.onError((error, context) =>
+      error instanceof RateLimitExceededError ? context.text(error.code, error.status) : context.text("?", 500),
+    );
+    const handled = await app.request("/");
+    expect([handled.status, await handled.text()]).toEqual([429, "RATE_LIMIT_EXCEEDED"]);
+    expect(handled.headers.get("ratelimit")).toBe(`"default";r=0`);
+  });
+
+  it("tells of the limits on an answer that cannot be changed, and leaves an upgraded connection alone", async () => {
+    const app = new Hono();
+    app.use(onHono({ limiter: of(3), key }));
+    app.get("/elsewhere", () => Response.redirect("https://example.org/", 302));
+    const upgraded = Object.defineProperty(new Response(null), "status", { value: 101 });
+    app.get("/socket", () => upgraded);
+    const elsewhere = await app.request("/elsewhere");
+    expect([elsewhere.status, elsewhere.headers.get("ratelimit")]).toEqual([302, `"default";r=2;t=60`]);
+    expect(await app.request("/socket")).toBe(upgraded);
+  });
+
+  it("finds the client on Bun and on Deno, and says what to configure where it cannot", async () => {
+    const seen: string[] = [];
+    const limiter = new AsyncRateLimiter({ maxCalls: 9, period: "1m", onDecision: (_, who) => seen.push(who) });
+    const app = new Hono();
+    app.use(onHono({ limiter }));
+    app.get("/", (context) => context.text("hello"));
+    app.onError((error, context) => context.text(error.message, 500));
+    const bun = { requestIP: (request: unknown) => (request instanceof Request ? { address: "203.0.113.1" } : null) };
+    await app.request("/", {}, bun);
+    await app.request("/", {}, { server: bun });
+    await app.request("/", {}, { remoteAddr: { hostname: "2001:db8:1:2::3", transport: "tcp" } });
+    expect(seen).toEqual(["203.0.113.1", "203.0.113.1", "2001:db8:1:2::/64"]);
+    const lost = await app.request("/");
+    expect([lost.status, await lost.text()]).toEqual([500, expect.stringContaining("to be the client's address; ")]);
+
+    const worker = new Hono();
+    worker.use(onHono({ limiter, client: { header: "cf-connecting-ip" } }));
+    await worker.request("/", { headers: { "cf-connecting-ip": "198.51.100.7" } });
+    expect(seen.at(-1)).toBe("198.51.100.7");
+  });
+});
+
+describe("on fetch", () => {
+  const key = (): string => "somebody";
+  const request = (): Request => new Request("https://example.org/");
+
+  it("tells of the limits on answers that cannot be changed or are used again, and keeps all else of them", async () => {
+    const again = new Response(null, { status: 204, statusText: "Nothing", headers: { "x-own": "1" } });
+    const answer = rateLimit({ limiter: of(9), key });
+    const redirecting = answer(() => Response.redirect("https://example.org/", 302));
+    expect((await redirecting(request())).headers.get("ratelimit")).toBe(`"default";r=8;t=60`);
+    const repeating = answer(() => again);
+    for (const remaining of [7, 6]) {
+      const got = await repeating(request());
+      expect([got.status, got.statusText, got.headers.get("x-own")]).toEqual([204, "Nothing", "1"]);
+      expect(got.headers.get("ratelimit")).toBe(`"default";r=${remaining};t=60`);
+    }
+  });
+
+  it("leaves upgraded connections alone: Deno's answer, and Bun's that there is none", async () => {
+    const upgraded = Object.defineProperty(new Response(null), "status", { value: 101 });
+    const answer = rateLimit({ limiter: of(9), key });
+    expect(await answer(() => upgraded)(request())).toBe(upgraded);
+    expect(await answer(() => undefined)(request())).toBeUndefined();
+  });
+
+  it("finds the client by what Bun and Deno hand over, and says what to configure where it cannot", async () => {
+    const seen: string[] = [];
+    const limiter = new AsyncRateLimiter({ maxCalls: 9, period: "1m", onDecision: (_, who) => seen.push(who) });
+    const handler = withRateLimit((_: Request, ...rest: readonly unknown[]) => new Response(`${rest.length}`), {
+      limiter,
+    });
+    const server = { requestIP: (): { address: string } => ({ address: "::ffff:203.0.113.1" }) };
+    expect(await (await handler(request(), server)).text()).toBe("1");
+    await handler(request(), { remoteAddr: { hostname: "203.0.113.2" } }, "more");
+    expect(seen).toEqual(["203.0.113.1", "203.0.113.2"]);
+    await expect(handler(request(), { params: {} })).rejects.toThrow(/to be the client's address; /);
+    await expect(handler(request())).rejects.toThrow(TypeError);
+  });
+
+  it("hands the decision to the handler, and rejects with what that throws, uncounted where a failure is to be", async () => {
+    const limiter = of(2);
+    const handler = withRateLimit(
+      async (asked: Request) => {
+        expect(rateLimitOf(asked)?.remaining).toBe(1);
+        throw new Error("broken");
+      },
+      { limiter, key, refundWhen: (_, status) => status === 500 },
+    );
+    await expect(handler(request())).rejects.toThrow("broken");
+    expect((await limiter.peek("somebody")).remaining).toBe(2);
+    expect(rateLimitOf(request())).toBeUndefined();
+  });
+
+  it("takes a function, and says so", () => {
+    expect(() => withRateLimit("handler" as never, { limiter: of(1) })).toThrow(/^Expected `handler` to be a function/);
+  });
+});
+
+describe("on NestJS", () => {
+  it("limits by a guard of a few lines", async () => {
+    const limit = onExpress({ limiter: of(1), throw: true });
+    class RateLimitGuard implements CanActivate {
+      canActivate(context: ExecutionContext): Promise<boolean> {
+        const http = context.switchToHttp();
+        return new Promise((resolve, reject) => {
+          limit(http.getRequest(), http.getResponse(), (error) =>
+            error instanceof Error ? reject(error) : resolve(true),
+          );
+        });
+      }
+    }
+    class Hello {
+      hello(): string {
+        return "hello";
+      }
+    }
+    const method = Object.getOwnPropertyDescriptor(Hello.prototype, "hello")!;
+    Get()(Hello.prototype, "hello", method);
+    Controller()(Hello);
+    class App {
+      readonly controllers = [Hello];
+    }
+    Module({ controllers: [Hello] })(App);
+    // eslint-disable-next-line @typescript-eslint/no-unsafe-class-instance-assignment -- as NestJS documents it
+    const app: INestApplication = await NestFactory.create(App, { logger: false });
+    app.useGlobalGuards(new RateLimitGuard());
+    await app.listen(0, "127.0.0.1");
+    const port = Number(new URL(await app.getUrl()).port);
+    const allowed = await send(port);
+    expect([allowed.status, allowed.body, allowed.headers["ratelimit"]]).toEqual([200, "hello", `"default";r=0;t=60`]);
+    const refused = await send(port);
+    expect([refused.status, refused.headers["retry-after"]]).toEqual([429, "60"]);
+    expect(JSON.parse(refused.body)).toEqual({ statusCode: 429, message: "Rate limit exceeded: retry after 60 s" });
+    await app.close();
+  });
+});

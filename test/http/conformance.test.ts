@@ -1,0 +1,458 @@
+import { Agent, request as outgoingRequest } from "node:http";
+import { setTimeout as sleep } from "node:timers/promises";
+import {
+  AdaptiveRateLimiter,
+  AsyncRateLimiter,
+  type Decision,
+  DOSProtectionLimiter,
+  LayeredRateLimiter,
+  MemoryStore,
+  RATE_LIMITS,
+  StoreError,
+  TieredRateLimiter,
+  USER_TIERS,
+} from "sluicegate";
+import { ManualClock } from "sluicegate/testing";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { send } from "./rig.js";
+import type { AnyOptions, Handler, Rig, Served } from "./rig.js";
+import { onConnect } from "./rigs/connect.js";
+import { onExpress } from "./rigs/express.js";
+import { onFastify } from "./rigs/fastify.js";
+import { onFetch } from "./rigs/fetch.js";
+import { onHono, onHonoWithResponses } from "./rigs/hono.js";
+import { onKoa } from "./rigs/koa.js";
+import { onNode } from "./rigs/node.js";
+
+const RIGS: readonly (readonly [name: string, rig: Rig])[] = [
+  ["express", onExpress],
+  ["connect", onConnect],
+  ["node:http", onNode],
+  ["fastify", onFastify],
+  ["koa", onKoa],
+  ["hono", onHono],
+  ["hono, with answers of its handlers' own", onHonoWithResponses],
+  ["fetch", onFetch],
+];
+
+const QUOTA = {
+  type: "https://iana.org/assignments/http-problem-types#quota-exceeded",
+  title: "Request cannot be satisfied as assigned quota has been exceeded",
+  status: 429,
+};
+
+const hello: Handler = () => ({ status: 200, body: "hello" });
+
+/** A limiter whose store has lost its connection. */
+const down = {
+  check: (): Promise<Decision> => Promise.reject(new StoreError("connection lost")),
+};
+
+describe.each(RIGS)("on %s", (name, rig) => {
+  const running: Served[] = [];
+  const serve = async (options: AnyOptions | readonly AnyOptions[], handler: Handler = hello): Promise<number> => {
+    const limits: readonly AnyOptions[] = "length" in options ? options : [options];
+    const app = await rig.serve(limits, handler);
+    running.push(app);
+    return app.port;
+  };
+  const header = (request: unknown, field: string): string | undefined => rig.header(request as never, field);
+  const key = (request: unknown): string => header(request, "x-key") ?? "nobody";
+  const as = (who: string): { headers: Record<string, string> } => ({ headers: { "x-key": who } });
+
+  const clock = new ManualClock();
+  const minute = { maxCalls: 2, period: "1m", clock } as const;
+
+  afterEach(async () => {
+    for (const app of running.splice(0)) await app.close();
+    clock.set(0);
+    vi.restoreAllMocks();
+  });
+
+  describe.each(["production", "development"])("under NODE_ENV=%s", (environment) => {
+    it("lets a request pass and tells what remains, and refuses with a problem and the seconds to wait", async () => {
+      vi.stubEnv("NODE_ENV", environment);
+      const port = await serve({ limiter: new AsyncRateLimiter(minute) });
+      const first = await send(port);
+      expect(first).toMatchObject({ status: 200, body: "hello" });
+      expect(first.headers["ratelimit-policy"]).toBe(`"default";q=2;w=60`);
+      expect(first.headers["ratelimit"]).toBe(`"default";r=1;t=60`);
+      expect(first.headers).not.toHaveProperty("retry-after");
+      expect(first.headers["cache-control"]).toBeUndefined();
+
+      clock.advance("20s");
+      expect((await send(port)).headers["ratelimit"]).toBe(`"default";r=0;t=40`);
+      clock.advance("500ms");
+      const refused = await send(port);
+      expect(refused.status).toBe(429);
+      expect(refused.headers).toMatchObject({
+        "ratelimit-policy": `"default";q=2;w=60`,
+        ratelimit: `"default";r=0;t=40`,
+        "retry-after": "40",
+        "cache-control": "no-store",
+        "content-type": "application/problem+json",
+      });
+      expect(JSON.parse(refused.body)).toEqual({ ...QUOTA, "violated-policies": ["default"] });
+
+      clock.advance("39500ms");
+      expect((await send(port)).status).toBe(200);
+    });
+  });
+
+  it("hands the decision to the handler", async () => {
+    const port = await serve({ limiter: new AsyncRateLimiter(minute) }, (_, decision) => ({
+      status: 200,
+      body: `${decision?.allowed} ${decision?.remaining}`,
+    }));
+    expect((await send(port)).body).toBe("true 1");
+  });
+
+  it("answers HEAD without a body, with the fields of GET", async () => {
+    const port = await serve({ limiter: new AsyncRateLimiter(minute) });
+    for (const status of [200, 200, 429]) {
+      const answer = await send(port, { method: "HEAD" });
+      expect(answer).toMatchObject({ status, body: "" });
+      expect(answer.headers["ratelimit-policy"]).toBe(`"default";q=2;w=60`);
+    }
+  });
+
+  it("keeps keys apart, and believes no header about the client's address until it is told to", async () => {
+    const port = await serve({ limiter: new AsyncRateLimiter({ ...minute, maxCalls: 1 }), key });
+    expect((await send(port, as("ada"))).status).toBe(200);
+    expect((await send(port, as("ada"))).status).toBe(429);
+    expect((await send(port, as("ben"))).status).toBe(200);
+
+    const from = (address: string): { headers: Record<string, string> } => ({
+      headers: { "x-forwarded-for": address },
+    });
+    const direct = await serve({ limiter: new AsyncRateLimiter({ ...minute, maxCalls: 1 }) });
+    expect((await send(direct, from("203.0.113.1"))).status).toBe(200);
+    expect((await send(direct, from("203.0.113.2"))).status).toBe(429);
+
+    const seen: string[] = [];
+    const onDecision = (_: Decision, who: string): number => seen.push(who);
+    const limiter = new AsyncRateLimiter({ ...minute, maxCalls: 1, onDecision });
+    const behind = await serve({ limiter, client: { trustProxy: 1 } });
+    expect((await send(behind, from("203.0.113.1"))).status).toBe(200);
+    expect((await send(behind, from("203.0.113.1"))).status).toBe(429);
+    expect((await send(behind, from("198.51.100.1, [2001:db8:1:2:3::4]:443"))).status).toBe(200);
+    expect((await send(behind, from("x".repeat(8000)))).status).toBe(200);
+    expect(seen).toEqual(["203.0.113.1", "203.0.113.1", "2001:db8:1:2::/64", "127.0.0.1"]);
+  });
+
+  it("digests a key that is too long to be kept, and tells two of them apart", async () => {
+    const seen: string[] = [];
+    const onDecision = (_: Decision, who: string): number => seen.push(who);
+    const port = await serve({ limiter: new AsyncRateLimiter({ ...minute, maxCalls: 1, onDecision }), key });
+    const long = "k".repeat(5000);
+    expect((await send(port, as(long))).status).toBe(200);
+    expect((await send(port, as(long))).status).toBe(429);
+    expect((await send(port, as(`${long}!`))).status).toBe(200);
+    expect(seen.map((who) => who.length)).toEqual([71, 71, 71]);
+  });
+
+  it("asks the limiter that the request calls for, and tells its policy by name", async () => {
+    const tiers = new TieredRateLimiter({ tiers: USER_TIERS, clock });
+    const port = await serve({
+      limiter: (request: unknown) => tiers.tier(header(request, "x-tier") === "premium" ? "premium" : "free"),
+      key,
+    });
+    expect((await send(port, as("ada"))).headers["ratelimit-policy"]).toBe(`"default/free";q=100;w=3600`);
+    const premium = await send(port, { headers: { "x-key": "ada", "x-tier": "premium" } });
+    expect(premium.headers["ratelimit"]).toBe(`"default/premium";r=999;t=3600`);
+  });
+
+  it("asks several limiters at once, all or nothing, and leaves out those whose key is null", async () => {
+    const ip = new AsyncRateLimiter({ ...minute, maxCalls: 3 });
+    const user = new LayeredRateLimiter({
+      limits: [
+        { name: "Burst", maxCalls: 1, period: "10s" },
+        { name: "Daily", maxCalls: 5, period: "1d" },
+      ],
+      clock,
+    });
+    const port = await serve({
+      limiters: {
+        ip: { limiter: ip },
+        user: { limiter: user, key: (request: unknown) => header(request, "x-key") ?? null },
+      },
+    });
+    const anonymous = await send(port);
+    expect(anonymous.headers["ratelimit-policy"]).toBe(`"ip";q=3;w=60`);
+    const first = await send(port, as("ada"));
+    expect(first.headers["ratelimit-policy"]).toBe(`"ip";q=3;w=60, "user/Burst";q=1;w=10, "user/Daily";q=5;w=86400`);
+    expect(first.headers["ratelimit"]).toBe(`"ip";r=1;t=60, "user/Burst";r=0;t=10, "user/Daily";r=4;t=86400`);
+    const refused = await send(port, as("ada"));
+    expect(refused.status).toBe(429);
+    expect(refused.headers["retry-after"]).toBe("10");
+    expect(JSON.parse(refused.body)).toEqual({ ...QUOTA, "violated-policies": ["user/Burst"] });
+    // The refused request was counted by neither.
+    expect((await ip.peek("127.0.0.1")).remaining).toBe(1);
+    expect((await send(port)).status).toBe(200);
+    expect((await send(port)).status).toBe(429);
+  });
+
+  it("tells of every limit on the way, each of which adds to the lists", async () => {
+    const everybody = new AsyncRateLimiter({ ...minute, name: "all", maxCalls: 9 });
+    const login = new AsyncRateLimiter({ ...minute, name: "login", maxCalls: 1 });
+    const port = await serve([{ limiter: everybody }, { limiter: login, key }]);
+    const policies = (await send(port, as("ada"))).headers["ratelimit-policy"]?.split(", ").sort();
+    expect(policies).toEqual([`"all";q=9;w=60`, `"login";q=1;w=60`]);
+    const refused = await send(port, as("ada"));
+    expect(refused.status).toBe(429);
+    expect(refused.headers["ratelimit"]?.split(", ").sort()).toEqual([`"all";r=7;t=60`, `"login";r=0;t=60`]);
+    expect(JSON.parse(refused.body)).toMatchObject({ "violated-policies": ["login"] });
+  });
+
+  it("spends what a request costs, and tells of no time to wait where it never can pass", async () => {
+    const port = await serve({
+      limiter: new AsyncRateLimiter({ ...minute, maxCalls: 5 }),
+      cost: (request: unknown) => Number(header(request, "x-cost") ?? 1),
+    });
+    expect((await send(port, { headers: { "x-cost": "4" } })).headers["ratelimit"]).toBe(`"default";r=1;t=60`);
+    const later = await send(port, { headers: { "x-cost": "2" } });
+    expect([later.status, later.headers["retry-after"], later.headers["ratelimit"]]).toEqual([
+      429,
+      "60",
+      `"default";r=1;t=60`,
+    ]);
+    const never = await send(port, { headers: { "x-cost": "6" } });
+    expect(never.status).toBe(429);
+    expect(never.headers).not.toHaveProperty("retry-after");
+  });
+
+  it("skips what it is told to, and the preflights of CORS, but no other OPTIONS", async () => {
+    const limiter = new AsyncRateLimiter({ ...minute, maxCalls: 1 });
+    const port = await serve({ limiter, skip: (request: unknown) => header(request, "x-key") === "health" });
+    const preflight = { origin: "https://example.org", "access-control-request-method": "GET" };
+    for (const headers of [{ "x-key": "health" }, { "x-key": "health" }]) {
+      const skipped = await send(port, { headers });
+      expect(skipped.status).toBe(200);
+      expect(skipped.headers).not.toHaveProperty("ratelimit");
+    }
+    expect((await send(port, { method: "OPTIONS", headers: preflight })).headers).not.toHaveProperty("ratelimit");
+    expect((await send(port, { method: "OPTIONS" })).headers["ratelimit"]).toBe(`"default";r=0;t=60`);
+    expect((await send(port, { method: "OPTIONS" })).status).toBe(429);
+
+    const counting = await serve({ limiter: new AsyncRateLimiter({ ...minute, maxCalls: 1 }), countPreflights: true });
+    await send(counting, { method: "OPTIONS", headers: preflight });
+    expect((await send(counting, { method: "OPTIONS", headers: preflight })).status).toBe(429);
+  });
+
+  it("gives back by the outcome: only failed logins are counted", async () => {
+    const limiter = new AsyncRateLimiter(minute);
+    const asked: number[] = [];
+    const refundWhen = (_: unknown, status: number): boolean => asked.push(status) > 0 && status < 400;
+    const port = await serve({ limiter, key, refundWhen }, (path) => {
+      if (path.startsWith("/broken")) throw new Error("no database");
+      return path.startsWith("/right") ? { status: 200, body: "in" } : { status: 401, body: "wrong" };
+    });
+    vi.spyOn(console, "error").mockReturnValue();
+    const log = async (path: string): Promise<number> => (await send(port, { path, ...as("ada") })).status;
+    for (let times = 0; times < 4; times += 1) expect(await log("/right")).toBe(200);
+    await vi.waitFor(async () => expect((await limiter.peek("ada")).remaining).toBe(2));
+    expect([await log("/wrong"), await log("/broken"), await log("/right")]).toEqual([401, 500, 429]);
+    // A refused request spent nothing, and is not asked about.
+    await vi.waitFor(() => expect(asked).toEqual([200, 200, 200, 200, 401, 500]));
+  });
+
+  it("answers 503 when the store cannot answer, and never 429, or lets the request pass where that is wished", async () => {
+    const heard: unknown[] = [];
+    const onStoreError = (error: unknown): never => {
+      heard.push(error);
+      throw new Error("the metric failed as well");
+    };
+    const warned = vi.spyOn(process, "emitWarning").mockReturnValue();
+    const denying = await send(await serve({ limiter: down, key, onStoreError }));
+    expect(denying.status).toBe(503);
+    expect(denying.headers).toMatchObject({ "cache-control": "no-store", "content-type": "application/problem+json" });
+    expect(denying.headers).not.toHaveProperty("ratelimit");
+    expect(denying.headers).not.toHaveProperty("retry-after");
+    expect(JSON.parse(denying.body)).toEqual({ type: "about:blank", title: "Service Unavailable", status: 503 });
+    expect(heard).toEqual([expect.objectContaining({ code: "STORE_ERROR" })]);
+    expect(warned).toHaveBeenCalledOnce();
+
+    expect(await send(await serve({ limiter: down, key, whenDown: "allow" }))).toMatchObject({
+      status: 200,
+      body: "hello",
+    });
+    const whenDown = (_: unknown, request: unknown): "allow" | "deny" =>
+      header(request, "x-key") === "login" ? "deny" : "allow";
+    const choosing = await serve({ limiter: down, key, whenDown });
+    expect((await send(choosing, as("login"))).status).toBe(503);
+    expect((await send(choosing, as("search"))).status).toBe(200);
+  });
+
+  it("never lets a request pass because the code around it is wrong", async () => {
+    vi.spyOn(console, "error").mockReturnValue();
+    let handled = 0;
+    const counted: Handler = () => ({ status: 200, body: String((handled += 1)) });
+    const limiter = new AsyncRateLimiter(minute);
+    for (const wrong of [
+      { limiter, key: () => undefined as never },
+      { limiter, key: () => Promise.reject(new Error("no session store")) },
+      { limiter, cost: () => 0.5 },
+      { limiter, skip: () => "no" as never },
+      { limiter: () => ({}) as never },
+      { limiter: down, whenDown: () => "maybe" as never },
+    ]) {
+      expect((await send(await serve({ ...wrong, whenDown: wrong.whenDown ?? "allow" }, counted))).status).toBe(500);
+    }
+    expect(handled).toBe(0);
+  });
+
+  it("answers 503 where load has reduced the limit, and names what abuse is", async () => {
+    const adaptive = new AdaptiveRateLimiter({ baseMaxCalls: 2, period: "1m", clock });
+    adaptive.adjustForLoad(1, 1);
+    const busy = await serve({ limiter: adaptive });
+    expect((await send(busy)).headers["ratelimit-policy"]).toBe(`"default";q=2;w=60`);
+    const reduced = await send(busy);
+    expect(reduced.status).toBe(503);
+    expect(JSON.parse(reduced.body)).toEqual({
+      type: "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity",
+      title: "Request cannot be satisfied due to temporary server capacity constraints",
+      status: 503,
+      "violated-policies": ["default"],
+    });
+
+    const dos = new DOSProtectionLimiter({ clock });
+    for (let calls = 0; calls < 10; calls += 1) await dos.check("127.0.0.1");
+    const abused = await send(await serve({ limiter: dos }));
+    expect(abused.status).toBe(429);
+    expect(JSON.parse(abused.body)).toEqual({
+      type: "https://iana.org/assignments/http-problem-types#abnormal-usage-detected",
+      title: "Request not satisfied due to detection of abnormal request pattern",
+      status: 429,
+      "violated-policies": ["Burst"],
+    });
+    expect(abused.headers["ratelimit-policy"]).toBe(`"Burst";q=10;w=60, "Hourly";q=500;w=3600, "Daily";q=5000;w=86400`);
+  });
+
+  it("sends the older fields, both or none, as it is told", async () => {
+    vi.spyOn(Date, "now").mockReturnValue(1_800_000_000_500);
+    const fields = async (headers: "legacy" | "both" | false): Promise<object> => {
+      const got = await send(await serve({ limiter: new AsyncRateLimiter(minute), headers }));
+      return Object.fromEntries(Object.entries(got.headers).filter(([field]) => field.includes("ratelimit")));
+    };
+    const legacy = {
+      "x-ratelimit-limit": "2",
+      "x-ratelimit-remaining": "1",
+      "x-ratelimit-reset": "1800000061",
+    };
+    expect(await fields("legacy")).toEqual(legacy);
+    expect(await fields("both")).toEqual({
+      ...legacy,
+      "ratelimit-policy": `"default";q=2;w=60`,
+      ratelimit: `"default";r=1;t=60`,
+    });
+    expect(await fields(false)).toEqual({});
+  });
+
+  it("lets onRefused write the answer, over the status and the fields of the standard one", async () => {
+    const onRefused = (request: unknown, decision: Decision, ...rest: unknown[]): unknown =>
+      rig.answer(request as never, `wait ${decision.retryAfterMs} ms`, rest as never[]);
+    const port = await serve({ limiter: new AsyncRateLimiter({ ...minute, maxCalls: 0 }), onRefused });
+    const refused = await send(port);
+    expect(refused).toMatchObject({ status: 429, body: "wait Infinity ms" });
+    expect(refused.headers).toMatchObject({ "cache-control": "no-store", ratelimit: `"default";r=0` });
+    expect(refused.headers["content-type"]).not.toBe("application/problem+json");
+  });
+
+  it("hands refusals and failures of the store to the framework's own error handler", async () => {
+    vi.spyOn(console, "error").mockReturnValue();
+    const limiter = new AsyncRateLimiter({ ...minute, maxCalls: 1 });
+    const port = await serve({ limiter, throw: true });
+    expect((await send(port)).status).toBe(200);
+    const refused = await send(port);
+    expect(refused.status).toBe(429);
+    expect(refused.headers).toMatchObject({ "retry-after": "60", ratelimit: `"default";r=0;t=60` });
+    expect((await send(await serve({ limiter: down, key, throw: true }))).status).toBe(503);
+  });
+
+  it("counts a request whose client hangs up, and serves on", async () => {
+    const limiter = new AsyncRateLimiter(minute);
+    const refundWhen = vi.fn(() => true);
+    let release = (): void => undefined;
+    let entered = (): void => undefined;
+    const inside = new Promise<void>((resolve) => (entered = resolve));
+    const port = await serve(
+      { limiter, key, ...(name.startsWith("hono") || name === "fetch" ? {} : { refundWhen }) },
+      async () => {
+        entered();
+        await new Promise<void>((resolve) => (release = resolve));
+        return { status: 200, body: "late" };
+      },
+    );
+    const hangingUp = new AbortController();
+    const lost = send(port, { ...as("ada"), signal: hangingUp.signal });
+    await inside;
+    hangingUp.abort();
+    await expect(lost).rejects.toThrow();
+    await sleep(20);
+    release();
+    await sleep(20);
+    expect(refundWhen).not.toHaveBeenCalled();
+    expect((await limiter.peek("ada")).remaining).toBe(1);
+    const next = send(port, as("ben"));
+    await vi.waitFor(async () => expect((await limiter.peek("ben")).remaining).toBe(1));
+    release();
+    expect((await next).body).toBe("late");
+  });
+
+  it("admits exactly maxCalls of a thousand requests at once", async () => {
+    const port = await serve({ limiter: new AsyncRateLimiter({ maxCalls: 137, period: "1h" }) });
+    const agent = new Agent({ keepAlive: true, maxSockets: 200 });
+    const answers = await Promise.all(Array.from({ length: 1000 }, () => send(port, { agent })));
+    agent.destroy();
+    const statuses = answers.map(({ status }) => status);
+    expect(statuses.filter((status) => status === 200)).toHaveLength(137);
+    expect(statuses.filter((status) => status === 429)).toHaveLength(863);
+    const remaining = answers.flatMap(({ status, headers }) => (status === 200 ? [headers["ratelimit"]] : []));
+    expect(new Set(remaining.map((field) => /r=(\d+)/.exec(field ?? "")?.[1])).size).toBe(137);
+  });
+
+  it("counts every request of a connection that is kept alive, and answers all in order", async () => {
+    const port = await serve({ limiter: new AsyncRateLimiter({ ...RATE_LIMITS.login, clock }) });
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+    const statuses = [];
+    for (let requests = 0; requests < 6; requests += 1) statuses.push((await send(port, { agent })).status);
+    agent.destroy();
+    expect(statuses).toEqual([200, 200, 200, 200, 200, 429]);
+  });
+
+  it("answers a request to upgrade like any other where nobody upgrades", async () => {
+    const port = await serve({ limiter: new AsyncRateLimiter({ ...minute, maxCalls: 1 }) });
+    const upgrade = { headers: { connection: "Upgrade", upgrade: "h2c" } };
+    expect((await send(port, upgrade)).status).toBe(200);
+    expect((await send(port, upgrade)).status).toBe(429);
+  });
+
+  it("refuses a new key with 503 where the store has no room for it", async () => {
+    const store = new MemoryStore({ maxKeys: 1, onFull: "deny", clock });
+    const port = await serve({ limiter: new AsyncRateLimiter({ maxCalls: 1, period: "1m", store }), key });
+    expect((await send(port, as("ada"))).status).toBe(200);
+    const full = await send(port, as("ben"));
+    expect(full.status).toBe(503);
+    expect(JSON.parse(full.body)).toMatchObject({ "violated-policies": [] });
+  });
+
+  it("survives a client that is gone before anybody has looked at it", async () => {
+    const limiter = new AsyncRateLimiter({ ...minute, maxCalls: 1000 });
+    const handled = vi.fn(hello);
+    const skip = async (): Promise<boolean> => (await sleep(30), false);
+    const port = await serve({ limiter, skip }, handled);
+    await Promise.all(
+      Array.from({ length: 20 }, async () => {
+        const gone = outgoingRequest({ host: "127.0.0.1", port, agent: false });
+        gone.on("error", () => undefined);
+        gone.end();
+        await sleep(10);
+        gone.destroy();
+      }),
+    );
+    await sleep(60);
+    // Whoever passed was counted.
+    expect(1000 - (await limiter.peek("127.0.0.1")).remaining).toBe(handled.mock.calls.length);
+    expect((await send(port)).status).toBe(200);
+  });
+});

@@ -1,0 +1,23 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { createServer } from "node:http";
+import connect from "connect";
+import type { ExpressRequest } from "sluicegate/express";
+import { rateLimit } from "sluicegate/express";
+import type { Rig } from "../rig.js";
+import { served } from "../rig.js";
+
+export const onConnect: Rig = {
+  header: (request: IncomingMessage, name) => request.headers[name] as string | undefined,
+  answer: (_, body, [response]: readonly ServerResponse[]) => response?.end(body),
+  serve: (limits, handler) => {
+    const app = connect();
+    for (const options of limits) app.use(rateLimit(options));
+    app.use((request, response, next: (error: unknown) => void) => {
+      Promise.resolve(handler(request.url ?? "", (request as ExpressRequest).rateLimit)).then(({ status, body }) => {
+        response.statusCode = status;
+        response.end(body);
+      }, next);
+    });
+    return served(createServer(app));
+  },
+};

@@ -1,0 +1,26 @@
+import type { AddressInfo } from "node:net";
+import type { FastifyReply, FastifyRequest } from "fastify";
+import fastify from "fastify";
+import { rateLimit } from "sluicegate/fastify";
+import type { Rig } from "../rig.js";
+
+export const onFastify: Rig = {
+  header: (request: FastifyRequest, name) => request.headers[name] as string | undefined,
+  answer: (_, body, [reply]: readonly FastifyReply[]) => reply?.send(body),
+  serve: async (limits, handler) => {
+    const app = fastify();
+    for (const options of limits) await app.register(rateLimit, options);
+    app.all("/*", async (request, reply) => {
+      const { status, body } = await handler(request.url, request.rateLimit);
+      return reply.code(status).send(body);
+    });
+    await app.listen({ port: 0, host: "127.0.0.1" });
+    return {
+      port: (app.server.address() as AddressInfo).port,
+      close: () => {
+        app.server.closeAllConnections();
+        return app.close();
+      },
+    };
+  },
+};

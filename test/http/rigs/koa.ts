@@ -1,0 +1,26 @@
+import { createServer } from "node:http";
+import type { Context } from "koa";
+import Koa from "koa";
+import type { RateLimitState } from "sluicegate/koa";
+import { rateLimit } from "sluicegate/koa";
+import type { Rig } from "../rig.js";
+import { served } from "../rig.js";
+
+export const onKoa: Rig = {
+  header: (context: Context, name) => context.get(name) || undefined,
+  answer: (context: Context, body) => {
+    context.body = body;
+  },
+  serve: (limits, handler) => {
+    const app = new Koa<RateLimitState>();
+    app.silent = true;
+    for (const options of limits) app.use(rateLimit(options));
+    app.use(async (context) => {
+      const { status, body } = await handler(context.path, context.state.rateLimit);
+      context.status = status;
+      context.body = body;
+    });
+    // eslint-disable-next-line @typescript-eslint/no-misused-promises -- what koa answers itself
+    return served(createServer(app.callback()));
+  },
+};

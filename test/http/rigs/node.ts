@@ -1,0 +1,34 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { createServer } from "node:http";
+import type { RateLimitExceededError } from "sluicegate";
+import type { ExpressRequest } from "sluicegate/express";
+import { rateLimit } from "sluicegate/express";
+import type { Answer, Rig } from "../rig.js";
+import { served } from "../rig.js";
+
+export const onNode: Rig = {
+  header: (request: IncomingMessage, name) => request.headers[name] as string | undefined,
+  answer: (_, body, [response]: readonly ServerResponse[]) => response?.end(body),
+  serve: (limits, handler) => {
+    const chain = limits.map((options) => rateLimit(options));
+    const server = createServer((request, response) => {
+      const failed = (error: unknown): void => {
+        const { status = 500, headers = {} } = error as Partial<RateLimitExceededError & { headers: object }>;
+        if (response.headersSent) response.destroy();
+        else response.writeHead(status, { ...headers }).end("failed\n");
+      };
+      const step = (at: number): void => {
+        const limit = chain[at];
+        if (limit !== undefined) {
+          return limit(request, response, (error) => (error === undefined ? step(at + 1) : failed(error)));
+        }
+        const answered = async (): Promise<Answer> => handler(request.url ?? "", (request as ExpressRequest).rateLimit);
+        answered().then(({ status, body }) => {
+          response.writeHead(status).end(body);
+        }, failed);
+      };
+      step(0);
+    });
+    return served(server);
+  },
+};

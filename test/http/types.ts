@@ -1,0 +1,99 @@
+import { createServer } from "node:http";
+import connect from "connect";
+import express, { type Request, type Response } from "express";
+import fastify from "fastify";
+import { Hono } from "hono";
+import Koa from "koa";
+import { AsyncRateLimiter, type Decision, LayeredRateLimiter, TieredRateLimiter, USER_TIERS } from "sluicegate";
+import { clientKey } from "sluicegate/http";
+import { rateLimit as onExpress } from "sluicegate/express";
+import { rateLimit as onFastify } from "sluicegate/fastify";
+import { rateLimit as onFetch, withRateLimit } from "sluicegate/fetch";
+import { rateLimit as onHono, type RateLimitVariables } from "sluicegate/hono";
+import { rateLimit as onKoa, type RateLimitState } from "sluicegate/koa";
+
+/** What must compile, and what must not, against the real frameworks. It is type-checked and never run. */
+export async function types(): Promise<unknown> {
+  const limiter = new AsyncRateLimiter({ maxCalls: 1, period: "1m" });
+  const users = new AsyncRateLimiter<`user:${string}`>({ maxCalls: 1, period: "1m" });
+  const layered = new LayeredRateLimiter({ limits: [{ name: "Burst", maxCalls: 1, period: "1s" }] });
+  const tiers = new TieredRateLimiter({ tiers: USER_TIERS });
+
+  // Keys are checked by their type.
+  onExpress({ limiter: users, key: () => "user:7" });
+  // @ts-expect-error a key that is none of the limiter's
+  onExpress({ limiter: users, key: () => "admin" });
+  // @ts-expect-error addresses are no keys of this limiter
+  onExpress({ limiter: users });
+  // @ts-expect-error neither a limiter nor several
+  onExpress({});
+  // @ts-expect-error a limiter beside several
+  onExpress({ limiter, limiters: { ip: { limiter } } });
+  // @ts-expect-error no such format
+  onExpress({ limiter, headers: "draft-7" });
+  // @ts-expect-error a misspelt option
+  onExpress({ limiter, whenDow: "allow" });
+  // @ts-expect-error a tiered limiter has to be told the tier
+  onExpress({ limiter: tiers });
+
+  const app = express();
+  app.use(onExpress({ limiter }));
+  app.post(
+    "/login",
+    onExpress({ limiter, key: (request) => String(request.headers["x-key"]) }),
+    (request, response) => {
+      const decision: Decision | undefined = request.rateLimit;
+      response.json(decision);
+    },
+  );
+  app.use(onExpress({ limiter: () => tiers.tier("free"), key: (request: Request) => request.ip ?? null }));
+  app.use(
+    onExpress({
+      limiters: {
+        ip: { limiter: layered },
+        user: { limiter, key: (request: Request) => request.get("x-user") ?? null },
+      },
+      onRefused: (_request: Request, decision, response: Response) => response.status(420).json(decision.reason),
+    }),
+  );
+  connect().use(onExpress({ limiter, key: (request) => clientKey(request, { trustProxy: 1 }) }));
+  const limit = onExpress({ limiter });
+  createServer((request, response) => limit(request, response, () => response.end()));
+
+  const server = fastify();
+  await server.register(onFastify, { limiter, key: (request) => request.ip });
+  await server.register(onFastify);
+  server.get("/", { config: { rateLimit: { limiter, key: (request) => request.hostname } } }, async (request) => {
+    const decision: Decision | null = request.rateLimit;
+    return decision?.remaining;
+  });
+  server.get("/open", { config: { rateLimit: false } }, async () => "open");
+  // @ts-expect-error no such format
+  server.get("/wrong", { config: { rateLimit: { limiter, headers: "draft-7" } } }, async () => "wrong");
+
+  const koa = new Koa<RateLimitState>();
+  koa.use(onKoa({ limiter, key: (context) => context.get("x-key") }));
+  koa.use((context) => {
+    const decision: Decision | undefined = context.state.rateLimit;
+    context.body = decision;
+  });
+
+  const hono = new Hono<{ Variables: RateLimitVariables }>();
+  hono.use(onHono({ limiter, key: (context) => context.req.header("x-key") ?? null }));
+  hono.get("/", onHono({ limiter: layered, client: { header: "cf-connecting-ip" } }), (context) => {
+    const decision: Decision | undefined = context.get("rateLimit");
+    return context.json(decision);
+  });
+  new Hono().use("/api/*", onHono({ limiter }));
+
+  const handler = withRateLimit(
+    async (request: Request & globalThis.Request, env: { name: string }) => {
+      return new Response(`${request.url} ${env.name}`);
+    },
+    { limiter },
+  );
+  const route: (request: globalThis.Request) => Promise<globalThis.Response> = onFetch({ limiter })(
+    (request: globalThis.Request) => new globalThis.Response(request.url),
+  );
+  return [handler, route];
+}
