@@ -6,7 +6,7 @@ export default defineConfig({
   format: "esm",
   target: "es2022",
   // The examples import the package by its name, as a reader would: its own `exports` lead back to dist.
-  external: [/^sluicegate/],
+  external: [/^sluicegate/, "express", "fastify"],
   // There is no `test` without `node:`.
   removeNodeProtocol: false,
   splitting: false,

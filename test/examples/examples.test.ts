@@ -63,6 +63,44 @@ describe("the paced calls", () => {
   });
 });
 
+describe.each(["express", "fastify"])("the %s app", (framework) => {
+  it("limits all requests by address and user, and logins, uploads and e-mails further", async () => {
+    const port = await freePort();
+    const app = spawn(process.execPath, [`examples/dist/${framework}-app.js`], {
+      cwd: root,
+      env: { ...process.env, PORT: String(port) },
+    });
+    try {
+      await Promise.race([once(app.stdout, "data"), once(app, "exit")]);
+      const ask = (path: string, body?: object, user?: string): Promise<Response> =>
+        fetch(`http://127.0.0.1:${port}${path}`, {
+          ...(body && { method: "POST", body: JSON.stringify(body) }),
+          headers: { "content-type": "application/json", ...(user && { authorization: `Bearer ${user}` }) },
+        });
+      const statuses = async (times: number, ...call: Parameters<typeof ask>): Promise<number[]> => {
+        const answers = [];
+        for (let asked = 0; asked < times; asked += 1) answers.push((await ask(...call)).status);
+        return answers;
+      };
+      expect(await (await ask("/")).json()).toEqual({ left: 999 });
+      expect(await (await ask("/", undefined, "ada")).json()).toEqual({ left: 499 });
+      const names = (await ask("/email", {}, "ada")).headers.get("ratelimit-policy");
+      expect(names).toBe(`"ip";q=1000;w=3600, "user";q=500;w=3600, "email";q=3;w=3600`);
+      expect(await statuses(3, "/email", {}, "ada")).toEqual([202, 202, 429]);
+      expect(await statuses(1, "/email", {}, "ben")).toEqual([202]);
+      expect(await statuses(11, "/upload", {}, "ada")).toEqual([...new Array<number>(10).fill(201), 429]);
+      expect(await statuses(7, "/login", { password: "correct horse" })).toEqual(new Array(7).fill(200));
+      expect(await statuses(6, "/login", { password: "guess" })).toEqual([401, 401, 401, 401, 401, 429]);
+      const refused = await ask("/login", { password: "correct horse" });
+      expect(refused.status).toBe(429);
+      expect(Number(refused.headers.get("retry-after"))).toBeGreaterThan(290);
+      expect(await refused.json()).toMatchObject({ "violated-policies": ["login"] });
+    } finally {
+      app.kill();
+    }
+  });
+});
+
 describe("the user service", () => {
   it("passes its own tests, in both styles", async () => {
     const { stdout } = await run(

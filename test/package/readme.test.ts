@@ -23,10 +23,12 @@ const blocks = [...readme.matchAll(/^```(\w*)\n(.*?)^```$/gms)].map(([, language
       ?.at(-1) ?? "",
 }));
 const programs = blocks.filter(({ language }) => language === "ts");
-const services = programs.filter(({ code }) => code.includes(".listen("));
+const services = programs.filter(({ code }) => code.includes(".listen(") && code.includes('env["PORT"]'));
 const jestSuites = blocks.filter(({ language }) => language === "js");
 const vitestSuites = programs.filter(({ code }) => code.includes('from "vitest"'));
-const scripts = programs.filter((program) => !services.includes(program) && !vitestSuites.includes(program));
+/** Blocks that define something, and are used by the tests that know what for. */
+const modules = programs.filter(({ code }) => /^export class/m.test(code));
+const scripts = programs.filter((program) => ![...services, ...vitestSuites, ...modules].includes(program));
 
 /** What a program says that it prints: the comment behind each `console.log`. */
 const promised = (code: string): string[] =>
@@ -34,9 +36,11 @@ const promised = (code: string): string[] =>
 
 beforeAll(() => {
   mkdirSync(join(folder, "node_modules"), { recursive: true });
-  for (const name of ["@types", "vitest"]) {
+  for (const name of ["@types", "vitest", "@nestjs", "express", "graphql", "graphql-http", "hono", "ws"]) {
     symlinkSync(join(root, "node_modules", name), join(folder, "node_modules", name));
   }
+  // Where whoever uses the plugin has it: beside the package, whose types tell fastify's of what it adds.
+  symlinkSync(join(root, "node_modules/fastify"), join(inject("consumer"), "node_modules/fastify"));
   writeFileSync(join(folder, "package.json"), JSON.stringify({ type: "module" }));
   for (const { name, code } of vitestSuites) writeFileSync(join(folder, `${name}.test.ts`), code);
   for (const { name, code } of jestSuites) writeFileSync(join(folder, `${name}.test.cjs`), code);
@@ -52,7 +56,7 @@ beforeAll(() => {
 describe("the README, with the packed package and nothing else", () => {
   it("has programs, each of which prints what it promises, asserts something, or serves", () => {
     expect(scripts.length).toBeGreaterThan(9);
-    expect([services.length, vitestSuites.length, jestSuites.length]).toEqual([2, 2, 1]);
+    expect([services, vitestSuites, jestSuites, modules].map(({ length }) => length)).toEqual([3, 2, 1, 1]);
     for (const { code } of scripts) expect(promised(code).length > 0 || code.includes("assert.")).toBe(true);
   });
 
@@ -154,6 +158,51 @@ describe("the README, with the packed package and nothing else", () => {
       await Promise.all(Array.from({ length: 64 }, ask));
       expect([...statuses].sort()).toEqual([200, 503]);
     });
+  });
+
+  it("limits an express app by address, and its failed logins further", async () => {
+    await serving("Web frameworks", async (origin) => {
+      expect(await (await patiently(() => fetch(origin))).text()).toBe("99 left\n");
+      const login = (password: string): Promise<Response> =>
+        fetch(`${origin}/login`, {
+          method: "POST",
+          headers: { "Content-Type": "application/json" },
+          body: JSON.stringify({ password }),
+        });
+      const statuses: number[] = [];
+      for (let tries = 0; tries < 3; tries += 1) statuses.push((await login("correct horse")).status);
+      for (let tries = 0; tries < 6; tries += 1) statuses.push((await login("guess")).status);
+      expect(statuses).toEqual([200, 200, 200, 401, 401, 401, 401, 401, 429]);
+      const refused = await login("guess");
+      expect(refused.headers.get("ratelimit-policy")).toBe(`"all";q=100;w=60, "login";q=5;w=300`);
+      expect(refused.headers.get("ratelimit")).toMatch(/^"all";r=89;t=60, "login";r=0;t=(300|299)$/);
+      const shown = /^\{"type".*?\}$/ms.exec(readme)?.[0].replaceAll("\n", " ");
+      expect(JSON.parse(shown ?? "")).toEqual(await refused.json());
+    });
+  });
+
+  it("guards NestJS", async () => {
+    const { name } = modules.find(({ heading }) => heading === "### NestJS")!;
+    const program = `
+      import { Controller, Get, Module } from "@nestjs/common";
+      import { NestFactory } from "@nestjs/core";
+      import { RateLimitGuard } from "./${name}.js";
+      class Hello { hello() { return "hello"; } }
+      Get()(Hello.prototype, "hello", Object.getOwnPropertyDescriptor(Hello.prototype, "hello"));
+      Controller()(Hello);
+      class App {}
+      Module({ controllers: [Hello] })(App);
+      const app = await NestFactory.create(App, { logger: false });
+      app.useGlobalGuards(new RateLimitGuard());
+      await app.listen(0, "127.0.0.1");
+      let answer;
+      for (let requests = 0; requests < 101; requests += 1) answer = await fetch(await app.getUrl());
+      console.log(answer.status, answer.headers.get("ratelimit").slice(0, 13), (await answer.json()).statusCode);
+      await app.close();
+    `;
+    writeFileSync(join(folder, "nest.js"), program);
+    const { stdout } = await run(process.execPath, [join(folder, "nest.js")], { cwd: folder });
+    expect(stdout).toBe(`429 "default";r=0 429\n`);
   });
 
   it("names commands that package.json has", () => {
