@@ -1,0 +1,74 @@
+// What a limit costs a web service: the same app without one, with sluicegate and with a peer, in turns: `npm run bench:http`.
+import { fork } from "node:child_process";
+import { once } from "node:events";
+import { fileURLToPath } from "node:url";
+import autocannon from "autocannon";
+
+const SERVER = fileURLToPath(new URL("server.mjs", import.meta.url));
+const PEERS = { express: "express-rate-limit", fastify: "@fastify/rate-limit", hono: "hono-rate-limiter" };
+/** Processes of each kind, one after another: some run faster than others for as long as they live, whatever they do. */
+const PROCESSES = 3;
+const ROUNDS = 4;
+const SECONDS = 2;
+const CLIENTS = Array.from({ length: 1000 }, (_, at) => ({ headers: { "x-client": `client-${at}` } }));
+
+const median = (values) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)];
+const percent = (ratio) => `${(100 * ratio).toFixed(0)}%`;
+const spread = (ratios) =>
+  `${percent(median(ratios))} (${percent(Math.min(...ratios))}..${percent(Math.max(...ratios))})`;
+
+async function start(framework, guard) {
+  const child = fork(SERVER, [framework, guard], { env: { ...process.env, NODE_ENV: "production" } });
+  const [{ port }] = await once(child, "message");
+  const cpuUs = async () => {
+    const answer = once(child, "message");
+    child.send("cpu");
+    return (await answer)[0].cpuUs;
+  };
+  const run = async (duration) => {
+    const before = await cpuUs();
+    const { requests, non2xx, errors } = await autocannon({
+      url: `http://127.0.0.1:${port}`,
+      connections: 50,
+      duration,
+      requests: CLIENTS,
+    });
+    if (non2xx + errors > 0) throw new Error(`${guard} on ${framework}: ${non2xx} refused, ${errors} failed`);
+    return { rate: requests.average, cpuUs: ((await cpuUs()) - before) / requests.total };
+  };
+  return { run, stop: () => child.kill() };
+}
+
+console.log("app      limiter              requests/s   CPU/request   of the bare app's rate   of the peer's rate");
+for (const [framework, peer] of Object.entries(PEERS)) {
+  if (process.argv[2] !== undefined && process.argv[2] !== framework) continue;
+  const guards = ["none", "sluicegate", peer];
+  const runs = guards.map(() => []);
+  for (let lives = 0; lives < PROCESSES; lives += 1) {
+    const servers = [];
+    for (const guard of guards) servers.push(await start(framework, guard));
+    for (const { run } of servers) await run(1);
+    for (let round = 0; round < ROUNDS; round += 1) {
+      // Another one goes first each time: these machines slow down and recover.
+      for (let turn = 0; turn < guards.length; turn += 1) {
+        const at = (round + turn) % guards.length;
+        runs[at].push(await servers[at].run(SECONDS));
+      }
+    }
+    for (const { stop } of servers) stop();
+  }
+  const ratios = (at, other) => runs[at].map(({ rate }, round) => rate / runs[other][round].rate);
+  for (const [at, guard] of guards.entries()) {
+    console.log(
+      framework.padEnd(8),
+      guard.padEnd(20),
+      median(runs[at].map(({ rate }) => rate))
+        .toFixed(0)
+        .padStart(10),
+      `${median(runs[at].map(({ cpuUs }) => cpuUs)).toFixed(1)} us`.padStart(13),
+      "  ",
+      (at === 0 ? "" : spread(ratios(at, 0))).padEnd(24),
+      at === 1 ? spread(ratios(1, 2)) : "",
+    );
+  }
+}
