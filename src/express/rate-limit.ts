@@ -1,4 +1,5 @@
 import type { Decision } from "../core/decision.js";
+import { isPromiseLike } from "../core/mutex.js";
 import type { Field } from "../http/field.js";
 import { joined } from "../http/field.js";
 import { Guard } from "../http/guard.js";
@@ -55,8 +56,15 @@ export function rateLimit<
 >(options: HttpOptions<R, K, readonly [response: S]>): ExpressMiddleware<R, S> {
   const guard = new Guard(options, nodeView);
   return function rateLimit(request, response, next) {
-    guard.admit(request).then((passage) => {
-      proceed(guard, passage, request, response, next);
+    let passage;
+    try {
+      passage = guard.admit(request);
+    } catch (error) {
+      return next(error);
+    }
+    if (!isPromiseLike(passage)) return proceed(guard, passage, request, response, next);
+    passage.then((late) => {
+      proceed(guard, late, request, response, next);
     }, next);
   };
 }

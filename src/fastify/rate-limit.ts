@@ -1,5 +1,6 @@
 import type { Decision } from "../core/decision.js";
 import { expected } from "../core/expected.js";
+import { isPromiseLike } from "../core/mutex.js";
 import type { Field } from "../http/field.js";
 import { joined } from "../http/field.js";
 import { Guard } from "../http/guard.js";
@@ -77,8 +78,15 @@ export async function rateLimit(app: FastifyLike, options: FastifyOptions): Prom
     const own = (request.routeOptions.config as { [ROUTE_GUARD]?: RouteGuard })[ROUTE_GUARD];
     const asked = own?.owner === owner ? own.guard : guard;
     if (asked === undefined) return done();
-    asked.admit(request).then((passage) => {
-      proceed(asked, passage, request, reply, done);
+    let passage;
+    try {
+      passage = asked.admit(request);
+    } catch (error) {
+      return done(error as Error);
+    }
+    if (!isPromiseLike(passage)) return proceed(asked, passage, request, reply, done);
+    passage.then((late) => {
+      proceed(asked, late, request, reply, done);
     }, done);
   });
 }

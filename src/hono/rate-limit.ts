@@ -1,4 +1,5 @@
 import type { Decision } from "../core/decision.js";
+import { isPromiseLike } from "../core/mutex.js";
 import type { Field } from "../http/field.js";
 import { joined } from "../http/field.js";
 import { Guard } from "../http/guard.js";
@@ -76,7 +77,8 @@ export function rateLimit<C extends HonoContext = HonoContext, K extends string 
 ): HonoMiddleware<C> {
   const guard = new Guard(options, view);
   return async function rateLimit(context, next) {
-    const { decision, fields, refusal, ended } = await guard.admit(context);
+    const passage = guard.admit(context);
+    const { decision, fields, refusal, ended } = isPromiseLike(passage) ? await passage : passage;
     if (decision !== undefined) context.set("rateLimit", decision);
     const carrier = context as Telling;
     const before = carrier[TOLD];

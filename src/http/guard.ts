@@ -63,29 +63,70 @@ export class Guard<R, A extends readonly unknown[] = readonly [], K extends stri
     });
   }
 
-  /** Decides on a request. It rejects when the code around it is wrong: a key that is none, or what a callback throws. */
-  async admit(request: R): Promise<Passage> {
-    const { skip, cost } = this.#options;
+  /**
+   * Decides on a request, at once where nothing has to be waited for: each promise is felt on a fast framework.
+   *
+   * It throws, or rejects, when the code around it is wrong: a key that is none, or what a callback throws.
+   */
+  admit(request: R): Passage | Promise<Passage> {
     if (this.#isPreflight(request)) return UNCOUNTED;
-    if (skip !== undefined && isTrue("skip(request)", await skip(request))) return UNCOUNTED;
+    const { skip } = this.#options;
+    if (skip === undefined) return this.#limited(request);
+    const proceed = (answer: boolean): Passage | Promise<Passage> =>
+      isTrue("skip(request)", answer) ? UNCOUNTED : this.#limited(request);
+    const skipped = skip(request);
+    return isPromiseLike(skipped) ? Promise.resolve(skipped).then(proceed) : proceed(skipped);
+  }
+
+  #limited(request: R): Passage | Promise<Passage> {
     let question;
     try {
       question = this.#asker(request);
-      if (isPromiseLike(question)) question = await question;
     } catch (error) {
-      // Its address went with the client, and with that whatever was to be made of it.
-      if (this.#view.isGone(request)) return GONE;
-      throw error;
+      return this.#lost(error, request);
     }
+    return isPromiseLike(question)
+      ? question.then(
+          (late) => this.#priced(late, request),
+          (error: unknown) => this.#lost(error, request),
+        )
+      : this.#priced(question, request);
+  }
+
+  #lost(error: unknown, request: R): Passage {
+    // Its address went with the client, and with that whatever was to be made of it.
+    if (this.#view.isGone(request)) return GONE;
+    throw error;
+  }
+
+  #priced(question: Question | undefined, request: R): Passage | Promise<Passage> {
     if (question === undefined) return UNCOUNTED;
-    const spend = typeof cost === "function" ? await cost(request) : cost;
+    const { cost } = this.#options;
+    const spend = typeof cost === "function" ? cost(request) : cost;
+    return isPromiseLike(spend)
+      ? Promise.resolve(spend).then((late) => this.#asked(question, late, request))
+      : this.#asked(question, spend, request);
+  }
+
+  #asked(question: Question, spend: number | undefined, request: R): Passage | Promise<Passage> {
+    let decision;
     try {
-      return this.#passage(await question.ask(spend), question, request);
+      decision = question.ask(spend);
     } catch (error) {
-      // A key or cost that is not fit is no failure of the store, and must not be let through as if it were.
-      if (error instanceof TypeError || error instanceof RangeError) throw error;
-      return this.#down(error, request);
+      return this.#failed(error, request);
     }
+    return isPromiseLike(decision)
+      ? decision.then(
+          (late) => this.#passage(late, question, request),
+          (error: unknown) => this.#failed(error, request),
+        )
+      : this.#passage(decision, question, request);
+  }
+
+  #failed(error: unknown, request: R): Promise<Passage> {
+    // A key or cost that is not fit is no failure of the store, and must not be let through as if it were.
+    if (error instanceof TypeError || error instanceof RangeError) throw error;
+    return this.#down(error, request);
   }
 
   #isPreflight(request: R): boolean {

@@ -1,3 +1,4 @@
+import type { Decision } from "../core/decision.js";
 import { expected } from "../core/expected.js";
 import type { Limit } from "../core/limit.js";
 import type { LimiterLike } from "../guard/limiter-like.js";
@@ -12,6 +13,9 @@ export interface HttpLimiter<K extends string = string> extends LimiterLike<K> {
   readonly name?: string | undefined;
   /** The limits it enforces, whose names are checked when the guard is made. */
   readonly limits?: readonly Limit[] | undefined;
+  /** Whether {@link checkSync} answers, and is asked in place of `check`: it makes no promise. */
+  readonly synchronous?: boolean | undefined;
+  readonly checkSync?: ((key: K, options?: { readonly cost?: number | undefined }) => Decision) | undefined;
   /** What it is there for, where that is not to enforce a quota. */
   readonly guardsAgainst?: "abnormal-usage" | undefined;
 }

@@ -13,7 +13,7 @@ import { checkPolicyNames } from "./policy.js";
 
 /** What there is to ask about one request: its limiters and keys are known. */
 export interface Question {
-  ask(cost: number | undefined): Promise<Decision>;
+  ask(cost: number | undefined): Decision | Promise<Decision>;
   /** What each limiter that was asked said. */
   answersIn(decision: Decision): readonly Answer[];
   /** Whether the limiter that binds is one against abnormal use. */
@@ -88,8 +88,12 @@ class OneLimiter<K extends string> implements Question {
     this.#key = key;
   }
 
-  ask(cost: number | undefined): Promise<Decision> {
-    return cost === undefined ? this.#limiter.check(this.#key) : this.#limiter.check(this.#key, { cost });
+  ask(cost: number | undefined): Decision | Promise<Decision> {
+    const limiter = this.#limiter;
+    if (limiter.synchronous === true && limiter.checkSync !== undefined) {
+      return limiter.checkSync(this.#key, cost === undefined ? undefined : { cost });
+    }
+    return cost === undefined ? limiter.check(this.#key) : limiter.check(this.#key, { cost });
   }
 
   answersIn(decision: Decision): readonly Answer[] {

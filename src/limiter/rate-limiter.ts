@@ -48,6 +48,8 @@ export class RateLimiter<in K extends string = string> {
   #room: WaitingRoom<K> | undefined;
   /** What this limiter is called in its store. */
   readonly name: string;
+  /** Whether its store answers at once, as those in memory do: then {@link checkSync} may be asked. */
+  readonly synchronous: boolean;
 
   /** @param options - checked already by the limiter's own constructor, which knows what else it takes. */
   protected constructor(limits: readonly Limit[], options: LimiterOptions<K>) {
@@ -58,6 +60,7 @@ export class RateLimiter<in K extends string = string> {
     this.#bypass = bypassFrom(options.bypass);
     this.#onDecision = options.onDecision;
     this.#store = storeFrom(options);
+    this.synchronous = this.#store.synchronous;
     // Last, because an opened space stays open: what was refused above has not taken the name.
     this.#space = this.#store.open(
       this.name,
@@ -109,12 +112,10 @@ export class RateLimiter<in K extends string = string> {
 
   /**
    * {@link check} without a promise, for stores in memory.
-   *
    * @throws TypeError where the store is not synchronous, and for a key or cost that is not one.
    */
   checkSync(key: K, options?: CallOptions): Decision {
-    if (!this.#store.synchronous)
-      throw new TypeError(expected("store", "synchronous for checkSync; use check", "asynchronous"));
+    if (!this.synchronous) throw new TypeError(expected("store", "synchronous: use `check` here", "asynchronous"));
     return this.#decide(key, options) as Decision;
   }
 

@@ -73,6 +73,14 @@ describe("the options, on every framework", () => {
     expect(check).toHaveBeenCalledWith("10.0.0.1");
     expect(decision?.allowed).toBe(true);
   });
+
+  it("of a guard are asked about without a promise where the limiter answers at once", async () => {
+    const view = { method: () => "GET", header: () => undefined, address: () => "10.0.0.1", isGone: () => false };
+    expect(new Guard({ limiter: of(1), cost: () => 1, skip: () => false }, view).admit({})).not.toBeInstanceOf(Promise);
+    const slow = new Guard({ limiter: of(1), cost: async () => 1 }, view).admit({});
+    expect(slow).toBeInstanceOf(Promise);
+    expect((await slow).decision?.allowed).toBe(true);
+  });
 });
 
 describe("on express", () => {
