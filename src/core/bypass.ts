@@ -35,7 +35,13 @@ export function bypassFrom<K extends string>(option: Bypass<K> | undefined): ((k
   if (option === false) return undefined;
   if (typeof option !== "function") throw new TypeError(expected("bypass", "false or a function of the key", option));
   return (key) => {
-    const answer: unknown = option(key);
+    let answer: unknown;
+    try {
+      answer = option(key);
+    } catch (cause) {
+      // As a broken option, so that nobody takes it for a store that is down, and lets the call pass.
+      throw new TypeError("The `bypass` of a limiter failed", { cause });
+    }
     // Nobody will await it: the call is refused with a TypeError below, whatever it settles to.
     if (isPromiseLike(answer)) answer.then(undefined, () => undefined);
     if (typeof answer !== "boolean")

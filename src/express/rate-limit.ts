@@ -1,3 +1,4 @@
+import { callbackError } from "../core/callback-error.js";
 import type { Decision } from "../core/decision.js";
 import { isPromiseLike } from "../core/mutex.js";
 import type { Field } from "../http/field.js";
@@ -35,7 +36,10 @@ export interface ExpressResponse {
   end(body?: string): unknown;
 }
 
-/** A middleware of express or connect; with Node's HTTP server, `next` is what a request that passes goes on to. */
+/**
+ * A middleware of express or connect. With Node's HTTP server, `next` is what a request that passes goes on to, and is
+ * told of an error, which must not pass: `(error) => (error ? fail() : handle())`.
+ */
 export type ExpressMiddleware<R, S> = (request: R, response: S, next: (error?: unknown) => void) => void;
 
 /**
@@ -60,12 +64,17 @@ export function rateLimit<
     try {
       passage = guard.admit(request);
     } catch (error) {
-      return next(error);
+      return next(callbackError(error));
     }
     if (!isPromiseLike(passage)) return proceed(guard, passage, request, response, next);
-    passage.then((late) => {
-      proceed(guard, late, request, response, next);
-    }, next);
+    passage.then(
+      (late) => {
+        proceed(guard, late, request, response, next);
+      },
+      (error: unknown) => {
+        next(callbackError(error));
+      },
+    );
   };
 }
 
@@ -89,10 +98,12 @@ function proceed<R extends ExpressRequest, S extends ExpressResponse>(
     return next();
   }
   setFields(response, refusal.fields);
-  if (guard.throws && refusal.error !== undefined) return next(refusal.error());
+  if (guard.throws && refusal.error !== undefined) return next(refusal.error((name) => response.getHeader(name)));
   response.statusCode = refusal.status;
   if (guard.onRefused === undefined || decision === undefined) return write(response, refusal);
-  answer(guard.onRefused, request, decision, response).catch(next);
+  answer(guard.onRefused, request, decision, response).catch((error: unknown) => {
+    next(callbackError(error));
+  });
 }
 
 function write(response: ExpressResponse, { body }: Refusal): void {

@@ -1,3 +1,4 @@
+import { callbackError } from "../core/callback-error.js";
 import type { Decision } from "../core/decision.js";
 import { expected } from "../core/expected.js";
 import { isPromiseLike } from "../core/mutex.js";
@@ -31,6 +32,9 @@ interface RouteGuard {
   readonly owner: object;
   readonly guard: FastifyGuard | undefined;
 }
+
+const TOO_EARLY =
+  "This route has a `config.rateLimit` and was added before `rateLimit` was loaded: `await app.register(rateLimit, …)` first";
 
 /** Fastify copies the config of a route, symbols included. */
 const ROUTE_GUARD = Symbol("sluicegate route guard");
@@ -75,19 +79,27 @@ export async function rateLimit(app: FastifyLike, options: FastifyOptions): Prom
 
   // With a callback, because each promise of a hook is felt on a framework this fast.
   app.addHook("onRequest", function rateLimit(request: FastifyRequest, reply: FastifyReply, done: Done) {
-    const own = (request.routeOptions.config as { [ROUTE_GUARD]?: RouteGuard })[ROUTE_GUARD];
+    const config = request.routeOptions.config as { [ROUTE_GUARD]?: RouteGuard; rateLimit?: unknown };
+    const own = config[ROUTE_GUARD];
+    // A route that came before the plugin was loaded: its limit would be silently missing.
+    if (own === undefined && config.rateLimit !== undefined) return done(new Error(TOO_EARLY));
     const asked = own?.owner === owner ? own.guard : guard;
     if (asked === undefined) return done();
     let passage;
     try {
       passage = asked.admit(request);
     } catch (error) {
-      return done(error as Error);
+      return done(callbackError(error));
     }
     if (!isPromiseLike(passage)) return proceed(asked, passage, request, reply, done);
-    passage.then((late) => {
-      proceed(asked, late, request, reply, done);
-    }, done);
+    passage.then(
+      (late) => {
+        proceed(asked, late, request, reply, done);
+      },
+      (error: unknown) => {
+        done(callbackError(error));
+      },
+    );
   });
 }
 
@@ -118,10 +130,12 @@ function proceed(
     return done();
   }
   setFields(reply, refusal.fields, true);
-  if (guard.throws && refusal.error !== undefined) return done(refusal.error());
+  if (guard.throws && refusal.error !== undefined) return done(refusal.error((name) => reply.getHeader(name)));
   reply.code(refusal.status);
   if (guard.onRefused !== undefined && decision !== undefined) {
-    answer(guard.onRefused, request, decision, reply).catch(done);
+    answer(guard.onRefused, request, decision, reply).catch((error: unknown) => {
+      done(callbackError(error));
+    });
     return;
   }
   reply.header("Content-Type", PROBLEM_TYPE);
@@ -137,7 +151,8 @@ async function answer(
   reply: FastifyReply,
 ): Promise<void> {
   const payload = await onRefused(request, decision, reply);
-  if (!reply.sent && payload !== reply) reply.send(payload);
+  // As with a handler of fastify: undefined says that it has sent the answer itself, or is going to.
+  if (payload !== undefined && payload !== reply && !reply.sent) reply.send(payload);
 }
 
 /** @param isFirst - no guard has said anything before, so that there is nothing to look up and add to. */

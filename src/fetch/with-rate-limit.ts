@@ -1,11 +1,13 @@
 import type { Decision } from "../core/decision.js";
 import { expected } from "../core/expected.js";
+import type { FetchResponse } from "../http/fetch-response.js";
+import { isResponse, responseOf } from "../http/fetch-response.js";
 import type { Field } from "../http/field.js";
 import { joined } from "../http/field.js";
 import { Guard } from "../http/guard.js";
 import type { HttpOptions } from "../http/options.js";
 import { PROBLEM_TYPE } from "../http/passage.js";
-import { peerAddress } from "../http/peer-address.js";
+import { isPeerGone, peerAddress } from "../http/peer-address.js";
 import type { RequestView } from "../http/request-view.js";
 
 /** What Node, Bun, Deno and edge workers have in common, and ES2022 does not name. */
@@ -18,13 +20,6 @@ export interface FetchRequest {
   readonly headers: { get(name: string): string | null };
 }
 
-/** A `Response` of the Fetch standard. */
-export interface FetchResponse {
-  readonly status: number;
-  readonly body: unknown;
-  readonly headers: { get(name: string): string | null; set(name: string, value: string): void };
-}
-
 /** A handler of requests: of `Bun.serve` or `Deno.serve`, a route of Next.js, or the `fetch` of a worker. */
 export type FetchHandler<Q, S, X extends readonly unknown[]> = (request: Q, ...rest: X) => S | PromiseLike<S>;
 
@@ -35,7 +30,7 @@ const view: RequestView<FetchRequest> = {
   method: ({ method }) => method,
   header: ({ headers }, name) => headers.get(name) ?? undefined,
   address: (request) => peerAddress(companions.get(request), request),
-  isGone: () => false,
+  isGone: (request) => isPeerGone(companions.get(request)),
 };
 
 const decisions = new WeakMap<object, Decision>();
@@ -99,10 +94,13 @@ function limited<Q extends FetchRequest, S, X extends readonly unknown[]>(
     const answering = [...fields, ...refusal.fields];
     if (guard.throws && refusal.error !== undefined) throw refusal.error();
     if (guard.onRefused !== undefined && decision !== undefined) {
-      return telling((await guard.onRefused(request, decision)) as S, answering);
+      return telling(responseOf(await guard.onRefused(request, decision)) as S, answering);
     }
     const headers = Object.fromEntries([...answering, ["Content-Type", PROBLEM_TYPE]]);
-    return new Response(refusal.body ?? null, { status: refusal.status, headers }) as S;
+    return new Response(request.method === "HEAD" ? null : (refusal.body ?? null), {
+      status: refusal.status,
+      headers,
+    }) as S;
   };
 }
 
@@ -131,9 +129,4 @@ function telling<S>(answer: S, fields: readonly Field[]): S {
   const copy = new Response(answer.body, answer);
   for (const field of fields) copy.headers.set(field[0], joined(field, copy.headers.get(field[0])));
   return copy as S;
-}
-
-function isResponse(answer: unknown): answer is FetchResponse {
-  const { status, headers } = (answer ?? {}) as Partial<FetchResponse>;
-  return typeof status === "number" && typeof headers?.set === "function";
 }

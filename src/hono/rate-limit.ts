@@ -1,12 +1,13 @@
 import type { Decision } from "../core/decision.js";
 import { isPromiseLike } from "../core/mutex.js";
+import { responseOf } from "../http/fetch-response.js";
 import type { Field } from "../http/field.js";
 import { joined } from "../http/field.js";
 import { Guard } from "../http/guard.js";
 import type { HttpOptions } from "../http/options.js";
 import { PROBLEM_TYPE } from "../http/passage.js";
 import type { RequestView } from "../http/request-view.js";
-import { hasHungUp, peerAddress } from "../http/peer-address.js";
+import { isPeerGone, peerAddress } from "../http/peer-address.js";
 
 /** What `c.get` knows behind a limit, for the type of an app: `new Hono<{ Variables: RateLimitVariables }>()`. */
 export interface RateLimitVariables {
@@ -44,7 +45,7 @@ const view: RequestView<HonoContext> = {
   method: ({ req }) => req.method,
   header: ({ req }, name) => req.header(name),
   address: ({ env, req }) => peerAddress(env, req.raw),
-  isGone: ({ env }) => hasHungUp(env),
+  isGone: ({ env }) => isPeerGone(env),
 };
 
 /**
@@ -96,7 +97,7 @@ export function rateLimit<C extends HonoContext = HonoContext, K extends string 
     const answer = (): HonoResponse => {
       context.status(status as never);
       context.header("Content-Type", PROBLEM_TYPE);
-      return context.body(body ?? null);
+      return context.body(context.req.method === "HEAD" ? null : (body ?? null));
     };
     // Without an error handler of the app's own, hono asks the error for its answer.
     if (guard.throws && error !== undefined) throw Object.assign(error(), { getResponse: answer });
@@ -105,7 +106,7 @@ export function rateLimit<C extends HonoContext = HonoContext, K extends string 
       return;
     }
     context.status(status as never);
-    context.res = (await guard.onRefused(context, decision)) as HonoResponse;
+    context.res = responseOf(await guard.onRefused(context, decision));
     complete(context, [...telling, ...refusal.fields]);
   };
 }
@@ -124,6 +125,6 @@ function complete(context: HonoContext, fields: readonly Field[]): void {
   const [first] = fields;
   if (first === undefined) return;
   const { res } = context;
-  // An upgraded connection has no answer that could be told anything, or be copied to be told it.
-  if (res.headers.get(first[0]) === null && res.status !== 101) setFields(context, fields);
+  // An upgraded connection, and an error of the network, have no answer that could be copied to be told it.
+  if (res.headers.get(first[0]) === null && res.status >= 200) setFields(context, fields);
 }

@@ -59,8 +59,7 @@ function parseHost(text: string): IpAddress | undefined {
 }
 
 function entryFromRight(list: string | undefined, place: number): IpAddress | undefined {
-  if (list === undefined || list.length > LONGEST_LIST) return undefined;
-  const entry = list.split(",").at(-place);
+  const entry = entriesOf(list).at(-place);
   return entry === undefined ? undefined : parseHost(entry);
 }
 
@@ -70,16 +69,23 @@ function firstOutside(
   list: string | undefined,
   networks: readonly Network[],
 ): IpAddress | undefined {
-  if (socket === undefined || list === undefined || list.length > LONGEST_LIST || !isIn(networks, socket))
-    return socket;
+  if (socket === undefined || !isIn(networks, socket)) return socket;
   let client = socket;
-  for (const entry of list.split(",").reverse()) {
+  for (const entry of entriesOf(list).reverse()) {
     const address = parseHost(entry);
     if (address === undefined) return socket;
     client = address;
     if (!isIn(networks, address)) break;
   }
   return client;
+}
+
+/** The entries at the right end, which is what those wrote who may be trusted. A client that makes it long gains nothing. */
+function entriesOf(list: string | undefined): string[] {
+  if (list === undefined) return [];
+  if (list.length <= LONGEST_LIST) return list.split(",");
+  // The first of what is left is a part of an entry, or none.
+  return list.slice(-LONGEST_LIST).split(",").slice(1);
 }
 
 function isIn(networks: readonly Network[], address: IpAddress): boolean {

@@ -73,6 +73,9 @@ export function clientKeyMaker(
   };
 }
 
+/** Headers that hold more than one address. */
+const LISTS = ["x-forwarded-for", "forwarded"];
+
 /** What to say of a request that nobody can tell the client of. */
 export function noAddress(found: unknown): TypeError {
   const rule =
@@ -89,7 +92,7 @@ function trustOf({ trustProxy = false, header }: ClientKeyOptions): Trust {
     const rule =
       "the name of a header that holds one address; for `x-forwarded-for`, which holds a list, set `trustProxy`";
     if (typeof header !== "string") throw new TypeError(expected("header", rule, header));
-    if (!/^[\w!#$%&'*+.^`|~-]+$/.test(header) || header.toLowerCase() === "x-forwarded-for") {
+    if (!/^[\w!#$%&'*+.^`|~-]+$/.test(header) || LISTS.includes(header.toLowerCase())) {
       throw new RangeError(expected("header", rule, header));
     }
     if (networks === undefined && trustProxy !== false) {

@@ -1,6 +1,6 @@
 import type { Decision } from "../core/decision.js";
 import { RateLimitExceededError, StoreError } from "../core/errors.js";
-import { expected, oneOf } from "../core/expected.js";
+import { expected, oneOf, wholeNumber } from "../core/expected.js";
 import { isPromiseLike } from "../core/mutex.js";
 import { tell } from "../core/tell.js";
 import { warn } from "../core/warn.js";
@@ -24,6 +24,9 @@ const UNCOUNTED: Passage = { fields: [] };
 
 /** Nobody is there to read an answer, and without an address there is no key: the request must not go on uncounted. */
 const GONE: Passage = { fields: [], refusal: { status: 400, fields: [], body: undefined, error: undefined } };
+
+/** @see The Fetch standard, section 4.8, CORS-preflight fetch */
+const NEVER_IN_PREFLIGHTS = ["authorization", "cookie", "content-length", "content-type", "transfer-encoding"];
 
 /** A response that a cache must not keep, and that is no answer to a later request. @see RFC 6585, section 4 */
 const NOT_STORED: Field = ["Cache-Control", "no-store"];
@@ -102,10 +105,11 @@ export class Guard<R, A extends readonly unknown[] = readonly [], K extends stri
   #priced(question: Question | undefined, request: R): Passage | Promise<Passage> {
     if (question === undefined) return UNCOUNTED;
     const { cost } = this.#options;
-    const spend = typeof cost === "function" ? cost(request) : cost;
+    if (typeof cost !== "function") return this.#asked(question, cost, request);
+    const spend = cost(request);
     return isPromiseLike(spend)
-      ? Promise.resolve(spend).then((late) => this.#asked(question, late, request))
-      : this.#asked(question, spend, request);
+      ? Promise.resolve(spend).then((late) => this.#asked(question, wholeNumber("cost(request)", late, 1), request))
+      : this.#asked(question, wholeNumber("cost(request)", spend, 1), request);
   }
 
   #asked(question: Question, spend: number | undefined, request: R): Passage | Promise<Passage> {
@@ -124,19 +128,17 @@ export class Guard<R, A extends readonly unknown[] = readonly [], K extends stri
   }
 
   #failed(error: unknown, request: R): Promise<Passage> {
-    // A key or cost that is not fit is no failure of the store, and must not be let through as if it were.
+    // A key or cost that is not fit, or a bypass that fails, is no failure of the store, and must not pass as if it were.
     if (error instanceof TypeError || error instanceof RangeError) throw error;
     return this.#down(error, request);
   }
 
   #isPreflight(request: R): boolean {
     const { method, header } = this.#view;
-    return (
-      this.#options.countPreflights !== true &&
-      method(request) === "OPTIONS" &&
-      header(request, "origin") !== undefined &&
-      header(request, "access-control-request-method") !== undefined
-    );
+    if (this.#options.countPreflights === true || method(request) !== "OPTIONS") return false;
+    const has = (name: string): boolean => (header(request, name) ?? "") !== "";
+    // A browser sends neither credentials nor a body with one: whoever does wants something of the handler.
+    return has("origin") && has("access-control-request-method") && !NEVER_IN_PREFLIGHTS.some(has);
   }
 
   #passage(decision: Decision, question: Question, request: R): Passage {
@@ -144,7 +146,7 @@ export class Guard<R, A extends readonly unknown[] = readonly [], K extends stri
     const fields = this.#fields(decision, answers);
     if (!decision.allowed) {
       const problem = problemOf(decision, answers, question.isAbuse(decision));
-      return { decision, fields, refusal: this.#refused(request, decision, problem, fields) };
+      return { decision, fields, refusal: this.#refused(decision, problem, fields) };
     }
     const { refundWhen } = this.#options;
     if (refundWhen === undefined) return { decision, fields };
@@ -166,10 +168,10 @@ export class Guard<R, A extends readonly unknown[] = readonly [], K extends stri
     }
   }
 
-  #refused(request: R, decision: Decision, problem: Problem, limits: readonly Field[]): Refusal {
+  #refused(decision: Decision, problem: Problem, limits: readonly Field[]): Refusal {
     const { retryAfterMs } = decision;
     const wait: Field[] = retryAfterMs < Infinity ? [["Retry-After", String(wholeSeconds(retryAfterMs))]] : [];
-    return this.#refusal(request, problem, [...wait, NOT_STORED], limits, () => new RateLimitExceededError(decision));
+    return this.#refusal(problem, [...wait, NOT_STORED], limits, () => new RateLimitExceededError(decision));
   }
 
   async #down(error: unknown, request: R): Promise<Passage> {
@@ -187,11 +189,10 @@ export class Guard<R, A extends readonly unknown[] = readonly [], K extends stri
     if (wish === "allow") return UNCOUNTED;
     const failure = (): StoreError =>
       new StoreError("The store could not answer, so the request was refused", { cause: error });
-    return { fields: [], refusal: this.#refusal(request, UNAVAILABLE, [NOT_STORED], [], failure) };
+    return { fields: [], refusal: this.#refusal(UNAVAILABLE, [NOT_STORED], [], failure) };
   }
 
   #refusal(
-    request: R,
     problem: Problem,
     fields: readonly Field[],
     limits: readonly Field[],
@@ -200,10 +201,18 @@ export class Guard<R, A extends readonly unknown[] = readonly [], K extends stri
     return {
       status: problem.status,
       fields,
-      body: this.#view.method(request) === "HEAD" ? undefined : JSON.stringify(problem),
-      error: () => Object.assign(error(), { headers: Object.fromEntries([...limits, ...fields]), expose: true }),
+      body: JSON.stringify(problem),
+      error: (told) => {
+        const headers = [...limits, ...fields].map((field) => [field[0], valueOf(told?.(field[0]), field)]);
+        return Object.assign(error(), { headers: Object.fromEntries(headers) as Record<string, string>, expose: true });
+      },
     };
   }
+}
+
+/** What an answer has of a field by now, or else the field's own value. */
+function valueOf(told: unknown, [, value]: Field): string {
+  return typeof told === "string" && told !== "" ? told : value;
 }
 
 /** Gives a request back where that is wished. It never rejects: the answer is out, whatever becomes of this. */
@@ -217,6 +226,8 @@ async function refunded(refund: () => Promise<unknown>, isWished: () => boolean)
 
 /** Checks an answer that is to be a boolean: a promise of one would always be true. */
 function isTrue(name: string, answer: unknown): boolean {
+  // Nobody waits for it, so nobody would hear of its rejection either.
+  if (isPromiseLike(answer)) answer.then(undefined, () => undefined);
   if (typeof answer !== "boolean") throw new TypeError(expected(name, "a boolean", answer));
   return answer;
 }

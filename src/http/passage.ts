@@ -19,13 +19,16 @@ export interface Refusal {
   readonly status: number;
   /** Further fields of the answer: all but those of its body. */
   readonly fields: readonly Field[];
-  /** JSON, of the type {@link PROBLEM_TYPE}; undefined where there is to be no body. */
+  /** JSON, of the type {@link PROBLEM_TYPE}, for all methods but HEAD; undefined where nobody reads it. */
   readonly body: string | undefined;
   /**
    * Makes the same an exception, for frameworks whose error handler writes the answer; undefined where nobody reads it. Only
    * when it is asked for: a stack trace costs more than all the rest.
+   *
+   * @param told - the fields that the answer has by now, with what guards further out have said in them.
    */
-  readonly error: (() => (RateLimitExceededError | StoreError) & ErrorAnswer) | undefined;
+  readonly error:
+    ((told?: (name: string) => unknown) => (RateLimitExceededError | StoreError) & ErrorAnswer) | undefined;
 }
 
 /** What the error handlers of express and koa look for: they take all fields back before they set these. */

@@ -1,16 +1,15 @@
+import type { NodeSocket } from "./node-view.js";
+import { hasHungUp } from "./node-view.js";
+
 /** Where platforms of the Fetch standard keep the address at the other end of a connection. */
 interface Platforms {
   /** Node, by `@hono/node-server`. */
-  readonly incoming?: { readonly socket?: Peer & { readonly destroyed?: boolean } };
+  readonly incoming?: { readonly socket?: NodeSocket };
   /** Deno. */
   readonly remoteAddr?: { readonly hostname?: unknown };
   /** Bun, whose server is handed over as it is, or by its name. */
   readonly server?: BunServer;
   readonly requestIP?: BunServer["requestIP"];
-}
-
-interface Peer {
-  readonly remoteAddress?: unknown;
 }
 
 interface BunServer {
@@ -29,8 +28,9 @@ export function peerAddress(env: unknown, request: unknown): string | undefined 
 }
 
 /** Whether the client has hung up, as far as the platform says. */
-export function hasHungUp(env: unknown): boolean {
-  return platformsOf(env).incoming?.socket?.destroyed === true;
+export function isPeerGone(env: unknown): boolean {
+  const socket = platformsOf(env).incoming?.socket;
+  return socket !== undefined && hasHungUp(socket);
 }
 
 function platformsOf(env: unknown): Platforms {

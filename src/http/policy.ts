@@ -23,7 +23,9 @@ export function policyName(limiterName: string, { name }: Pick<Limit, "name">): 
 /** The names of the limits that refused, in their order. */
 export function violatedPolicies(answers: readonly Answer[]): string[] {
   const refusing = ({ retryAfterMs }: LayerStatus): boolean => retryAfterMs > 0;
-  return answers.flatMap(({ name, decision }) =>
+  // A limiter in shadow mode refuses nobody, whatever its layers say.
+  const asked = answers.filter(({ decision }) => !decision.allowed);
+  return asked.flatMap(({ name, decision }) =>
     decision.layers.filter(refusing).map((layer) => policyName(name, layer)),
   );
 }
@@ -33,7 +35,7 @@ export function violatedPolicies(answers: readonly Answer[]): string[] {
  *
  * @throws RangeError for what no header may hold. @see RFC 9651, section 3.3.3
  */
-export function checkPolicyNames(limiterName: string, limits: readonly Limit[]): void {
+export function checkPolicyNames(limiterName: string, limits: readonly Pick<Limit, "name">[]): void {
   for (const limit of limits) {
     const name = policyName(limiterName, limit);
     if (!/^[\x20-\x7e]+$/.test(name)) {

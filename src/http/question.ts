@@ -71,8 +71,9 @@ function one<R, K extends string>(
   const question = (asked: HttpLimiter<K>, found: string | null): Question | undefined =>
     found === null ? undefined : new OneLimiter(asked, found as K);
   return (request) => {
-    const asked = limiterOf(request);
+    // In this order: a key that throws would leave behind the promise of a limiter, whose rejection nobody hears.
     const found = keyOf(request);
+    const asked = limiterOf(request);
     if (!isPromiseLike(asked) && !isPromiseLike(found)) return question(asked, found);
     return Promise.all([asked, found]).then(([late, lately]) => question(late, lately));
   };
@@ -186,7 +187,7 @@ function limiterOfRequest<R, L extends Pick<HttpLimiter, "name" | "limits">>(
   const fit = (value: unknown): L => {
     const limiter = checked(value);
     if (known.has(limiter)) return limiter;
-    if (isNamed) checkPolicyNames(label ?? limiter.name ?? "default", limiter.limits ?? []);
+    if (isNamed) checkPolicyNames(label ?? limiter.name ?? "default", limiter.limits ?? [{}]);
     known.add(limiter);
     return limiter;
   };

@@ -1,7 +1,7 @@
 import type { Limit } from "../core/limit.js";
 import type { Field } from "./field.js";
 import type { Answer } from "./policy.js";
-import { policyName } from "./policy.js";
+import { checkPolicyNames, policyName } from "./policy.js";
 import { wholeSeconds } from "./seconds.js";
 
 /**
@@ -53,6 +53,8 @@ function constantsOf(limiterName: string, limits: readonly Limit[]): Constants {
 }
 
 function spelled(limiterName: string, limits: readonly Limit[]): Constants {
+  // Of a limiter that tells its limits they were checked when the guard was made; of a fake they are seen here first.
+  checkPolicyNames(limiterName, limits);
   const names = limits.map((limit) => quoted(policyName(limiterName, limit)));
   const policy = limits.map(({ maxCalls, reducedFrom, periodMs }, at) => {
     return `${names[at] ?? ""};q=${reducedFrom ?? maxCalls};w=${wholeSeconds(periodMs)}`;

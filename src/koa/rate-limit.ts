@@ -1,3 +1,4 @@
+import { callbackError } from "../core/callback-error.js";
 import type { Decision } from "../core/decision.js";
 import type { Field } from "../http/field.js";
 import { joined } from "../http/field.js";
@@ -51,7 +52,7 @@ export function rateLimit<C extends KoaContext = KoaContext, K extends string = 
 ): KoaMiddleware<C> {
   const guard = new Guard(options, nodeView);
   return async function rateLimit(context, next) {
-    const { decision, fields, refusal, ended } = await guard.admit(context);
+    const { decision, fields, refusal, ended } = await erring(() => guard.admit(context));
     if (decision !== undefined) (context.state as RateLimitState).rateLimit = decision;
     if (!context.headerSent) setFields(context, fields);
     if (refusal === undefined) {
@@ -60,16 +61,26 @@ export function rateLimit<C extends KoaContext = KoaContext, K extends string = 
       return;
     }
     if (!context.headerSent) setFields(context, refusal.fields);
-    if (refusal.error !== undefined && (guard.throws || context.headerSent)) throw refusal.error();
+    if (refusal.error !== undefined && (guard.throws || context.headerSent))
+      throw refusal.error((name) => context.response.get(name));
     context.status = refusal.status;
     if (guard.onRefused !== undefined && decision !== undefined) {
-      await guard.onRefused(context, decision);
+      await erring(() => guard.onRefused?.(context, decision));
       return;
     }
     context.set("Content-Type", PROBLEM_TYPE);
     // Not null, of which koa makes a 204 without a type.
     context.body = refusal.body ?? "";
   };
+}
+
+/** Runs callbacks of the user's. Koa leaves a request without an answer when what is thrown is no error. */
+async function erring<T>(run: () => T | Promise<T>): Promise<T> {
+  try {
+    return await run();
+  } catch (error) {
+    throw callbackError(error);
+  }
 }
 
 function setFields(context: KoaContext, fields: readonly Field[]): void {

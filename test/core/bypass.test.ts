@@ -78,7 +78,10 @@ describe("the bypass", () => {
         throw new Error("list not loaded");
       },
     });
-    await expect(limiter.check("ada")).rejects.toThrow("list not loaded");
+    await expect(limiter.check("ada")).rejects.toMatchObject({
+      name: "TypeError",
+      cause: expect.objectContaining({ message: "list not loaded" }) as Error,
+    });
   });
 
   it("validates key and cost first", async () => {

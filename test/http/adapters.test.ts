@@ -4,7 +4,7 @@ import type { CanActivate, ExecutionContext, INestApplication } from "@nestjs/co
 import { Controller, Get, Module } from "@nestjs/common";
 import { NestFactory } from "@nestjs/core";
 import express, { type NextFunction, type Request as ExpressRequest, type Response as ExpressResponse } from "express";
-import fastify from "fastify";
+import fastify, { type FastifyReply, type FastifyRequest } from "fastify";
 import { Hono } from "hono";
 import { AsyncRateLimiter, RateLimitExceededError } from "sluicegate";
 import { rateLimit as onExpress } from "sluicegate/express";
@@ -83,6 +83,29 @@ describe("the options, on every framework", () => {
   });
 });
 
+describe("a limiter by structure", () => {
+  const decisionOf = async (name: string): Promise<object> => {
+    const decision = await of(1).peek("ada");
+    return { ...decision, layers: decision.layers.map((layer) => ({ ...layer, name })) };
+  };
+
+  it("is refused for a name that no header can hold, whether it tells its limits or not", () => {
+    const check = async (): Promise<never> => (await of(1).peek("ada")) as never;
+    expect(() => onExpress({ limiter: { check, name: "é" } })).toThrow(/^Expected `limiter.limits` to be a name of/);
+    expect(() => onExpress({ limiter: { check, name: "é" }, headers: "legacy" })).not.toThrow();
+  });
+
+  it("whose decisions have such a name is an error of its own, and crashes nothing", async () => {
+    const app = express();
+    const check = async (): Promise<never> => (await decisionOf("\n")) as never;
+    app.use(onExpress({ limiter: { check } }));
+    vi.spyOn(console, "error").mockReturnValue();
+    const { port, close } = await served(createServer(app));
+    expect((await send(port)).status).toBe(500);
+    await close();
+  });
+});
+
 describe("on express", () => {
   it("leaves an answer alone that somebody else has begun, and lets nothing through behind it", async () => {
     const limiter = of(1);
@@ -108,6 +131,19 @@ describe("on express", () => {
     expect(await send(port)).toMatchObject({ status: 200, body: "begun,refused" });
     expect(handled).toHaveBeenCalledOnce();
     expect(failed).toHaveBeenCalledWith(expect.objectContaining({ code: "RATE_LIMIT_EXCEEDED", status: 429 }));
+    await close();
+  });
+
+  it("says so when refundWhen is asynchronous, and the request stays counted", async () => {
+    const warned = vi.spyOn(process, "emitWarning").mockReturnValue();
+    const limiter = of(2);
+    const app = express();
+    app.use(onExpress({ limiter, refundWhen: (async () => Promise.reject(new Error("late"))) as never }));
+    app.use((_request, response) => void response.end());
+    const { port, close } = await served(createServer(app));
+    await send(port);
+    await vi.waitFor(() => expect(warned).toHaveBeenCalledOnce());
+    expect((await limiter.peek("127.0.0.1")).remaining).toBe(1);
     await close();
   });
 
@@ -259,6 +295,33 @@ describe("on fastify", () => {
     await app.close();
   });
 
+  it("fails loudly on a route that was added before the plugin was loaded, whose limit would be missing", async () => {
+    const app = fastify();
+    void app.register(onFastify, { key });
+    app.get("/login", { config: { rateLimit: { limiter: of(1) } } }, async () => "let in");
+    const early = await app.inject("/login");
+    expect([early.statusCode, early.body]).toEqual([
+      500,
+      expect.stringContaining("`await app.register(rateLimit, …)`"),
+    ]);
+    await app.close();
+  });
+
+  it("leaves an answer alone that onRefused sends, now or later", async () => {
+    const app = fastify();
+    app.addHook("onSend", async (_request, _reply, payload) => payload);
+    const onRefused = (request: FastifyRequest, _: unknown, reply: FastifyReply): void => {
+      if (request.url === "/now") reply.send("now");
+      else setTimeout(() => void reply.send("later"), 5);
+    };
+    await app.register(onFastify, { limiter: of(0), key, onRefused });
+    const warned = vi.spyOn(process, "emitWarning").mockReturnValue();
+    expect((await app.inject("/now")).body).toBe("now");
+    expect((await app.inject("/later")).body).toBe("later");
+    expect(warned).not.toHaveBeenCalled();
+    await app.close();
+  });
+
   it("throws into the error handler of the app", async () => {
     const app = fastify();
     await app.register(onFastify, { limiter: of(0), key, throw: true });
@@ -286,6 +349,23 @@ describe("on hono", () => {
     const handled = await app.request("/");
     expect([handled.status, await handled.text()]).toEqual([429, "RATE_LIMIT_EXCEEDED"]);
     expect(handled.headers.get("ratelimit")).toBe(`"default";r=0`);
+  });
+
+  it("does not answer a refusal with nothing when onRefused returns no Response", async () => {
+    const app = new Hono();
+    app.use(onHono({ limiter: of(0), key, onRefused: () => undefined }));
+    app.onError((error, context) => context.text(error.message, 500));
+    const answer = await app.request("/");
+    expect([answer.status, await answer.text()]).toEqual([500, expect.stringMatching(/^Expected `onRefused/)]);
+    const handler = withRateLimit(() => new Response("in"), { limiter: of(0), key, onRefused: () => undefined });
+    await expect(handler(new Request("https://example.org/"))).rejects.toThrow(/^Expected `onRefused/);
+  });
+
+  it("passes on an error of the network", async () => {
+    const app = new Hono();
+    app.use(onHono({ limiter: of(3), key }));
+    app.get("/", () => Response.error());
+    expect((await app.request("/")).type).toBe("error");
   });
 
   it("tells of the limits on an answer that cannot be changed, and leaves an upgraded connection alone", async () => {
@@ -386,7 +466,7 @@ describe("on NestJS", () => {
         const http = context.switchToHttp();
         return new Promise((resolve, reject) => {
           limit(http.getRequest(), http.getResponse(), (error) =>
-            error instanceof Error ? reject(error) : resolve(true),
+            error === undefined ? resolve(true) : reject(error),
           );
         });
       }

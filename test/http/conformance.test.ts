@@ -1,4 +1,6 @@
 import { Agent, request as outgoingRequest } from "node:http";
+import { connect as connectTo } from "node:net";
+import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import {
   AdaptiveRateLimiter,
@@ -107,6 +109,14 @@ describe.each(RIGS)("on %s", (name, rig) => {
     expect((await send(port)).body).toBe("true 1");
   });
 
+  it("tells of a refusal to HEAD no other length than of one to GET", async () => {
+    const port = await serve({ limiter: new AsyncRateLimiter({ ...minute, maxCalls: 0 }) });
+    const { headers, body } = await send(port);
+    const length = (await send(port, { method: "HEAD" })).headers["content-length"];
+    expect([undefined, String(body.length)]).toContain(length);
+    expect(headers["content-length"] ?? length ?? String(body.length)).toBe(String(body.length));
+  });
+
   it("answers HEAD without a body, with the fields of GET", async () => {
     const port = await serve({ limiter: new AsyncRateLimiter(minute) });
     for (const status of [200, 200, 429]) {
@@ -204,6 +214,22 @@ describe.each(RIGS)("on %s", (name, rig) => {
     expect(JSON.parse(refused.body)).toMatchObject({ "violated-policies": ["login"] });
   });
 
+  it("names no limit in shadow mode among those that refused", async () => {
+    const watched = new AsyncRateLimiter({ ...minute, maxCalls: 0, mode: "shadow" });
+    const login = new AsyncRateLimiter({ ...minute, maxCalls: 0 });
+    const port = await serve({ limiters: { watched: { limiter: watched }, login: { limiter: login, key } } });
+    expect(JSON.parse((await send(port)).body)).toMatchObject({ "violated-policies": ["login"] });
+  });
+
+  it("hands what limits further out have said to the error handler as well", async () => {
+    if (name === "fetch") return;
+    vi.spyOn(console, "error").mockReturnValue();
+    const everybody = new AsyncRateLimiter({ ...minute, name: "all", maxCalls: 9 });
+    const login = new AsyncRateLimiter({ ...minute, name: "login", maxCalls: 0 });
+    const port = await serve([{ limiter: everybody }, { limiter: login, throw: true }]);
+    expect((await send(port)).headers["ratelimit"]).toBe(`"all";r=8;t=60, "login";r=0`);
+  });
+
   it("spends what a request costs, and tells of no time to wait where it never can pass", async () => {
     const port = await serve({
       limiter: new AsyncRateLimiter({ ...minute, maxCalls: 5 }),
@@ -233,6 +259,16 @@ describe.each(RIGS)("on %s", (name, rig) => {
     expect((await send(port, { method: "OPTIONS", headers: preflight })).headers).not.toHaveProperty("ratelimit");
     expect((await send(port, { method: "OPTIONS" })).headers["ratelimit"]).toBe(`"default";r=0;t=60`);
     expect((await send(port, { method: "OPTIONS" })).status).toBe(429);
+
+    // What no browser sends before a request wants something of the handler.
+    for (const more of [
+      { cookie: "session=1" },
+      { authorization: "Bearer 1" },
+      { "content-length": "4" },
+      { "access-control-request-method": "" },
+    ]) {
+      expect((await send(port, { method: "OPTIONS", headers: { ...preflight, ...more } })).status).toBe(429);
+    }
 
     const counting = await serve({ limiter: new AsyncRateLimiter({ ...minute, maxCalls: 1 }), countPreflights: true });
     await send(counting, { method: "OPTIONS", headers: preflight });
@@ -286,6 +322,8 @@ describe.each(RIGS)("on %s", (name, rig) => {
   it("never lets a request pass because the code around it is wrong", async () => {
     vi.spyOn(console, "error").mockReturnValue();
     let handled = 0;
+
+    const failing = (reason: unknown) => (): Promise<never> => Promise.reject(reason);
     const counted: Handler = () => ({ status: 200, body: String((handled += 1)) });
     const limiter = new AsyncRateLimiter(minute);
     for (const wrong of [
@@ -295,8 +333,30 @@ describe.each(RIGS)("on %s", (name, rig) => {
       { limiter, skip: () => "no" as never },
       { limiter: () => ({}) as never },
       { limiter: down, whenDown: () => "maybe" as never },
+      // What no framework takes for an error.
+      { limiter, key: failing(undefined) },
+      { limiter, cost: failing("") },
+      { limiter, skip: failing(null) },
+      { limiter, skip: failing(undefined) },
+      { limiter: new AsyncRateLimiter({ ...minute, maxCalls: 0 }), onRefused: failing(undefined) },
+      // What was lost, and not left out.
+      { limiter, cost: () => undefined as never },
+      { limiter, cost: async () => undefined as never },
+      // A limiter that is found later, and a key that fails meanwhile: nobody may be left waiting for the first.
+      { limiter: () => Promise.reject(new Error("no tiers")), key: () => (null as unknown as { id: string }).id },
+      { limiter: async () => limiter, key: () => Promise.reject(new Error("no session")) },
+      {
+        limiter: new AsyncRateLimiter({
+          ...minute,
+          bypass: () => {
+            throw new Error("no list");
+          },
+        }),
+      },
     ]) {
-      expect((await send(await serve({ ...wrong, whenDown: wrong.whenDown ?? "allow" }, counted))).status).toBe(500);
+      expect(
+        (await send(await serve({ ...wrong, whenDown: wrong.whenDown ?? "allow" }, counted))).status,
+      ).toBeGreaterThan(428);
     }
     expect(handled).toBe(0);
   });
@@ -434,6 +494,23 @@ describe.each(RIGS)("on %s", (name, rig) => {
     const full = await send(port, as("ben"));
     expect(full.status).toBe(503);
     expect(JSON.parse(full.body)).toMatchObject({ "violated-policies": [] });
+  });
+
+  it("neither serves nor fails for a client that resets its connection as soon as it has asked", async () => {
+    const failed = vi.spyOn(console, "error").mockReturnValue();
+    const handled = vi.fn(hello);
+    const port = await serve({ limiter: new AsyncRateLimiter({ ...minute, maxCalls: 0 }) }, handled);
+    for (let clients = 0; clients < 10; clients += 1) {
+      const socket = connectTo(port, "127.0.0.1");
+      socket.on("error", () => undefined);
+      await once(socket, "connect");
+      socket.write("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+      socket.resetAndDestroy();
+    }
+    await sleep(50);
+    expect((await send(port)).status).toBe(429);
+    expect(handled).not.toHaveBeenCalled();
+    expect(failed).not.toHaveBeenCalled();
   });
 
   it("survives a client that is gone before anybody has looked at it", async () => {

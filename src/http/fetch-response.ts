@@ -1,0 +1,20 @@
+import { expected } from "../core/expected.js";
+
+/** A `Response` of the Fetch standard. */
+export interface FetchResponse {
+  readonly status: number;
+  readonly body: unknown;
+  readonly headers: { get(name: string): string | null; set(name: string, value: string): void };
+}
+
+/** Whether a value is a `Response`, of whatever realm or platform. */
+export function isResponse(value: unknown): value is FetchResponse {
+  const { status, headers } = (value ?? {}) as Partial<FetchResponse>;
+  return typeof status === "number" && typeof headers?.set === "function";
+}
+
+/** The answer that `onRefused` has made. @throws TypeError for none: a refused request would be answered as if it had passed. */
+export function responseOf(value: unknown): FetchResponse {
+  if (isResponse(value)) return value;
+  throw new TypeError(expected("onRefused(request, decision)", "a Response, or a promise of one", value));
+}
