@@ -466,6 +466,7 @@ describe("on NestJS", () => {
         const http = context.switchToHttp();
         return new Promise((resolve, reject) => {
           limit(http.getRequest(), http.getResponse(), (error) =>
+            // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- as the README has it
             error === undefined ? resolve(true) : reject(error),
           );
         });
