@@ -13,6 +13,7 @@ const FLOORS: Readonly<Record<string, number>> = {
   store: 1,
   limiter: 2,
   guard: 3,
+  redis: 3,
   http: 4,
   express: 5,
   fastify: 5,

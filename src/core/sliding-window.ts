@@ -10,6 +10,8 @@ import { countAfter, nthMostRecent } from "./timestamp-log.js";
  * of `c` asks for the `(maxCalls - c + 1)`-th, so that `c` more calls still leave at most `maxCalls` in the window. One
  * read per layer, however deep. All layers ask the same log, since every admitted call counts in each.
  *
+ * Its twin is the script of `redis/script.ts`: whoever changes the one changes the other.
+ *
  * @returns whole milliseconds: 0 when every layer lets the call pass now; else the most over the layers, which is the
  *   first instant at which all do; `Infinity` when the cost exceeds a `maxCalls`, because then it never can.
  */

@@ -1,0 +1,78 @@
+import type { Receipt } from "../core/decision.js";
+import type { Limit } from "../core/limit.js";
+import type { StoreError } from "../core/errors.js";
+import type { KeyState, Space, Store, Verdict } from "../store/store.js";
+
+/** Who answers for Redis while it cannot, for one space. */
+export interface Fallback {
+  admit(failure: StoreError, key: string, limits: readonly Limit[], cost: number): boolean | Promise<boolean>;
+  check(failure: StoreError, key: string, limits: readonly Limit[], cost: number): Verdict | Promise<Verdict>;
+  peek(failure: StoreError, key: string, limits: readonly Limit[], cost: number): Verdict | Promise<Verdict>;
+  state(failure: StoreError, key: string): KeyState | Promise<KeyState>;
+  /** Forgets what was recorded here. */
+  reset(key?: string): void | Promise<void>;
+}
+
+/** Nobody: every call rejects with what went wrong. */
+export const denying: Fallback = {
+  admit: (failure) => Promise.reject(failure),
+  check: (failure) => Promise.reject(failure),
+  peek: (failure) => Promise.reject(failure),
+  state: (failure) => Promise.reject(failure),
+  reset: () => undefined,
+};
+
+/** Everybody passes, and nothing is recorded. */
+export const allowing: Fallback = {
+  admit: () => true,
+  check: (_failure, _key, limits, cost) => fresh(limits, cost),
+  peek: (_failure, _key, limits) => fresh(limits, 0),
+  state: (failure) => Promise.reject(failure),
+  reset: () => undefined,
+};
+
+/**
+ * Another store, asked by the same limits, each divided among the instances of the service and rounded up: together they
+ * admit at most `instances - 1` calls more than the limit, beside what Redis knew of.
+ */
+export function askingStore(store: Store, name: string, periodsMs: readonly number[], instances: number): Fallback {
+  const space = store.open(name, periodsMs);
+  const mine = (limits: readonly Limit[]): readonly Limit[] => (instances === 1 ? limits : limits.map(divided));
+  const divided = (limit: Limit): Limit => ({ ...limit, maxCalls: Math.ceil(limit.maxCalls / instances) });
+  return {
+    admit: (_failure, key, limits, cost) => space.admit(key, mine(limits), cost),
+    check: async (_failure, key, limits, cost) => asFallback(await space.check(key, mine(limits), cost)),
+    peek: async (_failure, key, limits, cost) => asFallback(await space.peek(key, mine(limits), cost)),
+    state: (_failure, key) => space.state(key),
+    reset: (key) => forgotten(space, key),
+  };
+}
+
+function asFallback(verdict: Verdict): Verdict {
+  return { ...verdict, source: "fallback" };
+}
+
+function forgotten(space: Space, key: string | undefined): void | Promise<void> {
+  return key === undefined ? space.reset() : space.reset(key);
+}
+
+/** What a fresh key would get. */
+function fresh(limits: readonly Limit[], spend: number): Verdict {
+  const receipt: Receipt | undefined = undefined;
+  return {
+    retryAfterMs: 0,
+    resetAfterMs: 0,
+    layers: limits.map(({ name, maxCalls, periodMs }) => ({
+      name,
+      maxCalls,
+      periodMs,
+      remaining: Math.max(0, maxCalls - spend),
+      retryAfterMs: 0,
+      moreAfterMs: Infinity,
+      resetAfterMs: 0,
+    })),
+    noRoom: false,
+    source: "fallback",
+    receipt,
+  };
+}

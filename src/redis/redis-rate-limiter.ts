@@ -1,0 +1,37 @@
+import { expected } from "../core/expected.js";
+import type { LimitOptions } from "../core/limit.js";
+import { enforceable } from "../core/limit.js";
+import type { PolicyOptions } from "../limiter/options.js";
+import { checkedOptions } from "../limiter/options.js";
+import { RateLimiter } from "../limiter/rate-limiter.js";
+import type { RedisStoreOptions } from "./redis-store.js";
+import { REDIS_OPTIONS, RedisStore } from "./redis-store.js";
+
+/** Options of a {@link RedisRateLimiter}. */
+export type RedisRateLimiterOptions<K extends string = string> = Pick<LimitOptions, "maxCalls" | "period"> &
+  RedisStoreOptions &
+  PolicyOptions<K> & { readonly store?: undefined; readonly clock?: undefined };
+
+/**
+ * Limits calls per key across all processes that share a Redis: at most `maxCalls` in any window of the length `period`, by
+ * the server's clock.
+ *
+ * For several limits, tiers or an adaptive limit, hand a `RedisStore` to the limiter that does that.
+ *
+ * @example
+ * const limiter = new RedisRateLimiter({ maxCalls: 5, period: "5m", client: new Redis(), name: "login" });
+ * const { allowed, source } = await limiter.check(email);
+ */
+export class RedisRateLimiter<in K extends string = string> extends RateLimiter<K> {
+  /** @throws TypeError for an option that is unknown or of the wrong type, RangeError for one out of range. */
+  constructor(options: RedisRateLimiterOptions<K>) {
+    const checked = checkedOptions(options, ["maxCalls", "period", ...REDIS_OPTIONS]);
+    const { maxCalls, period, name, bypass, mode, onDecision, store, clock, ...ofStore } = checked;
+    for (const [own, value] of Object.entries({ store, clock } as Record<string, unknown>)) {
+      if (value !== undefined)
+        throw new TypeError(expected(own, "absent: Redis is the store, and its clock counts", value));
+    }
+    const limit = enforceable({ maxCalls, period });
+    super([limit], { name, bypass, mode, onDecision, store: new RedisStore(ofStore) });
+  }
+}

@@ -1,0 +1,105 @@
+import { monotonicClock } from "../core/clock.js";
+import { StoreError } from "../core/errors.js";
+import { tell } from "../core/tell.js";
+import { warn } from "../core/warn.js";
+import { CircuitBreaker } from "./circuit-breaker.js";
+import type { Connection } from "./client.js";
+import { Deadline } from "./deadline.js";
+import { SCRIPT, SCRIPT_SHA1 } from "./script.js";
+
+const NOT_ASKED = "Redis is not asked for the moment, because it did not answer";
+
+/** Redis did not answer, or could not: somebody else has to, as `whenDown` says. */
+export class Unreachable extends StoreError {}
+
+/** The server behind a store: it runs the script, within the deadline, as long as it answers at all. */
+export class RedisServer {
+  readonly #connection: Connection;
+  readonly #deadline: Deadline;
+  readonly #onStoreError: ((error: unknown) => unknown) | undefined;
+  readonly #breaker = new CircuitBreaker(() => monotonicClock.now());
+
+  constructor(connection: Connection, timeoutMs: number, onStoreError: ((error: unknown) => unknown) | undefined) {
+    this.#connection = connection;
+    this.#deadline = new Deadline(timeoutMs, () => new Error(`Redis did not answer within ${timeoutMs} ms`));
+    this.#onStoreError = onStoreError;
+  }
+
+  /**
+   * Runs the script on a key.
+   *
+   * @throws Unreachable (as a rejection) when Redis cannot answer, StoreError for a value that is not ours.
+   */
+  run(key: string, words: readonly string[]): Promise<unknown> {
+    const { send } = this.#connection;
+    return this.#asked(() =>
+      send(["EVALSHA", SCRIPT_SHA1, "1", key, ...words]).catch((error: unknown) => {
+        // A server that was restarted, flushed or promoted. Nothing has run, so this is the one error that is answered by
+        // another try: of any other nobody knows whether the call was recorded.
+        if (!/NOSCRIPT/i.test(messageOf(error))) throw error;
+        return send(["EVAL", SCRIPT, "1", key, ...words]);
+      }),
+    );
+  }
+
+  /** Removes all keys that begin with `prefix`, in batches, so that the server answers others in between. */
+  async forget(prefix: string): Promise<void> {
+    const { send, ownPrefix } = this.#connection;
+    const pattern = `${escaped(ownPrefix + prefix)}*`;
+    let cursor = "0";
+    do {
+      const reply = await this.#asked(() => send(["SCAN", cursor, "MATCH", pattern, "COUNT", "1000"]));
+      const [next, found] = reply as [unknown, unknown[]];
+      cursor = String(next);
+      const keys = found.map((key) => String(key).slice(ownPrefix.length));
+      if (keys.length > 0) await this.#asked(() => send(["UNLINK", ...keys]));
+    } while (cursor !== "0");
+  }
+
+  /** Removes one key. */
+  async forgetKey(key: string): Promise<void> {
+    await this.#asked(() => this.#connection.send(["UNLINK", key]));
+  }
+
+  /** Asks within the deadline. No `async`: of each promise less on the way of a check, a process sends more of them. */
+  #asked(question: () => Promise<unknown>): Promise<unknown> {
+    if (!this.#breaker.admits()) return Promise.reject(new Unreachable(NOT_ASKED));
+    return this.#deadline.over(question).then(
+      (reply) => {
+        this.#breaker.succeeded();
+        return reply;
+      },
+      (error: unknown) => {
+        throw this.#failure(error);
+      },
+    );
+  }
+
+  #failure(error: unknown): StoreError {
+    const message = messageOf(error);
+    // It answered: the value under this key is somebody else's, and nobody can tell what was admitted.
+    const isForeign = /\b(?:SLUICEGATE|WRONGTYPE)\b/.test(message);
+    const failure = isForeign
+      ? new StoreError("The value of a key in Redis is not a log of this package", { cause: error })
+      : new Unreachable("Redis could not answer", { cause: error });
+    if (isForeign) this.#breaker.succeeded();
+    else this.#breaker.failed();
+    const onStoreError = this.#onStoreError;
+    if (onStoreError !== undefined) {
+      tell(
+        () => onStoreError(failure),
+        (problem) => warn("onStoreError failed; the call was answered all the same", problem),
+      );
+    }
+    return failure;
+  }
+}
+
+/** A text as `SCAN` matches it literally. */
+function escaped(text: string): string {
+  return text.replace(/[\\*?[\]^]/g, "\\$&");
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

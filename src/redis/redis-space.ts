@@ -1,0 +1,112 @@
+import type { Receipt } from "../core/decision.js";
+import type { Limit } from "../core/limit.js";
+import type { KeyState, Space, Verdict } from "../store/store.js";
+import type { Fallback } from "./fallback.js";
+import type { RedisServer } from "./redis-server.js";
+import { Unreachable } from "./redis-server.js";
+import { numberIn, numbersIn, replyOf } from "./reply.js";
+
+/** One space of a `RedisStore`: each verb is one run of the script, on one key. */
+export class RedisSpace implements Space {
+  readonly #server: RedisServer;
+  readonly #prefix: string;
+  readonly #longest: string;
+  readonly #fallback: Fallback;
+  #limits: readonly Limit[] | undefined;
+  #words: readonly string[] = [];
+
+  constructor(server: RedisServer, prefix: string, periodsMs: readonly number[], fallback: Fallback) {
+    this.#server = server;
+    this.#prefix = prefix;
+    this.#longest = String(Math.max(...periodsMs));
+    this.#fallback = fallback;
+  }
+
+  admit(key: string, limits: readonly Limit[], cost: number): Promise<boolean> {
+    return this.#ask("admit", key, limits, cost).then(
+      (reply) => numberIn(reply) === 1,
+      (failure: unknown) => this.#fallback.admit(unreachable(failure), key, limits, cost),
+    );
+  }
+
+  check(key: string, limits: readonly Limit[], cost: number): Promise<Verdict> {
+    return this.#ask("check", key, limits, cost).then(
+      (reply) => this.#verdict(reply, key, limits, cost),
+      (failure: unknown) => this.#fallback.check(unreachable(failure), key, limits, cost),
+    );
+  }
+
+  peek(key: string, limits: readonly Limit[], cost: number): Promise<Verdict> {
+    return this.#ask("peek", key, limits, cost).then(
+      (reply) => this.#verdict(reply, key, limits, 0),
+      (failure: unknown) => this.#fallback.peek(unreachable(failure), key, limits, cost),
+    );
+  }
+
+  state(key: string): Promise<KeyState> {
+    return this.#server.run(this.#keyOf(key), ["state", this.#longest]).then(
+      (reply) => {
+        const [calls = 0, lastReset = 0] = numbersIn(reply, 2);
+        return { calls, lastReset };
+      },
+      (failure: unknown) => this.#fallback.state(unreachable(failure), key),
+    );
+  }
+
+  /** What could not be forgotten in Redis is an error, and not a matter of `whenDown`: somebody is still locked out. */
+  async reset(key?: string): Promise<void> {
+    await this.#fallback.reset(key);
+    await (key === undefined ? this.#server.forget(this.#prefix) : this.#server.forgetKey(this.#keyOf(key)));
+  }
+
+  #ask(verb: string, key: string, limits: readonly Limit[], cost: number): Promise<unknown> {
+    return this.#server.run(this.#keyOf(key), [verb, this.#longest, String(cost), ...this.#wordsOf(limits)]);
+  }
+
+  /** The limits as the script wants them. A limiter hands over the same array for as long as they are the same. */
+  #wordsOf(limits: readonly Limit[]): readonly string[] {
+    if (limits !== this.#limits) {
+      this.#limits = limits;
+      this.#words = limits.flatMap(({ maxCalls, periodMs }) => [String(maxCalls), String(periodMs)]);
+    }
+    return this.#words;
+  }
+
+  #keyOf(key: string): string {
+    // UTF-8 has no lone surrogates, and would make one key of all that differ in them only.
+    return this.#prefix + (LONE_SURROGATE.test(key) ? `\0utf-16:${JSON.stringify(key)}` : key);
+  }
+
+  #verdict(reply: unknown, key: string, limits: readonly Limit[], cost: number): Verdict {
+    const { passed, epoch, stamp, layers } = replyOf(reply, limits);
+    return {
+      retryAfterMs: layers.reduce((wait, layer) => Math.max(wait, layer.retryAfterMs), 0),
+      resetAfterMs: layers.reduce((quiet, layer) => Math.max(quiet, layer.resetAfterMs), 0),
+      layers,
+      noRoom: false,
+      source: "redis",
+      receipt: passed && cost > 0 ? this.#receipt(key, epoch, stamp, cost) : undefined,
+    };
+  }
+
+  #receipt(key: string, epoch: number, stamp: number, cost: number): Receipt {
+    let isRefunded = false;
+    return {
+      refund: async () => {
+        if (isRefunded) return false;
+        // Before it is known to have worked: a refund that was sent may have been done, whatever becomes of the answer.
+        isRefunded = true;
+        const words = ["refund", this.#longest, String(epoch), String(stamp), String(cost)];
+        return numberIn(await this.#server.run(this.#keyOf(key), words)) > 0;
+      },
+    };
+  }
+}
+
+const LONE_SURROGATE = /[\ud800-\udfff]/u;
+
+/** The failure that somebody else is to answer for. Any other is passed on. */
+function unreachable(failure: unknown): Unreachable {
+  if (failure instanceof Unreachable) return failure;
+  throw failure;
+}

@@ -1,0 +1,113 @@
+import { parseDuration } from "../core/duration.js";
+import type { Duration } from "../core/duration.js";
+import { expected, knownOptions, oneOf, optionalFunction, wholeNumber } from "../core/expected.js";
+import { MemoryStore } from "../store/memory-store.js";
+import type { Space, Store } from "../store/store.js";
+import { spaceName } from "../store/store.js";
+import type { RedisClient } from "./client.js";
+import { connectionOf } from "./client.js";
+import type { Fallback } from "./fallback.js";
+import { allowing, askingStore, denying } from "./fallback.js";
+import { RedisServer } from "./redis-server.js";
+import { RedisSpace } from "./redis-space.js";
+
+/** Options of a {@link RedisStore}, and of a `RedisRateLimiter` about its store. */
+export interface RedisStoreOptions {
+  /** A client of `ioredis` or `redis` (node-redis), or a function that sends a command. Its connection stays yours. */
+  readonly client: RedisClient;
+  /** What the keys in Redis begin with: `keyPrefix:space:key`. Not empty. @default "rate_limit" */
+  readonly keyPrefix?: string | undefined;
+  /** How long an answer is waited for: a duration with its unit, up to 24 days. @default "100ms" */
+  readonly timeout?: Duration | undefined;
+  /**
+   * Who answers while Redis cannot: `"local"`, a `MemoryStore` of this process; `"allow"`, nobody, and every call passes;
+   * `"deny"`, nobody, and every call rejects with a `StoreError`, which is a 503 over HTTP; or another store.
+   * @default "local"
+   */
+  readonly whenDown?: "local" | "allow" | "deny" | Store | undefined;
+  /**
+   * How many instances of the service there are: each `maxCalls` is divided by it, and rounded up, while `whenDown` answers
+   * by a store. @default 1
+   */
+  readonly instances?: number | undefined;
+  /** Hears of every failure of Redis, and decides nothing. What it throws becomes a process warning. */
+  readonly onStoreError?: ((error: unknown) => unknown) | undefined;
+}
+
+/** Timers fire at once for more than 2^31 - 1 milliseconds. */
+const LONGEST_TIMEOUT_MS = 24 * 86_400_000;
+
+/** The names of a {@link RedisStoreOptions}. */
+export const REDIS_OPTIONS: readonly string[] = [
+  "client",
+  "keyPrefix",
+  "timeout",
+  "whenDown",
+  "instances",
+  "onStoreError",
+];
+
+/**
+ * Keeps the logs of a fleet in Redis (6.2 or newer): one exact limit for all processes, by the server's clock.
+ *
+ * Each verb is one run of one script, on one key, in one round trip, however many limits there are. Every key expires when
+ * its last call does. While Redis cannot answer, `whenDown` does, and the decision's `source` is `"fallback"`; what that let
+ * through is not known to Redis afterwards. After three failures in a row Redis is not asked for a second.
+ *
+ * @example
+ * const store = new RedisStore({ client: new Redis() });
+ * const guard = new DOSProtectionLimiter({ store });
+ */
+export class RedisStore implements Store {
+  /** Every verb answers later. */
+  readonly synchronous = false as const;
+
+  readonly #server: RedisServer;
+  readonly #keyPrefix: string;
+  readonly #fallbackFor: (name: string, periodsMs: readonly number[]) => Fallback;
+  readonly #names = new Set<string>();
+
+  /** @throws TypeError for an option that is unknown or of the wrong type, RangeError for one out of range. */
+  constructor(options: RedisStoreOptions) {
+    const checked = knownOptions("options", options, REDIS_OPTIONS);
+    const { client, keyPrefix = "rate_limit", timeout = "100ms", whenDown = "local", instances = 1 } = checked;
+    const connection = connectionOf(client);
+    if (typeof keyPrefix !== "string") throw new TypeError(expected("keyPrefix", "a non-empty string", keyPrefix));
+    if (keyPrefix === "") throw new RangeError(expected("keyPrefix", "a non-empty string", keyPrefix));
+    const timeoutMs = parseDuration("timeout", timeout);
+    if (timeoutMs > LONGEST_TIMEOUT_MS) throw new RangeError(expected("timeout", "at most 24 days", timeout));
+    optionalFunction("onStoreError", checked.onStoreError);
+    this.#fallbackFor = fallbackFrom(whenDown, wholeNumber("instances", instances, 1));
+    this.#keyPrefix = keyPrefix;
+    this.#server = new RedisServer(connection, timeoutMs, checked.onStoreError);
+  }
+
+  open(name: string, periodsMs: readonly number[]): Space {
+    if (this.#names.has(spaceName(name))) {
+      throw new RangeError(expected("name", "a name that no other limiter of this store has", name));
+    }
+    const fallback = this.#fallbackFor(name, periodsMs);
+    this.#names.add(name);
+    return new RedisSpace(this.#server, `${this.#keyPrefix}:${name}:`, periodsMs, fallback);
+  }
+}
+
+function fallbackFrom(whenDown: unknown, instances: number): (name: string, periodsMs: readonly number[]) => Fallback {
+  if (typeof whenDown === "object" && typeof (whenDown as Partial<Store> | null)?.open === "function") {
+    return (name, periodsMs) => askingStore(whenDown as Store, name, periodsMs, instances);
+  }
+  const word = typeof whenDown === "string" ? whenDown : undefined;
+  if (word === undefined) {
+    throw new TypeError(expected("whenDown", '"local", "allow", "deny" or a store with an `open` function', whenDown));
+  }
+  switch (oneOf("whenDown", word, ["local", "allow", "deny"])) {
+    case "allow":
+      return () => allowing;
+    case "deny":
+      return () => denying;
+    case "local": {
+      const local = new MemoryStore();
+      return (name, periodsMs) => askingStore(local, name, periodsMs, instances);
+    }
+  }
+}

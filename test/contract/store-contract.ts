@@ -1,0 +1,221 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import {
+  AdaptiveRateLimiter,
+  allOf,
+  AsyncRateLimiter,
+  DOSProtectionLimiter,
+  LayeredRateLimiter,
+  type Source,
+  type Store,
+  TieredRateLimiter,
+  USER_TIERS,
+} from "sluicegate";
+import { expect, it } from "vitest";
+
+/** What a store is made by, for one test. */
+export interface Maker {
+  /** A store that nobody else has, by whose clock some time passes between two calls, and not much. */
+  readonly store: () => Store;
+  /** Who its decisions say has answered. */
+  readonly source: Source;
+}
+
+/** What every store must do, whatever it is made of: run in a `describe` of each. Time is the store's own, and real. */
+export function itIsAStore({ store, source }: Maker): void {
+  const hour = { maxCalls: 3, period: "1h" } as const;
+
+  it("admits maxCalls, refuses the next, and says when it would pass", async () => {
+    const limiter = new AsyncRateLimiter({ ...hour, store: store() });
+    for (const remaining of [2, 1, 0]) {
+      expect(await limiter.check("ada")).toMatchObject({ allowed: true, reason: "Allowed", remaining, source });
+    }
+    const refused = await limiter.check("ada");
+    expect(refused).toMatchObject({ allowed: false, reason: "Rate limit exceeded", remaining: 0, source });
+    expect(refused.limit).toBe(limiter.limits[0]);
+    for (const ms of [refused.retryAfterMs, refused.resetAfterMs, refused.layers[0]!.moreAfterMs]) {
+      expect(Number.isInteger(ms) && ms > 3_599_000 && ms <= 3_600_001).toBe(true);
+    }
+    expect(await limiter.isAllowed("ben")).toBe(true);
+    expect(await limiter.isAllowed("ada")).toBe(false);
+  });
+
+  it("lets a call pass when its wait is over, and not before", async () => {
+    const limiter = new AsyncRateLimiter({ maxCalls: 2, period: "120ms", store: store() });
+    await limiter.check("ada");
+    await sleep(40);
+    await limiter.check("ada");
+    const { allowed, retryAfterMs } = await limiter.check("ada");
+    expect(allowed).toBe(false);
+    expect(retryAfterMs).toBeLessThanOrEqual(81);
+    await sleep(retryAfterMs + 2);
+    expect((await limiter.check("ada")).allowed).toBe(true);
+    expect((await limiter.check("ada")).allowed).toBe(false);
+  });
+
+  it("spends by cost, tells never from later, and peeks without a trace", async () => {
+    const limiter = new AsyncRateLimiter({ ...hour, store: store() });
+    expect(await limiter.peek("ada", { cost: 3 })).toMatchObject({ allowed: true, remaining: 3, resetAfterMs: 0 });
+    expect(await limiter.check("ada", { cost: 2 })).toMatchObject({ allowed: true, remaining: 1 });
+    expect(await limiter.check("ada", { cost: 2 })).toMatchObject({ allowed: false, remaining: 1 });
+    expect(await limiter.check("ada", { cost: 4 })).toMatchObject({ allowed: false, retryAfterMs: Infinity });
+    expect(await limiter.peek("ada")).toMatchObject({ allowed: true, remaining: 1 });
+    expect((await limiter.state("ada")).calls).toBe(2);
+    expect(await limiter.state("nobody")).toMatchObject({ calls: 0 });
+  });
+
+  it("gives back exactly what a call spent, once, and nothing of a later log", async () => {
+    const limiter = new AsyncRateLimiter({ ...hour, store: store() });
+    const first = await limiter.check("ada", { cost: 2 });
+    const second = await limiter.check("ada");
+    expect(await limiter.refund(first)).toBe(true);
+    expect((await limiter.peek("ada")).remaining).toBe(2);
+    expect(await limiter.refund(first)).toBe(false);
+    expect((await limiter.peek("ada")).remaining).toBe(2);
+    await limiter.reset("ada");
+    await limiter.check("ada");
+    expect(await limiter.refund(second)).toBe(false);
+    expect((await limiter.peek("ada")).remaining).toBe(2);
+    const { allowed } = await limiter.check("ada", { cost: 3 });
+    expect(allowed).toBe(false);
+  });
+
+  it("asks all layers of one log, and records in all or in none", async () => {
+    const limiter = new LayeredRateLimiter({
+      limits: [
+        { name: "Burst", maxCalls: 2, period: "1s" },
+        { name: "Daily", maxCalls: 3, period: "30d" },
+      ],
+      store: store(),
+    });
+    expect((await limiter.check("ada", { cost: 2 })).layers.map(({ remaining }) => remaining)).toEqual([0, 1]);
+    const burst = await limiter.check("ada");
+    expect(burst).toMatchObject({ allowed: false, reason: "Burst rate limit exceeded", limit: { name: "Burst" } });
+    expect(burst.layers.map(({ remaining }) => remaining)).toEqual([0, 1]);
+    expect(await limiter.check("ada", { cost: 3 })).toMatchObject({ retryAfterMs: Infinity });
+    const daily = await limiter.check("ada", { cost: 2 });
+    expect(daily).toMatchObject({ allowed: false, reason: "Daily rate limit exceeded" });
+    expect(daily.retryAfterMs).toBeGreaterThan(2_591_990_000);
+  });
+
+  it("serves every variant: DOS, tiered, adaptive and shadow", async () => {
+    const dos = new DOSProtectionLimiter({ store: store() });
+    for (let calls = 0; calls < 10; calls += 1) expect(await dos.isAllowed("ada")).toBe(true);
+    expect((await dos.check("ada")).reason).toBe("Burst rate limit exceeded");
+
+    const tiered = new TieredRateLimiter({ tiers: USER_TIERS, store: store() });
+    await tiered.check("ada", "free");
+    expect((await tiered.peek("ada", "free")).remaining).toBe(99);
+    expect((await tiered.peek("ada", "premium")).remaining).toBe(1000);
+    await tiered.reset("ada");
+    expect((await tiered.peek("ada", "free")).remaining).toBe(100);
+
+    const adaptive = new AdaptiveRateLimiter({ baseMaxCalls: 10, period: "1h", store: store() });
+    await adaptive.check("ada", { cost: 4 });
+    adaptive.adjustForLoad(1, 1);
+    const { maxCalls } = adaptive;
+    expect(await adaptive.check("ada", { cost: Math.max(1, maxCalls - 3) })).toMatchObject({
+      allowed: false,
+      reduced: true,
+    });
+    adaptive.adjustForLoad(0, 0);
+    expect(await adaptive.check("ada", { cost: 6 })).toMatchObject({ allowed: true, remaining: 0 });
+    expect(await adaptive.check("ada")).toMatchObject({ allowed: false, reduced: false });
+
+    const shadow = new AsyncRateLimiter({ ...hour, mode: "shadow", store: store() });
+    for (let calls = 0; calls < 5; calls += 1) await shadow.isAllowed("ada");
+    expect(await shadow.check("ada")).toMatchObject({ allowed: true, shadowed: true, remaining: 0 });
+    expect((await shadow.state("ada")).calls).toBe(3);
+  });
+
+  it("keeps spaces apart, and forgets one key or all of one space, whatever their names", async () => {
+    const shared = store();
+    const names = ["default", "user", "user*", "u[s]er", "us?r", "\\user"];
+    const limiters = names.map((name) => new AsyncRateLimiter({ ...hour, name, store: shared }));
+    for (const limiter of limiters) {
+      await limiter.check("ada");
+      await limiter.check("ben");
+    }
+    const counts = async (key: string): Promise<number[]> =>
+      Promise.all(limiters.map(async (limiter) => (await limiter.state(key)).calls));
+    await limiters[2]!.reset();
+    expect(await counts("ada")).toEqual([1, 1, 0, 1, 1, 1]);
+    await limiters[4]!.reset();
+    await limiters[5]!.reset();
+    expect(await counts("ben")).toEqual([1, 1, 0, 1, 0, 0]);
+    await limiters[1]!.reset("ada");
+    expect([await counts("ada"), await counts("ben")]).toEqual([
+      [1, 0, 0, 1, 0, 0],
+      [1, 1, 0, 1, 0, 0],
+    ]);
+    expect(() => new AsyncRateLimiter({ ...hour, name: "user", store: shared })).toThrow(RangeError);
+  });
+
+  it("forgets a thousand keys at once", async () => {
+    const limiter = new AsyncRateLimiter({ ...hour, store: store() });
+    const keys = Array.from({ length: 1000 }, (_, at) => `key-${at}`);
+    await Promise.all(keys.map((key) => limiter.check(key)));
+    await limiter.reset();
+    const states = await Promise.all(keys.map((key) => limiter.state(key)));
+    expect(states.reduce((sum, { calls }) => sum + calls, 0)).toBe(0);
+  });
+
+  it("takes every string for a key like any other", async () => {
+    const limiter = new AsyncRateLimiter({ maxCalls: 1, period: "1h", store: store() });
+    const keys = [
+      "",
+      " ",
+      "*",
+      "a*",
+      "{a}",
+      "__proto__",
+      "a:b",
+      "\0",
+      "\r\n",
+      "ключ",
+      "🔑",
+      "\ud800",
+      "\ud801",
+      "\ufffd",
+      "k".repeat(10_000),
+    ];
+    for (const key of keys) expect([key, await limiter.isAllowed(key)]).toEqual([key, true]);
+    for (const key of keys) expect([key, await limiter.isAllowed(key)]).toEqual([key, false]);
+    await limiter.reset("a*");
+    expect(await limiter.isAllowed("a:b")).toBe(false);
+  });
+
+  it("admits exactly maxCalls of many calls at once", async () => {
+    const limiter = new AsyncRateLimiter({ maxCalls: 57, period: "1h", store: store() });
+    const admitted = await Promise.all(Array.from({ length: 500 }, () => limiter.isAllowed("ada")));
+    expect(admitted.filter(Boolean)).toHaveLength(57);
+  });
+
+  it("lets waiters in, in their order, as places are given back or come free", async () => {
+    const limiter = new AsyncRateLimiter({ maxCalls: 1, period: "1h", store: store() });
+    const held = await limiter.check("ada");
+    const order: string[] = [];
+    const waiting = ["first", "second"].map(async (who) => {
+      const decision = await limiter.acquire("ada", { timeout: "2h" });
+      order.push(who);
+      await limiter.refund(decision);
+    });
+    await limiter.refund(held);
+    await Promise.all(waiting);
+    expect(order).toEqual(["first", "second"]);
+    await limiter.check("ada");
+    await expect(limiter.acquire("ada", { timeout: "10ms" })).rejects.toMatchObject({ code: "RATE_LIMIT_EXCEEDED" });
+  });
+
+  it("counts a call of several keys in all of them or in none", async () => {
+    const shared = store();
+    const ip = new AsyncRateLimiter({ maxCalls: 5, period: "1h", name: "ip", store: shared });
+    const user = new AsyncRateLimiter({ maxCalls: 1, period: "1h", name: "user", store: shared });
+    const both = allOf({ ip, user });
+    expect((await both.check({ ip: "10.0.0.1", user: "ada" })).allowed).toBe(true);
+    expect(await both.check({ ip: "10.0.0.1", user: "ada" })).toMatchObject({ allowed: false, member: "user" });
+    expect((await ip.peek("10.0.0.1")).remaining).toBe(4);
+    const decision = await both.check({ ip: "10.0.0.1", user: null });
+    expect(await both.refund(decision)).toBe(true);
+    expect((await ip.peek("10.0.0.1")).remaining).toBe(4);
+  });
+}

@@ -1,0 +1,268 @@
+import { performance } from "node:perf_hooks";
+import { setTimeout as sleep } from "node:timers/promises";
+import { Redis } from "ioredis";
+import { createClient } from "redis";
+import { AsyncRateLimiter, MemoryStore, StoreError } from "sluicegate";
+import { RedisRateLimiter, RedisStore, type RedisStoreOptions } from "sluicegate/redis";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { freePort } from "../free-port.js";
+import { Proxy } from "./proxy.js";
+import { RedisProcess, withoutRedis } from "./redis-process.js";
+
+const HOUR = { maxCalls: 4, period: "1h" } as const;
+
+/** Milliseconds that something took. */
+async function took(what: () => Promise<unknown>): Promise<number> {
+  const start = performance.now();
+  await what();
+  return performance.now() - start;
+}
+
+describe.skipIf(withoutRedis !== undefined)("when Redis is slow, hung or gone", () => {
+  let redis: RedisProcess;
+  let client: Redis;
+  let failures: unknown[];
+  let closing: (() => unknown)[];
+
+  /** A client that gives nothing up by itself: its defaults, as they hang for ever. */
+  const connect = (port: number): Redis => {
+    const made = new Redis(port, "127.0.0.1", { retryStrategy: () => 50 });
+    made.on("error", () => undefined);
+    closing.push(() => made.disconnect());
+    return made;
+  };
+  const limiterOf = (options: Partial<RedisStoreOptions> = {}): RedisRateLimiter =>
+    new RedisRateLimiter({ ...HOUR, client, onStoreError: (error) => failures.push(error), ...options });
+  const recovered = async (limiter: RedisRateLimiter): Promise<number> =>
+    took(() =>
+      vi.waitFor(async () => expect((await limiter.peek("probe")).source).toBe("redis"), {
+        timeout: 8000,
+        interval: 20,
+      }),
+    );
+
+  beforeEach(async () => {
+    failures = [];
+    closing = [];
+    redis = await RedisProcess.start();
+    client = connect(redis.port);
+    await client.ping();
+  });
+  afterEach(async () => {
+    for (const close of closing) close();
+    redis.signal("SIGCONT");
+    await redis.kill();
+  });
+
+  it("killed: this process answers within the timeout, later callers at once, and Redis again when it is back", async () => {
+    const limiter = limiterOf();
+    expect((await limiter.check("ada")).source).toBe("redis");
+    await redis.kill();
+    const first = await took(async () => expect((await limiter.check("ada")).source).toBe("fallback"));
+    expect(first).toBeLessThan(400);
+    for (let calls = 0; calls < 2; calls += 1) await limiter.check("ada");
+    // The breaker is open now: nobody waits.
+    expect(await took(async () => expect((await limiter.check("ada")).source).toBe("fallback"))).toBeLessThan(50);
+    // Four were admitted here, beside what Redis knew of: that is the bound.
+    expect(await limiter.check("ada")).toMatchObject({ allowed: false, source: "fallback" });
+    expect(failures).toHaveLength(3);
+    expect(failures[0]).toBeInstanceOf(StoreError);
+
+    await redis.restart();
+    expect(await recovered(limiter)).toBeLessThan(4000);
+    // It came back empty, and the client sent it what it had kept back: three calls that had passed here meanwhile.
+    expect(await limiter.check("ben")).toMatchObject({ allowed: true, remaining: 3, source: "redis" });
+    expect(await limiter.check("ada")).toMatchObject({ allowed: true, remaining: 0, source: "redis" });
+  });
+
+  it("stopped: a hundred callers at once wait one timeout together, and the next none", async () => {
+    const limiter = limiterOf({ timeout: "100ms" });
+    redis.signal("SIGSTOP");
+    const keys = Array.from({ length: 100 }, (_, at) => `key-${at}`);
+    const all = await took(() => Promise.all(keys.map((key) => limiter.check(key))));
+    expect(all).toBeGreaterThan(90);
+    expect(all).toBeLessThan(1000);
+    expect(await took(() => limiter.isAllowed("ada"))).toBeLessThan(50);
+    // One probe a second waits for the answer, and the others do not.
+    await sleep(1050);
+    const [probe, ...others] = await Promise.all(keys.slice(0, 5).map((key) => took(() => limiter.peek(key))));
+    expect(probe).toBeGreaterThan(90);
+    for (const other of others) expect(other).toBeLessThan(60);
+    redis.signal("SIGCONT");
+    expect(await recovered(limiter)).toBeLessThan(4000);
+  });
+
+  it("slow: an answer that comes too late is dropped, and the next in time is taken", async () => {
+    const proxy = await Proxy.to(redis.port);
+    closing.push(() => proxy.close());
+    const limiter = limiterOf({ client: connect(proxy.port), timeout: "150ms" });
+    expect((await limiter.check("ada")).source).toBe("redis");
+    proxy.delayMs = 300;
+    expect(await took(async () => expect((await limiter.check("ada")).source).toBe("fallback"))).toBeLessThan(280);
+    await sleep(350);
+    proxy.delayMs = 0;
+    // What came too late had been recorded all the same.
+    expect(await limiter.peek("ada")).toMatchObject({ source: "redis", remaining: 2 });
+  });
+
+  it("replies lost after the write: nothing is tried again, so nothing is counted twice", async () => {
+    const proxy = await Proxy.to(redis.port);
+    closing.push(() => proxy.close());
+    const limiter = limiterOf({ client: connect(proxy.port) });
+    await limiter.check("ada");
+    proxy.losesReplies = true;
+    expect((await limiter.check("ada")).source).toBe("fallback");
+    const direct = limiterOf();
+    expect((await direct.peek("ada")).remaining).toBe(2);
+  });
+
+  it("scripts flushed under load: every call is answered by Redis, and counted once", async () => {
+    const limiter = limiterOf({ timeout: "2s" });
+    const flushing = setInterval(() => void client.script("FLUSH"), 1);
+    const calls = [];
+    for (let round = 0; round < 40; round += 1) {
+      calls.push(...Array.from({ length: 25 }, () => limiter.check("ada")));
+      await sleep(2);
+    }
+    const decisions = await Promise.all(calls);
+    clearInterval(flushing);
+    expect(new Set(decisions.map(({ source }) => source))).toEqual(new Set(["redis"]));
+    expect(decisions.filter(({ allowed }) => allowed)).toHaveLength(4);
+    expect(failures).toEqual([]);
+  });
+
+  it("connections killed: a call under way is answered here, and the next by Redis again", async () => {
+    const limiter = limiterOf({ timeout: "1s" });
+    await limiter.check("ada");
+    const killer = connect(redis.port);
+    for (let round = 0; round < 5; round += 1) {
+      const calls = Array.from({ length: 20 }, (_, at) => limiter.check(`key-${round}-${at}`));
+      await killer.call("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes");
+      for (const { allowed } of await Promise.all(calls)) expect(allowed).toBe(true);
+    }
+    expect(await recovered(limiter)).toBeLessThan(4000);
+  });
+
+  it("out of memory: a call that cannot be recorded is answered here, and refusals by Redis still", async () => {
+    const limiter = limiterOf();
+    for (let calls = 0; calls < 4; calls += 1) await limiter.check("full");
+    await client.config("SET", "maxmemory", "1");
+    expect(await limiter.check("ada")).toMatchObject({ allowed: true, source: "fallback" });
+    expect(String((failures[0] as Error).cause)).toContain("OOM");
+    await client.config("SET", "maxmemory", "0");
+    expect((await limiter.check("ada")).source).toBe("redis");
+  });
+
+  it("not there yet: a service starts all the same, and finds it later", async () => {
+    const port = await freePort();
+    for (const early of [connect(port), createClient({ socket: { port, host: "127.0.0.1", reconnectStrategy: 50 } })]) {
+      if (!(early instanceof Redis)) {
+        early.on("error", () => undefined);
+        closing.push(() => early.destroy());
+        early.connect().catch(() => undefined);
+      }
+      const limiter = limiterOf({ client: early });
+      expect(await limiter.check("ada")).toMatchObject({ allowed: true, source: "fallback" });
+      expect(failures.length).toBeGreaterThan(0);
+    }
+  });
+
+  it("`deny` rejects with a StoreError, `allow` lets pass uncounted, and a store of one's own is asked", async () => {
+    await redis.kill();
+    const denied = limiterOf({ whenDown: "deny" });
+    for (const verb of ["check", "isAllowed", "peek", "state"] as const) {
+      await expect(denied[verb]("ada")).rejects.toMatchObject({ code: "STORE_ERROR", status: 503 });
+    }
+    const allowed = limiterOf({ whenDown: "allow", keyPrefix: "allow" });
+    for (let calls = 0; calls < 9; calls += 1) {
+      expect(await allowed.check("ada")).toMatchObject({ allowed: true, source: "fallback", remaining: 3 });
+    }
+    expect(await allowed.isAllowed("ada")).toBe(true);
+    expect(await allowed.refund(await allowed.check("ada"))).toBe(false);
+
+    const whenDown = new MemoryStore();
+    const own = limiterOf({ whenDown, instances: 3 });
+    expect(await own.check("ada")).toMatchObject({ allowed: true, remaining: 1, limit: { maxCalls: 4 } });
+    const decision = await own.check("ada");
+    expect(await own.check("ada")).toMatchObject({ allowed: false, source: "fallback" });
+    expect(await own.refund(decision)).toBe(true);
+    expect(whenDown.size).toBe(1);
+  });
+
+  it("reset and a refund of what Redis recorded are errors while it is gone: nobody is told that it was done", async () => {
+    const limiter = limiterOf();
+    const decision = await limiter.check("ada");
+    await redis.kill();
+    await expect(limiter.reset("ada")).rejects.toBeInstanceOf(StoreError);
+    await expect(limiter.reset()).rejects.toBeInstanceOf(StoreError);
+    await expect(limiter.refund(decision)).rejects.toBeInstanceOf(StoreError);
+  });
+
+  it("a listener that fails changes nothing", async () => {
+    const warned = vi.spyOn(process, "emitWarning").mockReturnValue();
+    await redis.kill();
+    const limiter = limiterOf({
+      onStoreError: () => {
+        throw new Error("no metrics either");
+      },
+    });
+    expect((await limiter.check("ada")).source).toBe("fallback");
+    expect(warned).toHaveBeenCalledOnce();
+  });
+
+  it("a value that is not ours is a StoreError, and never lets anybody pass", async () => {
+    const limiter = limiterOf({ whenDown: "allow" });
+    await client.set("rate_limit:default:text", "not a log, and longer than a header of one is");
+    await client.set("rate_limit:default:newer", `sg2${"\0".repeat(60)}`);
+    await client.set("rate_limit:default:short", "sg1");
+    await client.lpush("rate_limit:default:list", "1");
+    for (const key of ["text", "newer", "short", "list"]) {
+      await expect(limiter.check(key)).rejects.toMatchObject({ code: "STORE_ERROR" });
+      await expect(limiter.isAllowed(key)).rejects.toMatchObject({ code: "STORE_ERROR" });
+    }
+    expect(await client.get("rate_limit:default:short")).toBe("sg1");
+    // Redis answered each of them: it is not down.
+    expect((await limiter.check("ada")).source).toBe("redis");
+  });
+
+  it("leaves no timer behind: the process ends when its client does", async () => {
+    const limiter = limiterOf({ timeout: "60s" });
+    await limiter.check("ada");
+    const timers = process.getActiveResourcesInfo().filter((kind) => kind === "Timeout").length;
+    await Promise.all(Array.from({ length: 100 }, (_, at) => limiter.check(`key-${at}`)));
+    expect(process.getActiveResourcesInfo().filter((kind) => kind === "Timeout").length).toBeLessThanOrEqual(timers);
+  });
+});
+
+describe("the options of a RedisStore", () => {
+  const client = async (): Promise<never> => Promise.reject(new Error("nobody there"));
+  it.each<[object, RegExp]>([
+    [{ client: {} }, /^Expected `client` to be a client of ioredis or redis, or a function that sends a command/],
+    [{ client: undefined }, /^Expected `client`/],
+    [{ client: "redis://localhost" }, /^Expected `client` .* got `redis:\/\/localhost` \(string\)$/],
+    [{ client, keyPrefix: "" }, /^Expected `keyPrefix` to be a non-empty string/],
+    [{ client, keyPrefix: 7 }, /^Expected `keyPrefix`/],
+    [{ client, timeout: 100 }, /^Expected `timeout` to be a duration with its unit/],
+    [{ client, timeout: "0ms" }, /^Expected `timeout`/],
+    [{ client, timeout: "25d" }, /^Expected `timeout` to be at most 24 days, got `25d` \(string\)$/],
+    [{ client, whenDown: "open" }, /^Expected `whenDown` to be "local" or "allow" or "deny"/],
+    [{ client, whenDown: {} }, /^Expected `whenDown` to be "local", "allow", "deny" or a store/],
+    [{ client, whenDown: null }, /^Expected `whenDown`/],
+    [{ client, instances: 0 }, /^Expected `instances` to be a positive integer/],
+    [{ client, onStoreError: "log" }, /^Expected `onStoreError` to be a function/],
+    [{ client, prefix: "x" }, /^Expected `prefix` to be one of the options client, keyPrefix/],
+  ])("%j are refused in words", (options, message) => {
+    expect(() => new RedisStore(options as never)).toThrow(message);
+    expect(() => new RedisRateLimiter({ ...HOUR, ...options } as never)).toThrow(/^Expected `/);
+  });
+
+  it("of a RedisRateLimiter have no store and no clock", () => {
+    const options = { ...HOUR, client };
+    for (const wrong of [{ store: new MemoryStore() }, { clock: { now: () => 0 } }]) {
+      expect(() => new RedisRateLimiter({ ...options, ...wrong } as never)).toThrow(TypeError);
+    }
+    expect(() => new RedisRateLimiter({ ...options, maxCalls: -1 })).toThrow(RangeError);
+    const limiter = new AsyncRateLimiter({ ...HOUR, store: new RedisStore({ client }) });
+    expect(() => limiter.checkSync("ada")).toThrow(TypeError);
+  });
+});

@@ -1,0 +1,63 @@
+// One process of a fleet: 50 callers on 20 keys for some seconds. Prints what became of each call, by the server's clock.
+// Usage: node worker.mjs DISTRIBUTION PORT KIND SECONDS CLOCK_OFFSET_MS LIMITS
+import { setTimeout as sleep } from "node:timers/promises";
+import { pathToFileURL } from "node:url";
+import { Redis } from "ioredis";
+
+const [distribution, port, kind, seconds, offset, limitsText] = process.argv.slice(2);
+
+// This process is an hour ahead, or behind: what it thinks of the time must change nothing.
+const [dateNow, performanceNow] = [Date.now, performance.now.bind(performance)];
+Date.now = () => dateNow() + Number(offset);
+performance.now = () => performanceNow() + Number(offset);
+
+const { LayeredRateLimiter } = await import(pathToFileURL(`${distribution}/esm/index.js`).href);
+const { RedisStore } = await import(pathToFileURL(`${distribution}/esm/redis/index.js`).href);
+
+const limits = JSON.parse(limitsText);
+const redis = new Redis(Number(port), "127.0.0.1");
+const calls = [];
+
+/** The limiter, whose replies are listened to: they tell the server's time. */
+function exact() {
+  const client = async (command) => {
+    const reply = await redis.call(...command);
+    const [passed, , now, newest] = String(reply).split(" ").map(Number);
+    const key = command[3].split(":").at(-1);
+    calls.push({ key, now, stamp: passed === 1 ? now + newest : null });
+    return reply;
+  };
+  const limiter = new LayeredRateLimiter({
+    limits: limits.map(({ name, maxCalls, periodMs }) => ({ name, maxCalls, period: `${periodMs}ms` })),
+    store: new RedisStore({ client, timeout: "10s", whenDown: "deny" }),
+  });
+  return (key) => limiter.check(key);
+}
+
+/** The bug that the checker must find: a list that is read, changed and written back. */
+function readModifyWrite() {
+  const longest = Math.max(...limits.map(({ periodMs }) => periodMs));
+  return async (key) => {
+    const [[s, us], stored] = await Promise.all([redis.time(), redis.get(`list:${key}`)]);
+    const now = s * 1000 + Math.floor(us / 1000);
+    const stamps = JSON.parse(stored ?? "[]").filter((stamp) => stamp > now - longest);
+    const passed = limits.every(
+      ({ maxCalls, periodMs }) => stamps.filter((stamp) => stamp > now - periodMs).length < maxCalls,
+    );
+    calls.push({ key, now, stamp: passed ? now : null });
+    if (passed) await redis.set(`list:${key}`, JSON.stringify([...stamps, now]));
+  };
+}
+
+const call = { exact, readModifyWrite }[kind]();
+const end = performanceNow() + 1000 * Number(seconds);
+await Promise.all(
+  Array.from({ length: 50 }, async () => {
+    while (performanceNow() < end) {
+      await call(`key-${Math.floor(Math.random() * 20)}`);
+      await sleep(Math.random() * 8);
+    }
+  }),
+);
+redis.disconnect();
+process.stdout.write(JSON.stringify(calls));

@@ -1,0 +1,74 @@
+import { execFileSync, spawn, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { createConnection } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
+import { freePort } from "../free-port.js";
+
+const HOW = "no redis-server here: `apt-get install redis-server`, or `brew install redis`";
+
+/** Why tests of a real Redis cannot run here; undefined where they can. In CI they must. */
+export const withoutRedis: string | undefined = ((): string | undefined => {
+  try {
+    execFileSync("redis-server", ["--version"], { stdio: "ignore" });
+    return undefined;
+  } catch {
+    if (process.env["CI"] === "true") throw new Error(HOW);
+    console.warn(`skipped: ${HOW}`);
+    return HOW;
+  }
+})();
+
+/** A redis-server on a port of its own, which keeps nothing on disk. */
+export class RedisProcess {
+  readonly port: number;
+  readonly #options: readonly string[];
+  #child: ChildProcess | undefined;
+
+  private constructor(port: number, options: readonly string[]) {
+    this.port = port;
+    this.#options = options;
+  }
+
+  static async start(...options: readonly string[]): Promise<RedisProcess> {
+    const redis = new RedisProcess(await freePort(), options);
+    await redis.restart();
+    return redis;
+  }
+
+  /** Starts it again, empty, on its port. */
+  async restart(): Promise<void> {
+    const where = ["--port", String(this.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"];
+    this.#child = spawn("redis-server", [...where, ...this.#options], { stdio: "ignore" });
+    for (let tries = 0; !(await answers(this.port)); tries += 1) {
+      if (tries === 200) throw new Error(`redis-server did not start on port ${this.port}`);
+      await sleep(20);
+    }
+  }
+
+  /** Sends a signal: SIGSTOP hangs it, SIGCONT lets it go on. */
+  signal(signal: NodeJS.Signals): void {
+    this.#child?.kill(signal);
+  }
+
+  /** Ends it without a goodbye. */
+  async kill(): Promise<void> {
+    const child = this.#child;
+    if (child?.exitCode !== null || child.signalCode !== null) return;
+    const gone = once(child, "exit");
+    child.kill("SIGKILL");
+    await gone;
+  }
+}
+
+async function answers(port: number): Promise<boolean> {
+  const socket = createConnection({ port, host: "127.0.0.1" });
+  try {
+    socket.write("PING\r\n");
+    const [reply] = (await once(socket, "data")) as [Buffer];
+    return reply.toString() === "+PONG\r\n";
+  } catch {
+    return false;
+  } finally {
+    socket.destroy();
+  }
+}
