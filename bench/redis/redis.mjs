@@ -1,0 +1,54 @@
+// A redis-server of the benchmark's own: on a free port of this machine, and with nothing on disk.
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { createServer } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
+import { Redis } from "ioredis";
+
+/** Ends the program in words where there is no server to be started. */
+export function needRedis() {
+  if (spawnSync("redis-server", ["--version"]).error === undefined) return;
+  console.log("skipped: no redis-server here: `apt-get install redis-server`, or `brew install redis`");
+  process.exit(0);
+}
+
+async function freePort() {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+/** Starts one; `restart()` brings it back empty, `child()` is its process. */
+export async function startRedis() {
+  const port = await freePort();
+  let child;
+  const restart = async () => {
+    child = spawn("redis-server", ["--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"], {
+      stdio: "ignore",
+    });
+    const probe = new Redis(port, "127.0.0.1", { retryStrategy: () => 20, maxRetriesPerRequest: null });
+    probe.on("error", () => undefined);
+    await probe.ping();
+    probe.disconnect();
+  };
+  const kill = async () => {
+    const gone = once(child, "exit");
+    child.kill("SIGKILL");
+    await gone;
+  };
+  await restart();
+  return { port, restart, kill, signal: (name) => child.kill(name) };
+}
+
+/** Microseconds of the processor that a server has used. */
+export async function cpuOf(client) {
+  const info = await client.info("cpu");
+  const seconds = (name) => Number(new RegExp(`${name}:([\\d.]+)`).exec(info)[1]);
+  return 1e6 * (seconds("used_cpu_sys") + seconds("used_cpu_user"));
+}
+
+export const median = (values) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)];
+
+export { sleep };

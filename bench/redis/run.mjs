@@ -1,0 +1,137 @@
+// What a check in Redis costs: throughput of one process with 64 checks in flight, processor time of the server, and memory,
+// beside rate-limiter-flexible and a bare fixed-window script, in turns on one server: `npm run bench:redis`.
+import { Redis } from "ioredis";
+import { createClient } from "redis";
+import { RateLimiterRedis } from "rate-limiter-flexible";
+import { LayeredRateLimiter } from "sluicegate";
+import { RedisRateLimiter, RedisStore } from "sluicegate/redis";
+import { cpuOf, median, needRedis, startRedis } from "./redis.mjs";
+
+needRedis();
+const ROUNDS = 7;
+const CALLS = 30_000;
+const KEYS = 500;
+const FIXED_WINDOW = `
+local count = redis.call('INCR', KEYS[1])
+if count == 1 then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end
+return { count <= tonumber(ARGV[2]) and 1 or 0, count, redis.call('PTTL', KEYS[1]) }`;
+
+const redis = await startRedis();
+const ioredis = new Redis(redis.port, "127.0.0.1");
+const nodeRedis = createClient({ socket: { port: redis.port, host: "127.0.0.1" } });
+await nodeRedis.connect();
+const sha = await ioredis.script("LOAD", FIXED_WINDOW);
+
+let made = 0;
+const patient = (client) => ({ client, keyPrefix: `p${(made += 1)}`, timeout: "10s", whenDown: "deny" });
+const one = (client, maxCalls, period = "10s") => new RedisRateLimiter({ maxCalls, period, ...patient(client) });
+const three = (client) =>
+  new LayeredRateLimiter({
+    limits: [
+      { name: "Burst", maxCalls: 100, period: "10s" },
+      { name: "Hourly", maxCalls: 1000, period: "1h" },
+      { name: "Daily", maxCalls: 10_000, period: "1d" },
+    ],
+    store: new RedisStore(patient(client)),
+  });
+const flexible = (storeClient) => {
+  const limiter = new RateLimiterRedis({
+    storeClient,
+    useRedisPackage: storeClient !== ioredis,
+    points: 100,
+    duration: 10,
+    keyPrefix: `p${(made += 1)}`,
+  });
+  // A refusal is what it rejects with.
+  return (key) =>
+    limiter.consume(key).catch((refusal) => {
+      if (refusal instanceof Error) throw refusal;
+    });
+};
+
+/** The ways to ask, for one client. The first is what the others are compared with. */
+function waysOf(client, fixed) {
+  const [ten, hundred, deep, denied, layered] = [
+    one(client, 10),
+    one(client, 100),
+    one(client, 10_000),
+    one(client, 1, "1h"),
+    three(client),
+  ];
+  const useFlexible = flexible(client);
+  return {
+    "fixed-window script": (key) => fixed(`fixed:${key}`),
+    "rate-limiter-flexible": useFlexible,
+    "isAllowed, 10 in 10 s": (key) => ten.isAllowed(key),
+    "isAllowed, 100 in 10 s": (key) => hundred.isAllowed(key),
+    "check, 100 in 10 s": (key) => hundred.check(key),
+    "check, 10,000 in 10 s": (key) => deep.check(key),
+    "isAllowed, three layers": (key) => layered.isAllowed(key),
+    "check, three layers": (key) => layered.check(key),
+    "isAllowed, refused": (key) => denied.isAllowed(key),
+  };
+}
+
+async function measure(ask) {
+  const before = await cpuOf(ioredis);
+  const start = performance.now();
+  let asked = 0;
+  await Promise.all(
+    Array.from({ length: 64 }, async () => {
+      while (asked < CALLS) await ask(`key-${((asked += 1) * 7919) % KEYS}`);
+    }),
+  );
+  const ms = performance.now() - start;
+  return { rate: (1000 * CALLS) / ms, cpuUs: ((await cpuOf(ioredis)) - before) / CALLS };
+}
+
+const spread = (ratios) =>
+  `${median(ratios).toFixed(2)} (${Math.min(...ratios).toFixed(2)}..${Math.max(...ratios).toFixed(2)})`;
+
+for (const [name, ways] of Object.entries({
+  "ioredis, 64 in flight": waysOf(ioredis, (key) => ioredis.evalsha(sha, 1, key, 10_000, 100)),
+  "node-redis, 64 in flight": waysOf(nodeRedis, (key) =>
+    nodeRedis.evalSha(sha, { keys: [key], arguments: ["10000", "100"] }),
+  ),
+})) {
+  const runs = Object.keys(ways).map(() => []);
+  for (let round = -1; round < ROUNDS; round += 1) {
+    // Another one goes first each time, and the first round warms up.
+    for (let turn = 0; turn < runs.length; turn += 1) {
+      const at = (turn + Math.max(0, round)) % runs.length;
+      const run = await measure(Object.values(ways)[at]);
+      if (round >= 0) runs[at].push(run);
+    }
+  }
+  console.log(`\n${name.padEnd(26)}   calls/s   of the script's rate      server CPU`);
+  for (const [at, way] of Object.keys(ways).entries()) {
+    console.log(
+      way.padEnd(26),
+      median(runs[at].map(({ rate }) => rate))
+        .toFixed(0)
+        .padStart(9),
+      "  ",
+      spread(runs[at].map(({ rate }, round) => rate / runs[0][round].rate)).padEnd(22),
+      `${median(runs[at].map(({ cpuUs }) => cpuUs)).toFixed(1)} us`.padStart(8),
+    );
+  }
+}
+
+console.log("\nbytes a recorded call, full key        sluicegate   sorted set");
+for (const maxCalls of [10, 100, 1000, 10_000]) {
+  const limiter = one(ioredis, maxCalls, "1h");
+  for (let calls = 0; calls < maxCalls; calls += 10) await limiter.check("full", { cost: 10 });
+  const set = [];
+  for (let at = 0; at < maxCalls; at += 1)
+    set.push(Date.now() + at, `${Date.now() + at}-${Math.random().toString(36).slice(2, 10)}`);
+  await ioredis.zadd(`set:${maxCalls}`, ...set);
+  const bytes = async (key) => ((await ioredis.memory("USAGE", key, "SAMPLES", 0)) / maxCalls).toFixed(1);
+  console.log(
+    String(maxCalls).padEnd(36),
+    (await bytes(`p${made}:default:full`)).padStart(12),
+    (await bytes(`set:${maxCalls}`)).padStart(12),
+  );
+}
+ioredis.disconnect();
+nodeRedis.destroy();
+await redis.kill();
