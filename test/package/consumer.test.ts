@@ -100,7 +100,7 @@ describe("the packed package, installed into an empty project", () => {
       "quiet.cjs",
       `${watch}
       const { AsyncRateLimiter } = require("sluicegate");
-      for (const name of ["testing", "http", "express", "fastify", "koa", "hono", "fetch"]) require("sluicegate/" + name);
+      for (const name of ["testing", "http", "express", "fastify", "koa", "hono", "fetch", "redis"]) require("sluicegate/" + name);
       const atImport = seen.length;
       new AsyncRateLimiter({ maxCalls: 1, period: 1, bypass: false });
       process.stdout.write(JSON.stringify({ atImport, seen }));`,
@@ -130,12 +130,16 @@ describe("the types of the packed package", () => {
     import { rateLimit as onKoa } from "sluicegate/koa";
     import { rateLimit as onHono } from "sluicegate/hono";
     import { withRateLimit } from "sluicegate/fetch";
+    import { RedisRateLimiter, RedisStore } from "sluicegate/redis";
 
     const byAddress = new AsyncRateLimiter(RATE_LIMITS.apiGeneral);
     rateLimit({ limiter: byAddress, key: (request) => clientKey(request, { trustProxy: 1 }) });
     onKoa({ limiter: byAddress, key: (context) => context.ip });
     onHono({ limiter: byAddress, key: (context) => context.req.header("x-key") ?? null });
     withRateLimit((request) => request.url, { limiter: byAddress });
+    const client = async (command: string[]): Promise<unknown> => command.length;
+    new RedisRateLimiter({ ...RATE_LIMITS.login, client, timeout: "50ms", whenDown: "deny" });
+    new AsyncRateLimiter({ ...RATE_LIMITS.login, store: new RedisStore({ client, instances: 4 }) });
     const clock = new ManualClock();
     const limiter = new AsyncRateLimiter<\`user:\${string}\`>({ ...RATE_LIMITS.login, clock, name: undefined });
     export async function login(id: number): Promise<Decision> {

@@ -6,6 +6,7 @@ import { promisify } from "node:util";
 import ts from "typescript";
 import { beforeAll, describe, expect, inject, it } from "vitest";
 import { freePort } from "../free-port.js";
+import { RedisProcess, withoutRedis } from "../redis/redis-process.js";
 
 const run = promisify(execFile);
 const root = fileURLToPath(new URL("../../", import.meta.url));
@@ -28,7 +29,8 @@ const jestSuites = blocks.filter(({ language }) => language === "js");
 const vitestSuites = programs.filter(({ code }) => code.includes('from "vitest"'));
 /** Blocks that define something, and are used by the tests that know what for. */
 const modules = programs.filter(({ code }) => /^export class/m.test(code));
-const scripts = programs.filter((program) => ![...services, ...vitestSuites, ...modules].includes(program));
+const ofRedis = programs.filter(({ code }) => code.includes('from "ioredis"'));
+const scripts = programs.filter((program) => ![...services, ...vitestSuites, ...modules, ...ofRedis].includes(program));
 
 /** What a program says that it prints: the comment behind each `console.log`. */
 const promised = (code: string): string[] =>
@@ -36,7 +38,7 @@ const promised = (code: string): string[] =>
 
 beforeAll(() => {
   mkdirSync(join(folder, "node_modules"), { recursive: true });
-  for (const name of ["@types", "vitest", "@nestjs", "express", "graphql", "graphql-http", "hono", "ws"]) {
+  for (const name of ["@types", "vitest", "@nestjs", "express", "graphql", "graphql-http", "hono", "ioredis", "ws"]) {
     symlinkSync(join(root, "node_modules", name), join(folder, "node_modules", name));
   }
   // Where whoever uses the plugin has it: beside the package, whose types tell fastify's of what it adds.
@@ -56,8 +58,9 @@ beforeAll(() => {
 describe("the README, with the packed package and nothing else", () => {
   it("has programs, each of which prints what it promises, asserts something, or serves", () => {
     expect(scripts.length).toBeGreaterThan(9);
-    expect([services, vitestSuites, jestSuites, modules].map(({ length }) => length)).toEqual([3, 2, 1, 1]);
-    for (const { code } of scripts) expect(promised(code).length > 0 || code.includes("assert.")).toBe(true);
+    expect([services, vitestSuites, jestSuites, modules, ofRedis].map(({ length }) => length)).toEqual([3, 2, 1, 1, 1]);
+    for (const { code } of [...scripts, ...ofRedis])
+      expect(promised(code).length > 0 || code.includes("assert.")).toBe(true);
   });
 
   it("shows programs that compile under the strictest flags", () => {
@@ -91,6 +94,17 @@ describe("the README, with the packed package and nothing else", () => {
     });
     if (code.includes("node:test")) expect(stdout).toMatch(/^# fail 0$/m);
     else expect(stdout.trimEnd().split("\n")).toEqual(promised(code));
+  });
+
+  it.skipIf(withoutRedis !== undefined).each(ofRedis)("runs $name under «$heading»", async ({ name, code }) => {
+    const redis = await RedisProcess.start();
+    const env = { ...process.env, REDIS_URL: `redis://127.0.0.1:${redis.port}` };
+    try {
+      const { stdout } = await run(process.execPath, [join(folder, `${name}.js`)], { cwd: folder, env });
+      expect(stdout.trimEnd().split("\n")).toEqual(promised(code));
+    } finally {
+      await redis.kill();
+    }
   });
 
   it("passes its vitest suites", async () => {
