@@ -102,6 +102,8 @@ function proceed<R extends ExpressRequest, S extends ExpressResponse>(
   response.statusCode = refusal.status;
   if (guard.onRefused === undefined || decision === undefined) return write(response, refusal);
   answer(guard.onRefused, request, decision, response).catch((error: unknown) => {
+    // It is no refusal that is to be told of any more.
+    if (!response.headersSent) response.statusCode = 500;
     next(callbackError(error));
   });
 }

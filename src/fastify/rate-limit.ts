@@ -134,6 +134,8 @@ function proceed(
   reply.code(refusal.status);
   if (guard.onRefused !== undefined && decision !== undefined) {
     answer(guard.onRefused, request, decision, reply).catch((error: unknown) => {
+      // It is no refusal that is to be told of any more.
+      reply.code(500);
       done(callbackError(error));
     });
     return;

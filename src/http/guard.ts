@@ -1,3 +1,4 @@
+import { bypassFrom } from "../core/bypass.js";
 import type { Decision } from "../core/decision.js";
 import { RateLimitExceededError, StoreError } from "../core/errors.js";
 import { expected, oneOf, wholeNumber } from "../core/expected.js";
@@ -54,12 +55,15 @@ export class Guard<R, A extends readonly unknown[] = readonly [], K extends stri
     this.throws = throws;
     this.onRefused = onRefused;
     const keyOf = clientKeyMaker(client, "client");
+    const bypass = bypassFrom(undefined);
     this.#asker = askerOf(checked, {
       clientOf: (request) => {
         const address = view.address(request);
         const key = keyOf(address, (name) => view.header(request, name));
-        if (key === undefined) throw noAddress(address);
-        return key;
+        if (key !== undefined) return key;
+        // A test that calls an app without a socket: its limiters let everybody pass, so nobody needs to be told apart.
+        if (bypass?.("") === true) return null;
+        throw noAddress(address);
       },
       isNamed: headers === "draft-11" || headers === "both",
       needsRefund: refundWhen !== undefined,

@@ -30,8 +30,8 @@ export type Asker<R> = (request: R) => Question | undefined | Promise<Question |
 
 /** What a question is made of beside the options. */
 export interface Asking<R> {
-  /** The key of a request's client, where there is no other. */
-  readonly clientOf: (request: R) => string;
+  /** The key of a request's client, where there is no other; null where nobody is to be limited. */
+  readonly clientOf: (request: R) => string | null;
   /** The names of limits stand in a header, and must be fit for it. */
   readonly isNamed: boolean;
   readonly needsRefund: boolean;

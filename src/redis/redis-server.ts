@@ -17,6 +17,8 @@ export class RedisServer {
   readonly #connection: Connection;
   readonly #deadline: Deadline;
   readonly #onStoreError: ((error: unknown) => unknown) | undefined;
+  /** What went wrong last: why Redis is not asked. */
+  #latest: unknown;
   readonly #breaker = new CircuitBreaker(() => monotonicClock.now());
 
   constructor(connection: Connection, timeoutMs: number, onStoreError: ((error: unknown) => unknown) | undefined) {
@@ -63,7 +65,7 @@ export class RedisServer {
 
   /** Asks within the deadline. No `async`: of each promise less on the way of a check, a process sends more of them. */
   #asked(question: () => Promise<unknown>): Promise<unknown> {
-    if (!this.#breaker.admits()) return Promise.reject(new Unreachable(NOT_ASKED));
+    if (!this.#breaker.admits()) return Promise.reject(new Unreachable(NOT_ASKED, { cause: this.#latest }));
     return this.#deadline.over(question).then(
       (reply) => {
         this.#breaker.succeeded();
@@ -83,7 +85,10 @@ export class RedisServer {
       ? new StoreError("The value of a key in Redis is not a log of this package", { cause: error })
       : new Unreachable("Redis could not answer", { cause: error });
     if (isForeign) this.#breaker.succeeded();
-    else this.#breaker.failed();
+    else {
+      this.#latest = error;
+      this.#breaker.failed();
+    }
     const onStoreError = this.#onStoreError;
     if (onStoreError !== undefined) {
       tell(

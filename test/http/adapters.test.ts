@@ -361,6 +361,23 @@ describe("on hono", () => {
     await expect(handler(new Request("https://example.org/"))).rejects.toThrow(/^Expected `onRefused/);
   });
 
+  it("needs no address where TESTING=1 lets everybody pass, and none but there", async () => {
+    const app = (): Hono => {
+      const made = new Hono();
+      made.use(onHono({ limiter: of(1) }));
+      made.get("/", (context) => context.text("in"));
+      made.onError((_, context) => context.text("failed", 500));
+      return made;
+    };
+    vi.stubEnv("TESTING", "1");
+    const testing = app();
+    for (let requests = 0; requests < 2; requests += 1) expect((await testing.request("/")).status).toBe(200);
+    vi.stubEnv("NODE_ENV", "production");
+    expect((await app().request("/")).status).toBe(500);
+    vi.stubEnv("TESTING", "");
+    expect((await testing.request("/")).status).toBe(500);
+  });
+
   it("passes on an error of the network", async () => {
     const app = new Hono();
     app.use(onHono({ limiter: of(3), key }));
