@@ -13,27 +13,34 @@ export class CircuitBreaker {
   #failures = 0;
   #openUntil = 0;
   #isProbing = false;
+  /** Counted up with each change of state: what was asked before it says nothing of now. */
+  #epoch = 0;
 
   /** @param now - milliseconds of a clock that never goes back. */
   constructor(now: () => number) {
     this.#now = now;
   }
 
-  /** Whether a call may be made. Of a call that may, the outcome must be told. */
-  admits(): boolean {
-    if (this.#failures < FAILURES) return true;
-    if (this.#isProbing || this.#now() < this.#openUntil) return false;
+  /** Whether a call may be made: a pass, to be handed back with its outcome; undefined where not. */
+  admit(): number | undefined {
+    if (this.#failures < FAILURES) return this.#epoch;
+    if (this.#isProbing || this.#now() < this.#openUntil) return undefined;
     this.#isProbing = true;
-    return true;
+    return (this.#epoch += 1);
   }
 
-  succeeded(): void {
+  succeeded(pass: number): void {
+    if (pass !== this.#epoch) return;
+    if (this.#isProbing) this.#epoch += 1;
     this.#failures = 0;
     this.#isProbing = false;
   }
 
-  failed(): void {
+  failed(pass: number): void {
+    if (pass !== this.#epoch) return;
     this.#failures += 1;
+    if (this.#failures < FAILURES) return;
+    this.#epoch += 1;
     this.#isProbing = false;
     this.#openUntil = this.#now() + COOL_DOWN_MS;
   }

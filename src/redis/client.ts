@@ -33,6 +33,7 @@ export interface Connection {
  * @throws TypeError for an object that is no client.
  */
 export function connectionOf(client: unknown): Connection {
+  refuseClusters(client);
   if (typeof client === "function") return { send: client as Send, ownPrefix: "" };
   const { call, defineCommand, options, sendCommand, evalSha } = (client ?? {}) as Partial<IoredisLike & NodeRedisLike>;
   if (typeof call === "function" && typeof defineCommand === "function") {
@@ -45,5 +46,13 @@ export function connectionOf(client: unknown): Connection {
     return { send: (command) => redis.sendCommand(command), ownPrefix: "" };
   }
   const rule = "a client of ioredis or redis, or a function that sends a command: `(command: string[]) => Promise`";
+  throw new TypeError(expected("client", rule, client));
+}
+
+/** A cluster has other signatures, or scans one of its nodes: it would look as if it worked. */
+function refuseClusters(client: unknown): void {
+  const { isCluster, getSlotMaster, getMasterNode } = (client ?? {}) as Readonly<Record<string, unknown>>;
+  if (isCluster !== true && getSlotMaster === undefined && getMasterNode === undefined) return;
+  const rule = "a client of one server: clusters, and sentinels of node-redis, are not supported in this version";
   throw new TypeError(expected("client", rule, client));
 }

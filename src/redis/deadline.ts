@@ -2,6 +2,9 @@
 declare function setTimeout(run: () => void, ms: number): object;
 declare function clearTimeout(timer: object): void;
 
+/** How long an answer that is there already is waited for to be read. */
+const GRACE_MS = 5;
+
 /**
  * Gives answers a deadline. Several clients never answer at all when their server is gone, so theirs cannot be relied on.
  *
@@ -20,12 +23,21 @@ export class Deadline {
     this.#late = late;
   }
 
-  /** Asks, and passes on the answer, or the failure, or that it is late. What `question` throws is a rejection. */
-  over<T>(question: () => Promise<T>): Promise<T> {
+  /**
+   * Asks, and passes on the answer, or the failure, or that it is late. What `question` throws is a rejection.
+   *
+   * @param question - is told by `isLate` when nobody waits for it any more.
+   */
+  over<T>(question: (isLate: () => boolean) => T | PromiseLike<T>): Promise<T> {
     return new Promise((resolve, reject) => {
-      const answer = question();
-      const timer = setTimeout(() => {
-        reject(this.#late());
+      let isLate = false;
+      const answer = Promise.resolve(question(() => isLate));
+      // In two steps. After a stall of this process, timers run before the sockets are read: the answer may be there.
+      let timer = setTimeout(() => {
+        timer = setTimeout(() => {
+          isLate = true;
+          reject(this.#late());
+        }, GRACE_MS);
       }, this.#ms);
       answer.then(
         (value) => {

@@ -6,11 +6,15 @@ import { CircuitBreaker } from "./circuit-breaker.js";
 import type { Connection } from "./client.js";
 import { Deadline } from "./deadline.js";
 import { SCRIPT, SCRIPT_SHA1 } from "./script.js";
+import { isForeignValue, isMissingScript, isOutOfMemory } from "./server-error.js";
 
 const NOT_ASKED = "Redis is not asked for the moment, because it did not answer";
 
 /** Redis did not answer, or could not: somebody else has to, as `whenDown` says. */
 export class Unreachable extends StoreError {}
+
+/** Redis was not even asked, so nothing can have been done. */
+export class NotAsked extends Unreachable {}
 
 /** The server behind a store: it runs the script, within the deadline, as long as it answers at all. */
 export class RedisServer {
@@ -34,11 +38,11 @@ export class RedisServer {
    */
   run(key: string, words: readonly string[]): Promise<unknown> {
     const { send } = this.#connection;
-    return this.#asked(() =>
-      send(["EVALSHA", SCRIPT_SHA1, "1", key, ...words]).catch((error: unknown) => {
-        // A server that was restarted, flushed or promoted. Nothing has run, so this is the one error that is answered by
-        // another try: of any other nobody knows whether the call was recorded.
-        if (!/NOSCRIPT/i.test(messageOf(error))) throw error;
+    return this.#asked((isLate) =>
+      Promise.resolve(send(["EVALSHA", SCRIPT_SHA1, "1", key, ...words])).catch((error: unknown) => {
+        // Nothing has run, so this is the one error that is answered by another try: of any other nobody knows whether the
+        // call was recorded. Unless somebody else has answered it meanwhile.
+        if (isLate() || !isMissingScript(error)) throw error;
         return send(["EVAL", SCRIPT, "1", key, ...words]);
       }),
     );
@@ -64,30 +68,30 @@ export class RedisServer {
   }
 
   /** Asks within the deadline. No `async`: of each promise less on the way of a check, a process sends more of them. */
-  #asked(question: () => Promise<unknown>): Promise<unknown> {
-    if (!this.#breaker.admits()) return Promise.reject(new Unreachable(NOT_ASKED, { cause: this.#latest }));
+  #asked(question: (isLate: () => boolean) => Promise<unknown>): Promise<unknown> {
+    const pass = this.#breaker.admit();
+    if (pass === undefined) return Promise.reject(new NotAsked(NOT_ASKED, { cause: this.#latest }));
     return this.#deadline.over(question).then(
       (reply) => {
-        this.#breaker.succeeded();
+        this.#breaker.succeeded(pass);
         return reply;
       },
       (error: unknown) => {
-        throw this.#failure(error);
+        throw this.#failure(error, pass);
       },
     );
   }
 
-  #failure(error: unknown): StoreError {
-    const message = messageOf(error);
-    // It answered: the value under this key is somebody else's, and nobody can tell what was admitted.
-    const isForeign = /\b(?:SLUICEGATE|WRONGTYPE)\b/.test(message);
+  #failure(error: unknown, pass: number): StoreError {
+    const isForeign = isForeignValue(error);
     const failure = isForeign
       ? new StoreError("The value of a key in Redis is not a log of this package", { cause: error })
       : new Unreachable("Redis could not answer", { cause: error });
-    if (isForeign) this.#breaker.succeeded();
+    // It answered, and nobody had to wait: whom it refuses, it still refuses.
+    if (isForeign || isOutOfMemory(error)) this.#breaker.succeeded(pass);
     else {
       this.#latest = error;
-      this.#breaker.failed();
+      this.#breaker.failed(pass);
     }
     const onStoreError = this.#onStoreError;
     if (onStoreError !== undefined) {
@@ -103,8 +107,4 @@ export class RedisServer {
 /** A text as `SCAN` matches it literally. */
 function escaped(text: string): string {
   return text.replace(/[\\*?[\]^]/g, "\\$&");
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -3,7 +3,7 @@ import type { Limit } from "../core/limit.js";
 import type { KeyState, Space, Verdict } from "../store/store.js";
 import type { Fallback } from "./fallback.js";
 import type { RedisServer } from "./redis-server.js";
-import { Unreachable } from "./redis-server.js";
+import { NotAsked, Unreachable } from "./redis-server.js";
 import { numberIn, numbersIn, replyOf } from "./reply.js";
 
 /** One space of a `RedisStore`: each verb is one run of the script, on one key. */
@@ -74,7 +74,8 @@ export class RedisSpace implements Space {
 
   #keyOf(key: string): string {
     // UTF-8 has no lone surrogates, and would make one key of all that differ in them only.
-    return this.#prefix + (LONE_SURROGATE.test(key) ? `\0utf-16:${JSON.stringify(key)}` : key);
+    const isSpelled = LONE_SURROGATE.test(key) || key.startsWith(SPELLED);
+    return this.#prefix + (isSpelled ? SPELLED + JSON.stringify(key) : key);
   }
 
   #verdict(reply: unknown, key: string, limits: readonly Limit[], cost: number): Verdict {
@@ -97,12 +98,18 @@ export class RedisSpace implements Space {
         // Before it is known to have worked: a refund that was sent may have been done, whatever becomes of the answer.
         isRefunded = true;
         const words = ["refund", this.#longest, String(epoch), String(stamp), String(cost)];
-        return numberIn(await this.#server.run(this.#keyOf(key), words)) > 0;
+        try {
+          return numberIn(await this.#server.run(this.#keyOf(key), words)) > 0;
+        } catch (error) {
+          if (error instanceof NotAsked) isRefunded = false;
+          throw error;
+        }
       },
     };
   }
 }
 
+const SPELLED = "\0utf-16:";
 const LONE_SURROGATE = /[\ud800-\udfff]/u;
 
 /** The failure that somebody else is to answer for. Any other is passed on. */

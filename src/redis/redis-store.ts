@@ -10,6 +10,7 @@ import type { Fallback } from "./fallback.js";
 import { allowing, askingStore, denying } from "./fallback.js";
 import { RedisServer } from "./redis-server.js";
 import { RedisSpace } from "./redis-space.js";
+import { noteKeys } from "./shared-keys.js";
 
 /** Options of a {@link RedisStore}, and of a `RedisRateLimiter` about its store. */
 export interface RedisStoreOptions {
@@ -63,6 +64,7 @@ export class RedisStore implements Store {
   readonly synchronous = false as const;
 
   readonly #server: RedisServer;
+  readonly #client: object;
   readonly #keyPrefix: string;
   readonly #fallbackFor: (name: string, periodsMs: readonly number[]) => Fallback;
   readonly #names = new Set<string>();
@@ -78,6 +80,7 @@ export class RedisStore implements Store {
     if (timeoutMs > LONGEST_TIMEOUT_MS) throw new RangeError(expected("timeout", "at most 24 days", timeout));
     optionalFunction("onStoreError", checked.onStoreError);
     this.#fallbackFor = fallbackFrom(whenDown, wholeNumber("instances", instances, 1));
+    this.#client = client;
     this.#keyPrefix = keyPrefix;
     this.#server = new RedisServer(connection, timeoutMs, checked.onStoreError);
   }
@@ -88,7 +91,9 @@ export class RedisStore implements Store {
     }
     const fallback = this.#fallbackFor(name, periodsMs);
     this.#names.add(name);
-    return new RedisSpace(this.#server, `${this.#keyPrefix}:${name}:`, periodsMs, fallback);
+    const prefix = `${this.#keyPrefix}:${name}:`;
+    noteKeys(this.#client, prefix, periodsMs);
+    return new RedisSpace(this.#server, prefix, periodsMs, fallback);
   }
 }
 

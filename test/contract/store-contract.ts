@@ -176,6 +176,7 @@ export function itIsAStore({ store, source }: Maker): void {
       "\ud800",
       "\ud801",
       "\ufffd",
+      '\0utf-16:"\\ud800"',
       "k".repeat(10_000),
     ];
     for (const key of keys) expect([key, await limiter.isAllowed(key)]).toEqual([key, true]);

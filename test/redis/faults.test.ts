@@ -1,7 +1,7 @@
 import { performance } from "node:perf_hooks";
 import { setTimeout as sleep } from "node:timers/promises";
-import { Redis } from "ioredis";
-import { createClient } from "redis";
+import { Cluster, Redis } from "ioredis";
+import { createClient, createCluster, createSentinel } from "redis";
 import { AsyncRateLimiter, MemoryStore, StoreError } from "sluicegate";
 import { RedisRateLimiter, RedisStore, type RedisStoreOptions } from "sluicegate/redis";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
@@ -70,9 +70,8 @@ describe.skipIf(withoutRedis !== undefined)("when Redis is slow, hung or gone", 
 
     await redis.restart();
     expect(await recovered(limiter)).toBeLessThan(4000);
-    // It came back empty, and the client sent it what it had kept back: three calls that had passed here meanwhile.
-    expect(await limiter.check("ben")).toMatchObject({ allowed: true, remaining: 3, source: "redis" });
-    expect(await limiter.check("ada")).toMatchObject({ allowed: true, remaining: 0, source: "redis" });
+    // It came back empty. What the client had kept back was answered here meanwhile, and is not tried again by us.
+    expect(await limiter.check("ada")).toMatchObject({ allowed: true, remaining: 3, source: "redis" });
   });
 
   it("stopped: a hundred callers at once wait one timeout together, and the next none", async () => {
@@ -90,6 +89,20 @@ describe.skipIf(withoutRedis !== undefined)("when Redis is slow, hung or gone", 
     for (const other of others) expect(other).toBeLessThan(60);
     redis.signal("SIGCONT");
     expect(await recovered(limiter)).toBeLessThan(4000);
+  });
+
+  it("a stall of this process is no outage: the answers are there, and are read first", async () => {
+    const limiter = limiterOf();
+    for (let round = 0; round < 3; round += 1) {
+      const calls = Array.from({ length: 6 }, () => limiter.check(`ada-${round}`));
+      await new Promise((resolve) => setImmediate(resolve));
+      const end = performance.now() + 200;
+      while (performance.now() < end);
+      const decisions = await Promise.all(calls);
+      expect(decisions.map(({ source }) => source)).toEqual(new Array(6).fill("redis"));
+      expect(decisions.filter(({ allowed }) => allowed)).toHaveLength(4);
+    }
+    expect(failures).toEqual([]);
   });
 
   it("slow: an answer that comes too late is dropped, and the next in time is taken", async () => {
@@ -149,6 +162,8 @@ describe.skipIf(withoutRedis !== undefined)("when Redis is slow, hung or gone", 
     await client.config("SET", "maxmemory", "1");
     expect(await limiter.check("ada")).toMatchObject({ allowed: true, source: "fallback" });
     expect(String((failures[0] as Error).cause)).toContain("OOM");
+    for (let calls = 0; calls < 9; calls += 1) await limiter.check(`new-${calls}`);
+    expect(await limiter.check("full")).toMatchObject({ allowed: false, source: "redis" });
     await client.config("SET", "maxmemory", "0");
     expect((await limiter.check("ada")).source).toBe("redis");
   });
@@ -231,6 +246,135 @@ describe.skipIf(withoutRedis !== undefined)("when Redis is slow, hung or gone", 
     const timers = process.getActiveResourcesInfo().filter((kind) => kind === "Timeout").length;
     await Promise.all(Array.from({ length: 100 }, (_, at) => limiter.check(`key-${at}`)));
     expect(process.getActiveResourcesInfo().filter((kind) => kind === "Timeout").length).toBeLessThanOrEqual(timers);
+  });
+});
+
+describe("a client that behaves oddly", () => {
+  const NOSCRIPT = "NOSCRIPT No matching script. Please use EVAL.";
+  /** As clients do it that append the command to a message. */
+  const echoing = (message: string, command: readonly string[]): Error =>
+    new Error(`${message}, command was: ${JSON.stringify(command)}`);
+
+  it("is never taken for a foreign value or a missing script by what it echoes: the key is a user's", async () => {
+    const sent: string[] = [];
+    const client = async (command: string[]): Promise<never> => {
+      sent.push(command[0]!);
+      throw command[0] === "EVAL" ? echoing("OOM command not allowed", command) : echoing("ETIMEDOUT", command);
+    };
+    for (const key of ["WRONGTYPE", "SLUICEGATE", "NOSCRIPT", "noscript", "ada"]) {
+      const limiter = new RedisRateLimiter({ ...HOUR, client, name: key });
+      expect((await limiter.check(key)).source).toBe("fallback");
+    }
+    expect(new Set(sent)).toEqual(new Set(["EVALSHA"]));
+    // The script itself is echoed by the failure of the second try.
+    const flushed = async (command: string[]): Promise<never> => {
+      throw echoing(command[0] === "EVAL" ? "OOM command not allowed" : NOSCRIPT, command);
+    };
+    const limiter = new RedisRateLimiter({ ...HOUR, client: flushed });
+    expect((await limiter.check("ada")).source).toBe("fallback");
+  });
+
+  it.each([
+    "WRONGTYPE Operation against a key holding the wrong kind of value script: 5, on @user_script:12.",
+    "ERR Error running script (call to f_5): @user_script:12: WRONGTYPE Operation against a key",
+    "ERR user_script:20: SLUICEGATE the value of this key script: 5, on @user_script:20.",
+    "ERR Error running script (call to f_5): @user_script:20: user_script:20: SLUICEGATE the value of this key",
+  ])("that says «%s» has found a value that is not ours", async (message) => {
+    const client = async (): Promise<never> => Promise.reject(new Error(message));
+    await expect(new RedisRateLimiter({ ...HOUR, client }).check("ada")).rejects.toThrow(
+      /is not a log of this package/,
+    );
+  });
+
+  it.each([
+    NOSCRIPT,
+    `ReplyError: ${NOSCRIPT}`,
+    "An error was signalled by the server: - NoScriptError: No matching script.",
+  ])("that says «%s» is sent the script", async (message) => {
+    const client = async (command: string[]): Promise<number> => {
+      if (command[0] === "EVALSHA") throw new Error(message);
+      return 1;
+    };
+    expect(await new RedisRateLimiter({ ...HOUR, client, whenDown: "deny" }).isAllowed("ada")).toBe(true);
+  });
+
+  it("is not sent the script for a call that has been answered meanwhile", async () => {
+    const sent: string[] = [];
+    const client = async (command: string[]): Promise<never> => {
+      sent.push(command[0]!);
+      await sleep(60);
+      throw new Error(NOSCRIPT);
+    };
+    const limiter = new RedisRateLimiter({ ...HOUR, client, timeout: "10ms" });
+    expect((await limiter.check("ada")).source).toBe("fallback");
+    await sleep(80);
+    expect(sent).toEqual(["EVALSHA"]);
+  });
+
+  it("leaves a refund that was not even sent to be tried again", async () => {
+    let isDown = false;
+    const client = async ([, , , , verb]: string[]): Promise<unknown> => {
+      if (isDown) throw new Error("gone");
+      return verb === "refund" ? 1 : "1 1 1000 0 3 0 3600000";
+    };
+    const limiter = new RedisRateLimiter({ ...HOUR, client });
+    const decision = await limiter.check("ada");
+    isDown = true;
+    for (let calls = 0; calls < 3; calls += 1) await limiter.check("ben");
+    await expect(limiter.refund(decision)).rejects.toMatchObject({ code: "STORE_ERROR", cause: new Error("gone") });
+    isDown = false;
+    await vi.waitFor(async () => expect((await limiter.check("ben")).source).toBe("redis"), { timeout: 3000 });
+    expect(await limiter.refund(decision)).toBe(true);
+    expect(await limiter.refund(decision)).toBe(false);
+  });
+
+  it("is asked again after whatever it rejects with, and leaves no timer behind whatever it returns", async () => {
+    const timers = (): number => process.getActiveResourcesInfo().filter((kind) => kind === "Timeout").length;
+    const before = timers();
+    const odd: (() => unknown)[] = [
+      // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- as careless code does it
+      () => Promise.reject(Object.create(null)),
+      () => {
+        throw new Error("at once");
+      },
+      () => undefined,
+      () => 7,
+    ];
+    for (const [at, send] of odd.entries()) {
+      const limiter = new RedisRateLimiter({ ...HOUR, client: send as never, timeout: "20s", name: `odd-${at}` });
+      for (let calls = 0; calls < 4; calls += 1) await limiter.check("ada").catch(() => undefined);
+      await limiter.reset("ada").catch(() => undefined);
+    }
+    expect(timers()).toBe(before);
+  });
+
+  it("that is a cluster is refused in words", () => {
+    const cluster = new Cluster([{ port: 1, host: "127.0.0.1" }], { lazyConnect: true });
+    const url = "redis://127.0.0.1:1";
+    const sentinelRootNodes = [{ host: "127.0.0.1", port: 1 }];
+    for (const client of [
+      cluster,
+      createCluster({ rootNodes: [{ url }] }),
+      createSentinel({ name: "primary", sentinelRootNodes }),
+    ]) {
+      expect(() => new RedisStore({ client: client as never })).toThrow(
+        /^Expected `client` to be a client of one server/,
+      );
+    }
+    cluster.disconnect();
+  });
+
+  it("hears of two limiters that share keys and cannot mean it", () => {
+    const warned = vi.spyOn(process, "emitWarning").mockReturnValue();
+    const client = async (): Promise<number> => 1;
+    const make = (period: "1h" | "1m", name?: string): RedisRateLimiter =>
+      new RedisRateLimiter({ maxCalls: 3, period, client, name });
+    make("1h");
+    make("1h");
+    make("1m", "search");
+    expect(warned).not.toHaveBeenCalled();
+    make("1m");
+    expect(warned).toHaveBeenCalledExactlyOnceWith(expect.stringContaining("rate_limit:default:*"), expect.anything());
   });
 });
 

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { Redis } from "ioredis";
 import { AsyncRateLimiter, LayeredRateLimiter } from "sluicegate";
 import { RedisStore } from "sluicegate/redis";
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import { RedisProcess, withoutRedis } from "./redis-process.js";
 
 const KEY = "rate_limit:default:ada";
@@ -41,7 +41,11 @@ describe.skipIf(withoutRedis !== undefined)("what is stored in Redis", () => {
     redis = await RedisProcess.start();
     client = new Redis(redis.port, "127.0.0.1");
   });
-  beforeEach(() => client.flushall());
+  beforeEach(async () => {
+    // All tests share keys and have periods of their own, which is warned of.
+    vi.spyOn(process, "emitWarning").mockReturnValue();
+    await client.flushall();
+  });
   afterAll(async () => {
     client.disconnect();
     await redis.kill();
