@@ -117,20 +117,44 @@ for (const [name, ways] of Object.entries({
   }
 }
 
-console.log("\nbytes a recorded call, full key        sluicegate   sorted set");
-for (const maxCalls of [10, 100, 1000, 10_000]) {
-  const limiter = one(ioredis, maxCalls, "1h");
-  for (let calls = 0; calls < maxCalls; calls += 10) await limiter.check("full", { cost: 10 });
-  const set = [];
-  for (let at = 0; at < maxCalls; at += 1)
-    set.push(Date.now() + at, `${Date.now() + at}-${Math.random().toString(36).slice(2, 10)}`);
-  await ioredis.zadd(`set:${maxCalls}`, ...set);
-  const bytes = async (key) => ((await ioredis.memory("USAGE", key, "SAMPLES", 0)) / maxCalls).toFixed(1);
-  console.log(
-    String(maxCalls).padEnd(36),
-    (await bytes(`p${made}:default:full`)).padStart(12),
-    (await bytes(`set:${maxCalls}`)).padStart(12),
+/** Microseconds that the script itself has taken for each call since the last time this was asked. */
+let told = [0, 0];
+async function scriptUs() {
+  const [calls, us] = /cmdstat_evalsha:calls=(\d+),usec=(\d+)/
+    .exec(await ioredis.info("commandstats"))
+    .slice(1)
+    .map(Number);
+  const average = (us - told[1]) / (calls - told[0]);
+  told = [calls, us];
+  return average;
+}
+
+console.log(
+  "\ncalls recorded      bytes for each: sluicegate, list, sorted set      script: isAllowed, check, refused",
+);
+for (const depth of [10, 100, 1000, 10_000]) {
+  const full = one(ioredis, depth, "1h");
+  const fullKey = `p${made}:default:full`;
+  for (let calls = 0; calls < depth; calls += 10) await full.check("full", { cost: 10 });
+  const stamps = Array.from({ length: depth }, (_, at) => String(Date.now() + at));
+  await ioredis.rpush(`list:${depth}`, ...stamps);
+  await ioredis.zadd(
+    `set:${depth}`,
+    ...stamps.flatMap((at) => [at, `${at}-${Math.random().toString(36).slice(2, 10)}`]),
   );
+  const bytes = async (key) => ((await ioredis.memory("USAGE", key, "SAMPLES", 0)) / depth).toFixed(1).padStart(6);
+  const sizes = [await bytes(fullKey), await bytes(`list:${depth}`), await bytes(`set:${depth}`)];
+
+  // As deep, and with room for what is asked of it.
+  const roomy = one(ioredis, 2 * depth + 4000, "1h");
+  for (let calls = 0; calls < depth; calls += 10) await roomy.check("key", { cost: 10 });
+  const times = [];
+  for (const ask of [() => roomy.isAllowed("key"), () => roomy.check("key"), () => full.isAllowed("full")]) {
+    await scriptUs();
+    for (let calls = 0; calls < Math.min(2000, 5 * depth); calls += 1) await ask();
+    times.push(`${(await scriptUs()).toFixed(1)} us`.padStart(8));
+  }
+  console.log(String(depth).padEnd(38), sizes.join(" "), " ".repeat(20), times.join(" "));
 }
 ioredis.disconnect();
 nodeRedis.destroy();
