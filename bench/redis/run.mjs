@@ -23,7 +23,13 @@ await nodeRedis.connect();
 const sha = await ioredis.script("LOAD", FIXED_WINDOW);
 
 let made = 0;
-const patient = (client) => ({ client, keyPrefix: `p${(made += 1)}`, timeout: "10s", whenDown: "deny" });
+const patient = (client) => ({
+  client,
+  keyPrefix: `p${(made += 1)}`,
+  timeout: "10s",
+  whenDown: "deny",
+  denyCache: false,
+});
 const one = (client, maxCalls, period = "10s") => new RedisRateLimiter({ maxCalls, period, ...patient(client) });
 const three = (client) =>
   new LayeredRateLimiter({
@@ -58,6 +64,7 @@ function waysOf(client, fixed) {
     one(client, 1, "1h"),
     three(client),
   ];
+  const cached = new RedisRateLimiter({ maxCalls: 1, period: "1h", ...patient(client), denyCache: { maxAge: "1s" } });
   const useFlexible = flexible(client);
   return {
     "fixed-window script": (key) => fixed(`fixed:${key}`),
@@ -69,6 +76,7 @@ function waysOf(client, fixed) {
     "isAllowed, three layers": (key) => layered.isAllowed(key),
     "check, three layers": (key) => layered.check(key),
     "isAllowed, refused": (key) => denied.isAllowed(key),
+    "the same, deny cache": (key) => cached.isAllowed(key),
   };
 }
 

@@ -1,6 +1,7 @@
 import type { Receipt } from "../core/decision.js";
 import type { Limit } from "../core/limit.js";
 import type { KeyState, Space, Verdict } from "../store/store.js";
+import type { DenyCache, Sending } from "./deny-cache.js";
 import type { Fallback } from "./fallback.js";
 import type { RedisServer } from "./redis-server.js";
 import { NotAsked, Unreachable } from "./redis-server.js";
@@ -12,33 +13,59 @@ export class RedisSpace implements Space {
   readonly #prefix: string;
   readonly #longest: string;
   readonly #fallback: Fallback;
+  readonly #denials: DenyCache | undefined;
   #limits: readonly Limit[] | undefined;
   #words: readonly string[] = [];
 
-  constructor(server: RedisServer, prefix: string, periodsMs: readonly number[], fallback: Fallback) {
+  constructor(
+    server: RedisServer,
+    prefix: string,
+    periodsMs: readonly number[],
+    fallback: Fallback,
+    denials: DenyCache | undefined,
+  ) {
     this.#server = server;
     this.#prefix = prefix;
     this.#longest = String(Math.max(...periodsMs));
     this.#fallback = fallback;
+    this.#denials = denials;
   }
 
-  admit(key: string, limits: readonly Limit[], cost: number): Promise<boolean> {
-    return this.#ask("admit", key, limits, cost).then(
-      (reply) => numberIn(reply) === 1,
+  admit(key: string, limits: readonly Limit[], cost: number): boolean | Promise<boolean> {
+    const name = this.#keyOf(key);
+    if (this.#denials?.refuses(name, limits, cost) === true) return false;
+    const sending = this.#denials?.sending();
+    return this.#ask("admit", name, limits, cost).then(
+      (reply) => {
+        const answer = numberIn(reply);
+        // 0 is a refusal for ever.
+        if (answer <= 0) this.#deny(name, limits, cost, -answer || Infinity, undefined, sending);
+        return answer === 1;
+      },
       (failure: unknown) => this.#fallback.admit(unreachable(failure), key, limits, cost),
     );
   }
 
-  check(key: string, limits: readonly Limit[], cost: number): Promise<Verdict> {
-    return this.#ask("check", key, limits, cost).then(
-      (reply) => this.#verdict(reply, key, limits, cost),
+  check(key: string, limits: readonly Limit[], cost: number): Verdict | Promise<Verdict> {
+    const name = this.#keyOf(key);
+    const denied = this.#denials?.verdictOn(name, limits, cost);
+    if (denied !== undefined) return denied;
+    const sending = this.#denials?.sending();
+    return this.#ask("check", name, limits, cost).then(
+      (reply) => {
+        const verdict = this.#verdict(reply, name, limits, cost);
+        const { retryAfterMs } = verdict;
+        if (retryAfterMs > 0) this.#deny(name, limits, cost, retryAfterMs, verdict, sending);
+        return verdict;
+      },
       (failure: unknown) => this.#fallback.check(unreachable(failure), key, limits, cost),
     );
   }
 
   peek(key: string, limits: readonly Limit[], cost: number): Promise<Verdict> {
-    return this.#ask("peek", key, limits, cost).then(
-      (reply) => this.#verdict(reply, key, limits, 0),
+    const name = this.#keyOf(key);
+    return this.#ask("peek", name, limits, cost).then(
+      (reply) => this.#verdict(reply, name, limits, 0),
       (failure: unknown) => this.#fallback.peek(unreachable(failure), key, limits, cost),
     );
   }
@@ -56,11 +83,30 @@ export class RedisSpace implements Space {
   /** What could not be forgotten in Redis is an error, and not a matter of `whenDown`: somebody is still locked out. */
   async reset(key?: string): Promise<void> {
     await this.#fallback.reset(key);
-    await (key === undefined ? this.#server.forget(this.#prefix) : this.#server.forgetKey(this.#keyOf(key)));
+    const name = key === undefined ? undefined : this.#keyOf(key);
+    await this.#changed(name, () =>
+      name === undefined ? this.#server.forget(this.#prefix) : this.#server.forgetKey(name),
+    );
   }
 
-  #ask(verb: string, key: string, limits: readonly Limit[], cost: number): Promise<unknown> {
-    return this.#server.run(this.#keyOf(key), [verb, this.#longest, String(cost), ...this.#wordsOf(limits)]);
+  /** Runs what may let a key pass again that was refused. */
+  #changed<T>(name: string | undefined, change: () => Promise<T>): Promise<T> {
+    return this.#denials === undefined ? change() : this.#denials.whileChanging(name, change);
+  }
+
+  #deny(
+    name: string,
+    limits: readonly Limit[],
+    cost: number,
+    retryAfterMs: number,
+    verdict: Verdict | undefined,
+    sending: Sending | undefined,
+  ): void {
+    if (sending !== undefined) this.#denials?.note(name, limits, cost, retryAfterMs, verdict, sending);
+  }
+
+  #ask(verb: string, name: string, limits: readonly Limit[], cost: number): Promise<unknown> {
+    return this.#server.run(name, [verb, this.#longest, String(cost), ...this.#wordsOf(limits)]);
   }
 
   /** The limits as the script wants them. A limiter hands over the same array for as long as they are the same. */
@@ -78,7 +124,7 @@ export class RedisSpace implements Space {
     return this.#prefix + (isSpelled ? SPELLED + JSON.stringify(key) : key);
   }
 
-  #verdict(reply: unknown, key: string, limits: readonly Limit[], cost: number): Verdict {
+  #verdict(reply: unknown, name: string, limits: readonly Limit[], cost: number): Verdict {
     const { passed, epoch, stamp, layers } = replyOf(reply, limits);
     return {
       retryAfterMs: layers.reduce((wait, layer) => Math.max(wait, layer.retryAfterMs), 0),
@@ -86,11 +132,11 @@ export class RedisSpace implements Space {
       layers,
       noRoom: false,
       source: "redis",
-      receipt: passed && cost > 0 ? this.#receipt(key, epoch, stamp, cost) : undefined,
+      receipt: passed && cost > 0 ? this.#receipt(name, epoch, stamp, cost) : undefined,
     };
   }
 
-  #receipt(key: string, epoch: number, stamp: number, cost: number): Receipt {
+  #receipt(name: string, epoch: number, stamp: number, cost: number): Receipt {
     let isRefunded = false;
     return {
       refund: async () => {
@@ -99,7 +145,7 @@ export class RedisSpace implements Space {
         isRefunded = true;
         const words = ["refund", this.#longest, String(epoch), String(stamp), String(cost)];
         try {
-          return numberIn(await this.#server.run(this.#keyOf(key), words)) > 0;
+          return numberIn(await this.#changed(name, () => this.#server.run(name, words))) > 0;
         } catch (error) {
           if (error instanceof NotAsked) isRefunded = false;
           throw error;

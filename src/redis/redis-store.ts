@@ -1,11 +1,13 @@
 import { parseDuration } from "../core/duration.js";
 import type { Duration } from "../core/duration.js";
 import { expected, knownOptions, oneOf, optionalFunction, wholeNumber } from "../core/expected.js";
+import { monotonicClock } from "../core/clock.js";
 import { MemoryStore } from "../store/memory-store.js";
 import type { Space, Store } from "../store/store.js";
 import { spaceName } from "../store/store.js";
 import type { RedisClient } from "./client.js";
 import { connectionOf } from "./client.js";
+import { DenyCache } from "./deny-cache.js";
 import type { Fallback } from "./fallback.js";
 import { allowing, askingStore, denying } from "./fallback.js";
 import { RedisServer } from "./redis-server.js";
@@ -31,6 +33,12 @@ export interface RedisStoreOptions {
    * by a store. @default 1
    */
   readonly instances?: number | undefined;
+  /**
+   * Refuses here, without a command, what Redis has refused already and would refuse again: a reset, a refund or a raised
+   * limit in another process is seen within `maxAge`. Such a decision has the source `"deny-cache"`.
+   * @default { maxAge: "1s" }
+   */
+  readonly denyCache?: false | { readonly maxAge?: Duration | undefined } | undefined;
   /** Hears of every failure of Redis, and decides nothing. What it throws becomes a process warning. */
   readonly onStoreError?: ((error: unknown) => unknown) | undefined;
 }
@@ -45,6 +53,7 @@ export const REDIS_OPTIONS: readonly string[] = [
   "timeout",
   "whenDown",
   "instances",
+  "denyCache",
   "onStoreError",
 ];
 
@@ -66,6 +75,8 @@ export class RedisStore implements Store {
   readonly #server: RedisServer;
   readonly #client: object;
   readonly #keyPrefix: string;
+  /** How long a denial is kept at most; 0 for not at all. */
+  readonly #denyMs: number;
   readonly #fallbackFor: (name: string, periodsMs: readonly number[]) => Fallback;
   readonly #names = new Set<string>();
 
@@ -79,6 +90,7 @@ export class RedisStore implements Store {
     const timeoutMs = parseDuration("timeout", timeout);
     if (timeoutMs > LONGEST_TIMEOUT_MS) throw new RangeError(expected("timeout", "at most 24 days", timeout));
     optionalFunction("onStoreError", checked.onStoreError);
+    this.#denyMs = denyMsFrom(checked.denyCache);
     this.#fallbackFor = fallbackFrom(whenDown, wholeNumber("instances", instances, 1));
     this.#client = client;
     this.#keyPrefix = keyPrefix;
@@ -93,8 +105,15 @@ export class RedisStore implements Store {
     this.#names.add(name);
     const prefix = `${this.#keyPrefix}:${name}:`;
     noteKeys(this.#client, prefix, periodsMs);
-    return new RedisSpace(this.#server, prefix, periodsMs, fallback);
+    const denials = this.#denyMs === 0 ? undefined : new DenyCache(this.#denyMs, () => monotonicClock.now());
+    return new RedisSpace(this.#server, prefix, periodsMs, fallback, denials);
   }
+}
+
+function denyMsFrom(denyCache: RedisStoreOptions["denyCache"] = {}): number {
+  if (denyCache === false) return 0;
+  const { maxAge = "1s" } = knownOptions("denyCache", denyCache, ["maxAge"]);
+  return parseDuration("denyCache.maxAge", maxAge);
 }
 
 function fallbackFrom(whenDown: unknown, instances: number): (name: string, periodsMs: readonly number[]) => Fallback {

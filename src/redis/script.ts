@@ -100,9 +100,10 @@ end
 
 local passes = op ~= 'refund'
 for layer = 4, passes and #ARGV or 0, 2 do
-  if wait(tonumber(ARGV[layer]), tonumber(ARGV[layer + 1]), cost) ~= 0 then
-    -- Refused, and often so: before the rest of the functions is even made.
-    if op == 'admit' then return 0 end
+  local again = wait(tonumber(ARGV[layer]), tonumber(ARGV[layer + 1]), cost)
+  if again ~= 0 then
+    -- Refused, and often so: before the rest of the functions is even made. Negative, to tell it from an admission.
+    if op == 'admit' then return math.min(0, -again) end
     passes = false
     break
   end
@@ -206,4 +207,4 @@ return reply
 `;
 
 /** The SHA-1 of the script in hexadecimal, as `EVALSHA` wants it. Written down, because edge workers have no `node:crypto`. */
-export const SCRIPT_SHA1 = "855719a0a3938b3e3ae74ebab2243b38b601e097";
+export const SCRIPT_SHA1 = "ba4c3ec5389fd2ec6706e46c01a23684c41a97a2";

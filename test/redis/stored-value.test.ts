@@ -31,7 +31,7 @@ function packed({ stamps, high, longest }: Stored): Buffer {
 describe.skipIf(withoutRedis !== undefined)("what is stored in Redis", () => {
   let redis: RedisProcess;
   let client: Redis;
-  const store = (): RedisStore => new RedisStore({ client, timeout: "5s", whenDown: "deny" });
+  const store = (): RedisStore => new RedisStore({ client, timeout: "5s", whenDown: "deny", denyCache: false });
   const serverTime = async (): Promise<number> => {
     const [seconds = 0, microseconds = 0] = await client.time();
     return seconds * 1000 + microseconds / 1000;

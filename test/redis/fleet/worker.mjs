@@ -29,7 +29,7 @@ function exact() {
   };
   const limiter = new LayeredRateLimiter({
     limits: limits.map(({ name, maxCalls, periodMs }) => ({ name, maxCalls, period: `${periodMs}ms` })),
-    store: new RedisStore({ client, timeout: "10s", whenDown: "deny" }),
+    store: new RedisStore({ client, timeout: "10s", whenDown: "deny", denyCache: false }),
   });
   return (key) => limiter.check(key);
 }
