@@ -168,7 +168,7 @@ describe.skipIf(withoutRedis !== undefined)("a RedisStore with a cache of denial
     expect(here.limit).toEqual(there.limit);
     expect(here.layers.map(({ remaining }) => remaining)).toEqual([0, 7]);
     for (const field of ["retryAfterMs", "resetAfterMs"] as const)
-      expect(Math.abs(here[field] - there[field])).toBeLessThan(15);
+      expect(Math.abs(here[field] - there[field])).toBeLessThan(100);
     // A cost that can never pass is asked about, and then known.
     expect(await cached.check("ada", { cost: 3 })).toMatchObject({ retryAfterMs: Infinity, source: "redis" });
     expect(await cached.check("ada", { cost: 4 })).toMatchObject({ retryAfterMs: Infinity, source: "deny-cache" });
@@ -187,7 +187,7 @@ describe.skipIf(withoutRedis !== undefined)("a RedisStore with a cache of denial
   });
 
   it("forgets at once what is changed here, and within maxAge what is changed elsewhere", async () => {
-    const shared = store({ denyCache: { maxAge: "200ms" } });
+    const shared = store({ denyCache: { maxAge: "400ms" } });
     const limiter = new AsyncRateLimiter({ maxCalls: 1, period: "1h", store: shared });
     const elsewhere = new AsyncRateLimiter({ maxCalls: 1, period: "1h", store: store() });
     let decision: Decision;
@@ -201,7 +201,7 @@ describe.skipIf(withoutRedis !== undefined)("a RedisStore with a cache of denial
     expect(await limiter.isAllowed("ada")).toBe(false);
     await elsewhere.reset("ada");
     expect(await limiter.isAllowed("ada")).toBe(false);
-    await sleep(205);
+    await sleep(405);
     expect(await limiter.isAllowed("ada")).toBe(true);
 
     const adaptive = new AdaptiveRateLimiter({ baseMaxCalls: 2, period: "1h", name: "adaptive", store: shared });
