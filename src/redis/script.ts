@@ -150,8 +150,9 @@ if op == 'refund' then
   return taken
 end
 
+local stamp
 if passes and op ~= 'peek' then
-  local stamp = now
+  stamp = now
   if micros % 1000 > 0 or now > time then stamp = now + 1 end
   if count > 0 then stamp = math.max(stamp, at(1)) end
   high = now
@@ -177,7 +178,9 @@ if passes and op ~= 'peek' then
     write(first, block)
     redis.call('SETRANGE', key, 0, header())
     redis.call('PEXPIRE', key, ttl)
-    found, piece = '', ''
+    -- What was read is still so, but for the slots just written.
+    piece = ''
+    if first < SMALL or first + cost > capacity then found = '' end
   else
     count = countAfter(dead)
     local kept = stamps()
@@ -195,7 +198,7 @@ end
 
 if op == 'admit' then return 1 end
 
-local newest = count > 0 and at(1) - time or NEVER
+local newest = count > 0 and (stamp or at(1)) - time or NEVER
 local reply = string.format('%d %.0f %.0f %.0f', passes and 1 or 0, epoch, time, newest)
 for layer = 4, #ARGV, 2 do
   local max_calls, period = tonumber(ARGV[layer]), tonumber(ARGV[layer + 1])
@@ -207,4 +210,4 @@ return reply
 `;
 
 /** The SHA-1 of the script in hexadecimal, as `EVALSHA` wants it. Written down, because edge workers have no `node:crypto`. */
-export const SCRIPT_SHA1 = "ba4c3ec5389fd2ec6706e46c01a23684c41a97a2";
+export const SCRIPT_SHA1 = "de277831adf816686f1e00b0bfb9bb7857c4e484";
