@@ -34,7 +34,10 @@ export class DenyCache {
   readonly #denials = new Map<string, Denial>();
   #epoch = 0;
 
-  /** @param now - milliseconds of a clock that never goes back. */
+  /**
+   * @param maxAgeMs - 0 to keep nothing.
+   * @param now - milliseconds of a clock that never goes back.
+   */
   constructor(maxAgeMs: number, now: () => number) {
     this.#maxAgeMs = maxAgeMs;
     this.#now = now;

@@ -1,7 +1,6 @@
-import type { Receipt } from "../core/decision.js";
 import type { Limit } from "../core/limit.js";
 import type { StoreError } from "../core/errors.js";
-import type { KeyState, Space, Store, Verdict } from "../store/store.js";
+import type { KeyState, Store, Verdict } from "../store/store.js";
 
 /** Who answers for Redis while it cannot, for one space. */
 export interface Fallback {
@@ -44,7 +43,7 @@ export function askingStore(store: Store, name: string, periodsMs: readonly numb
     check: async (_failure, key, limits, cost) => asFallback(await space.check(key, mine(limits), cost)),
     peek: async (_failure, key, limits, cost) => asFallback(await space.peek(key, mine(limits), cost)),
     state: (_failure, key) => space.state(key),
-    reset: (key) => forgotten(space, key),
+    reset: (key) => space.reset(key),
   };
 }
 
@@ -52,13 +51,8 @@ function asFallback(verdict: Verdict): Verdict {
   return { ...verdict, source: "fallback" };
 }
 
-function forgotten(space: Space, key: string | undefined): void | Promise<void> {
-  return key === undefined ? space.reset() : space.reset(key);
-}
-
 /** What a fresh key would get. */
 function fresh(limits: readonly Limit[], spend: number): Verdict {
-  const receipt: Receipt | undefined = undefined;
   return {
     retryAfterMs: 0,
     resetAfterMs: 0,
@@ -73,6 +67,6 @@ function fresh(limits: readonly Limit[], spend: number): Verdict {
     })),
     noRoom: false,
     source: "fallback",
-    receipt,
+    receipt: undefined,
   };
 }

@@ -1,7 +1,7 @@
 import type { Receipt } from "../core/decision.js";
 import type { Limit } from "../core/limit.js";
 import type { KeyState, Space, Verdict } from "../store/store.js";
-import type { DenyCache, Sending } from "./deny-cache.js";
+import type { DenyCache } from "./deny-cache.js";
 import type { Fallback } from "./fallback.js";
 import type { RedisServer } from "./redis-server.js";
 import { NotAsked, Unreachable } from "./redis-server.js";
@@ -13,7 +13,7 @@ export class RedisSpace implements Space {
   readonly #prefix: string;
   readonly #longest: string;
   readonly #fallback: Fallback;
-  readonly #denials: DenyCache | undefined;
+  readonly #denials: DenyCache;
   #limits: readonly Limit[] | undefined;
   #words: readonly string[] = [];
 
@@ -22,7 +22,7 @@ export class RedisSpace implements Space {
     prefix: string,
     periodsMs: readonly number[],
     fallback: Fallback,
-    denials: DenyCache | undefined,
+    denials: DenyCache,
   ) {
     this.#server = server;
     this.#prefix = prefix;
@@ -33,13 +33,13 @@ export class RedisSpace implements Space {
 
   admit(key: string, limits: readonly Limit[], cost: number): boolean | Promise<boolean> {
     const name = this.#keyOf(key);
-    if (this.#denials?.refuses(name, limits, cost) === true) return false;
-    const sending = this.#denials?.sending();
+    if (this.#denials.refuses(name, limits, cost)) return false;
+    const sending = this.#denials.sending();
     return this.#ask("admit", name, limits, cost).then(
       (reply) => {
         const answer = numberIn(reply);
         // 0 is a refusal for ever.
-        if (answer <= 0) this.#deny(name, limits, cost, -answer || Infinity, undefined, sending);
+        if (answer <= 0) this.#denials.note(name, limits, cost, -answer || Infinity, undefined, sending);
         return answer === 1;
       },
       (failure: unknown) => this.#fallback.admit(unreachable(failure), key, limits, cost),
@@ -48,14 +48,14 @@ export class RedisSpace implements Space {
 
   check(key: string, limits: readonly Limit[], cost: number): Verdict | Promise<Verdict> {
     const name = this.#keyOf(key);
-    const denied = this.#denials?.verdictOn(name, limits, cost);
+    const denied = this.#denials.verdictOn(name, limits, cost);
     if (denied !== undefined) return denied;
-    const sending = this.#denials?.sending();
+    const sending = this.#denials.sending();
     return this.#ask("check", name, limits, cost).then(
       (reply) => {
         const verdict = this.#verdict(reply, name, limits, cost);
         const { retryAfterMs } = verdict;
-        if (retryAfterMs > 0) this.#deny(name, limits, cost, retryAfterMs, verdict, sending);
+        if (retryAfterMs > 0) this.#denials.note(name, limits, cost, retryAfterMs, verdict, sending);
         return verdict;
       },
       (failure: unknown) => this.#fallback.check(unreachable(failure), key, limits, cost),
@@ -84,25 +84,9 @@ export class RedisSpace implements Space {
   async reset(key?: string): Promise<void> {
     await this.#fallback.reset(key);
     const name = key === undefined ? undefined : this.#keyOf(key);
-    await this.#changed(name, () =>
+    await this.#denials.whileChanging(name, () =>
       name === undefined ? this.#server.forget(this.#prefix) : this.#server.forgetKey(name),
     );
-  }
-
-  /** Runs what may let a key pass again that was refused. */
-  #changed<T>(name: string | undefined, change: () => Promise<T>): Promise<T> {
-    return this.#denials === undefined ? change() : this.#denials.whileChanging(name, change);
-  }
-
-  #deny(
-    name: string,
-    limits: readonly Limit[],
-    cost: number,
-    retryAfterMs: number,
-    verdict: Verdict | undefined,
-    sending: Sending | undefined,
-  ): void {
-    if (sending !== undefined) this.#denials?.note(name, limits, cost, retryAfterMs, verdict, sending);
   }
 
   #ask(verb: string, name: string, limits: readonly Limit[], cost: number): Promise<unknown> {
@@ -145,7 +129,7 @@ export class RedisSpace implements Space {
         isRefunded = true;
         const words = ["refund", this.#longest, String(epoch), String(stamp), String(cost)];
         try {
-          return numberIn(await this.#changed(name, () => this.#server.run(name, words))) > 0;
+          return numberIn(await this.#denials.whileChanging(name, () => this.#server.run(name, words))) > 0;
         } catch (error) {
           if (error instanceof NotAsked) isRefunded = false;
           throw error;

@@ -4,7 +4,7 @@ import { expected, knownOptions, oneOf, optionalFunction, wholeNumber } from "..
 import { monotonicClock } from "../core/clock.js";
 import { MemoryStore } from "../store/memory-store.js";
 import type { Space, Store } from "../store/store.js";
-import { spaceName } from "../store/store.js";
+import { checkSpaceName } from "../store/store.js";
 import type { RedisClient } from "./client.js";
 import { connectionOf } from "./client.js";
 import { DenyCache } from "./deny-cache.js";
@@ -98,14 +98,12 @@ export class RedisStore implements Store {
   }
 
   open(name: string, periodsMs: readonly number[]): Space {
-    if (this.#names.has(spaceName(name))) {
-      throw new RangeError(expected("name", "a name that no other limiter of this store has", name));
-    }
+    checkSpaceName(name, this.#names);
     const fallback = this.#fallbackFor(name, periodsMs);
     this.#names.add(name);
     const prefix = `${this.#keyPrefix}:${name}:`;
     noteKeys(this.#client, prefix, periodsMs);
-    const denials = this.#denyMs === 0 ? undefined : new DenyCache(this.#denyMs, () => monotonicClock.now());
+    const denials = new DenyCache(this.#denyMs, () => monotonicClock.now());
     return new RedisSpace(this.#server, prefix, periodsMs, fallback, denials);
   }
 }
@@ -120,11 +118,10 @@ function fallbackFrom(whenDown: unknown, instances: number): (name: string, peri
   if (typeof whenDown === "object" && typeof (whenDown as Partial<Store> | null)?.open === "function") {
     return (name, periodsMs) => askingStore(whenDown as Store, name, periodsMs, instances);
   }
-  const word = typeof whenDown === "string" ? whenDown : undefined;
-  if (word === undefined) {
+  if (typeof whenDown !== "string") {
     throw new TypeError(expected("whenDown", '"local", "allow", "deny" or a store with an `open` function', whenDown));
   }
-  switch (oneOf("whenDown", word, ["local", "allow", "deny"])) {
+  switch (oneOf("whenDown", whenDown, ["local", "allow", "deny"])) {
     case "allow":
       return () => allowing;
     case "deny":

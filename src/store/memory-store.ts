@@ -10,7 +10,7 @@ import { judgeTogether } from "./memory-judgement.js";
 import type { MemoryStoreParts } from "./memory-space.js";
 import { MemorySpace } from "./memory-space.js";
 import type { Ask, Judgement, Store } from "./store.js";
-import { spaceName } from "./store.js";
+import { checkSpaceName } from "./store.js";
 
 /**
  * The most keys a store can be asked to hold. A `Map` throws at 2^24 entries, those included that were deleted since it
@@ -85,16 +85,7 @@ export class MemoryStore implements Store {
 
   /** Opens a space: limiters do, at their construction. @throws RangeError when the name is not fit, or taken. */
   open(name: string, periodsMs: readonly number[]): MemorySpace {
-    spaceName(name);
-    if (this.#names.has(name)) {
-      throw new RangeError(
-        expected(
-          "name",
-          "a name that no other limiter of this store has (without one it is `default`); give each its own",
-          name,
-        ),
-      );
-    }
+    checkSpaceName(name, this.#names);
     const table = new LogTable(longestOf(periodsMs), this.#hand.census);
     this.#names.add(name);
     this.#hand.add(table);

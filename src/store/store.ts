@@ -109,3 +109,15 @@ export function spaceName(name: unknown): string {
   if (name === "" || name.includes(":")) throw new RangeError(expected("name", rule, name));
   return name;
 }
+
+/**
+ * Checks the name of a space that is about to be opened.
+ *
+ * @param taken - the names of those that are open on the store.
+ * @throws TypeError when it is not a string, RangeError when it is not fit, or taken: two limiters would share their history.
+ */
+export function checkSpaceName(name: unknown, taken: ReadonlySet<string>): void {
+  if (!taken.has(spaceName(name))) return;
+  const rule = "a name that no other limiter of this store has (without one it is `default`); give each its own";
+  throw new RangeError(expected("name", rule, name));
+}
