@@ -1,6 +1,5 @@
-import { callbackError } from "../core/callback-error.js";
 import type { Decision } from "../core/decision.js";
-import { isPromiseLike } from "../core/mutex.js";
+import { callbackError } from "../http/callback-error.js";
 import type { Field } from "../http/field.js";
 import { joined } from "../http/field.js";
 import { Guard } from "../http/guard.js";
@@ -9,6 +8,7 @@ import { nodeView } from "../http/node-view.js";
 import type { HttpOptions } from "../http/options.js";
 import type { Passage, Refusal } from "../http/passage.js";
 import { PROBLEM_TYPE } from "../http/passage.js";
+import { settle } from "../http/settle.js";
 
 declare global {
   // Where the types of express say that what a middleware adds to a request is to be declared.
@@ -60,21 +60,7 @@ export function rateLimit<
 >(options: HttpOptions<R, K, readonly [response: S]>): ExpressMiddleware<R, S> {
   const guard = new Guard(options, nodeView);
   return function rateLimit(request, response, next) {
-    let passage;
-    try {
-      passage = guard.admit(request);
-    } catch (error) {
-      return next(callbackError(error));
-    }
-    if (!isPromiseLike(passage)) return proceed(guard, passage, request, response, next);
-    passage.then(
-      (late) => {
-        proceed(guard, late, request, response, next);
-      },
-      (error: unknown) => {
-        next(callbackError(error));
-      },
-    );
+    settle(guard, request, (passage) => proceed(guard, passage, request, response, next), next);
   };
 }
 

@@ -1,7 +1,6 @@
-import { callbackError } from "../core/callback-error.js";
 import type { Decision } from "../core/decision.js";
 import { expected } from "../core/expected.js";
-import { isPromiseLike } from "../core/mutex.js";
+import { callbackError } from "../http/callback-error.js";
 import type { Field } from "../http/field.js";
 import { joined } from "../http/field.js";
 import { Guard } from "../http/guard.js";
@@ -9,6 +8,7 @@ import { nodeView } from "../http/node-view.js";
 import { checkedHttpOptions } from "../http/options.js";
 import type { Passage } from "../http/passage.js";
 import { PROBLEM_TYPE } from "../http/passage.js";
+import { settle } from "../http/settle.js";
 import type { FastifyOptions, FastifyReply, FastifyRequest } from "./fastify-types.js";
 import { over } from "./route-options.js";
 
@@ -85,21 +85,7 @@ export async function rateLimit(app: FastifyLike, options: FastifyOptions): Prom
     if (own === undefined && config.rateLimit !== undefined) return done(new Error(TOO_EARLY));
     const asked = own?.owner === owner ? own.guard : guard;
     if (asked === undefined) return done();
-    let passage;
-    try {
-      passage = asked.admit(request);
-    } catch (error) {
-      return done(callbackError(error));
-    }
-    if (!isPromiseLike(passage)) return proceed(asked, passage, request, reply, done);
-    passage.then(
-      (late) => {
-        proceed(asked, late, request, reply, done);
-      },
-      (error: unknown) => {
-        done(callbackError(error));
-      },
-    );
+    settle(asked, request, (passage) => proceed(asked, passage, request, reply, done), done);
   });
 }
 

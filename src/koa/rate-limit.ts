@@ -1,5 +1,5 @@
-import { callbackError } from "../core/callback-error.js";
 import type { Decision } from "../core/decision.js";
+import { callbackError } from "../http/callback-error.js";
 import type { Field } from "../http/field.js";
 import { joined } from "../http/field.js";
 import { Guard } from "../http/guard.js";
