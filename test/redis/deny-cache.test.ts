@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { Redis } from "ioredis";
 import { AdaptiveRateLimiter, AsyncRateLimiter, type Decision, LayeredRateLimiter } from "sluicegate";
 import { RedisStore, type RedisStoreOptions } from "sluicegate/redis";
-import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
+import { beforeEach, describe, expect, it, vi } from "vitest";
 import { DenyCache } from "../../src/redis/deny-cache.js";
 import { Oracle } from "../property/oracle.js";
-import { RedisProcess, withoutRedis } from "./redis-process.js";
+import { realRedis } from "./real-redis.js";
+import { withoutRedis } from "./redis-process.js";
 
 const LIMITS = [{ name: undefined, maxCalls: 2, periodMs: 60_000, reducedFrom: undefined }];
 
@@ -112,24 +112,15 @@ describe("a cache of denials", () => {
 });
 
 describe.skipIf(withoutRedis !== undefined)("a RedisStore with a cache of denials", () => {
-  let redis: RedisProcess;
-  let client: Redis;
+  const redis = realRedis();
   const store = (options: Partial<RedisStoreOptions> = {}): RedisStore =>
-    new RedisStore({ client, timeout: "5s", whenDown: "deny", ...options });
+    new RedisStore({ client: redis.client, timeout: "5s", whenDown: "deny", ...options });
   const commands = async (): Promise<number> =>
-    Number(/cmdstat_evalsha:calls=(\d+)/.exec(await client.info("commandstats"))?.[1] ?? 0);
+    Number(/cmdstat_evalsha:calls=(\d+)/.exec(await redis.client.info("commandstats"))?.[1] ?? 0);
 
-  beforeAll(async () => {
-    redis = await RedisProcess.start();
-    client = new Redis(redis.port, "127.0.0.1");
-  });
   beforeEach(async () => {
     vi.spyOn(process, "emitWarning").mockReturnValue();
-    await client.flushall();
-  });
-  afterAll(async () => {
-    client.disconnect();
-    await redis.kill();
+    await redis.client.flushall();
   });
 
   it("sends maxCalls commands for a key under attack, and one for each maxAge", async () => {

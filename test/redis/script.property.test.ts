@@ -1,10 +1,10 @@
 import { createHash } from "node:crypto";
-import { Redis } from "ioredis";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { SCRIPT, SCRIPT_SHA1 } from "../../src/redis/script.js";
 import type { Admission, OracleLimit } from "../property/oracle.js";
 import { Oracle } from "../property/oracle.js";
-import { RedisProcess, withoutRedis } from "./redis-process.js";
+import { realRedis } from "./real-redis.js";
+import { withoutRedis } from "./redis-process.js";
 
 it("the digest of the script is the script's", () => {
   expect(SCRIPT_SHA1).toBe(createHash("sha1").update(SCRIPT).digest("hex"));
@@ -46,16 +46,7 @@ const SPACES: readonly (readonly OracleLimit[])[] = [
 ];
 
 describe.skipIf(withoutRedis !== undefined)("the script, on a real server", () => {
-  let redis: RedisProcess;
-  let client: Redis;
-  beforeAll(async () => {
-    redis = await RedisProcess.start();
-    client = new Redis(redis.port, "127.0.0.1");
-  });
-  afterAll(async () => {
-    client.disconnect();
-    await redis.kill();
-  });
+  const redis = realRedis();
 
   it(
     "agrees with brute force on 100,000 calls, at the times it says, and each key expires",
@@ -63,9 +54,9 @@ describe.skipIf(withoutRedis !== undefined)("the script, on a real server", () =
     async () => {
       const seed = Date.now() % 1_000_000;
       const pick = random(seed);
-      await client.script("LOAD", SCRIPT);
+      await redis.client.script("LOAD", SCRIPT);
       const run = (key: string, ...words: (string | number)[]): Promise<unknown> =>
-        client.evalsha(SCRIPT_SHA1, 1, key, ...words);
+        redis.client.evalsha(SCRIPT_SHA1, 1, key, ...words);
       const nowOf = async (key: string, longest: number): Promise<number> =>
         Number(String(await run(key, "state", longest)).split(" ")[1]) + longest;
       const spaces = SPACES.map((limits, at) => ({
@@ -99,7 +90,7 @@ describe.skipIf(withoutRedis !== undefined)("the script, on a real server", () =
           continue;
         }
         if (what < 5) {
-          await client.del(key);
+          await redis.client.del(key);
           oracle.reset();
           continue;
         }
@@ -127,7 +118,7 @@ describe.skipIf(withoutRedis !== undefined)("the script, on a real server", () =
         if (verb === "check" && passed === 1) {
           spent.push({ admission: oracle.admissions.at(-1)!, epoch });
           expect(stamp - now === 0 || stamp - now === 1).toBe(true);
-          const ttl = await client.pttl(key);
+          const ttl = await redis.client.pttl(key);
           expect(ttl).toBeGreaterThanOrEqual(-2);
           expect(ttl).toBeLessThanOrEqual(longest + 1);
           expect(ttl).not.toBe(-1);

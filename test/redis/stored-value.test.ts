@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { Redis } from "ioredis";
 import { AsyncRateLimiter, LayeredRateLimiter } from "sluicegate";
 import { RedisStore } from "sluicegate/redis";
-import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
-import { RedisProcess, withoutRedis } from "./redis-process.js";
+import { beforeEach, describe, expect, it, vi } from "vitest";
+import { realRedis } from "./real-redis.js";
+import { withoutRedis } from "./redis-process.js";
 
 const KEY = "rate_limit:default:ada";
 
@@ -29,26 +29,18 @@ function packed({ stamps, high, longest }: Stored): Buffer {
 }
 
 describe.skipIf(withoutRedis !== undefined)("what is stored in Redis", () => {
-  let redis: RedisProcess;
-  let client: Redis;
-  const store = (): RedisStore => new RedisStore({ client, timeout: "5s", whenDown: "deny", denyCache: false });
+  const redis = realRedis();
+  const store = (): RedisStore =>
+    new RedisStore({ client: redis.client, timeout: "5s", whenDown: "deny", denyCache: false });
   const serverTime = async (): Promise<number> => {
-    const [seconds = 0, microseconds = 0] = await client.time();
+    const [seconds = 0, microseconds = 0] = await redis.client.time();
     return seconds * 1000 + microseconds / 1000;
   };
 
-  beforeAll(async () => {
-    redis = await RedisProcess.start();
-    client = new Redis(redis.port, "127.0.0.1");
-  });
   beforeEach(async () => {
     // All tests share keys and have periods of their own, which is warned of.
     vi.spyOn(process, "emitWarning").mockReturnValue();
-    await client.flushall();
-  });
-  afterAll(async () => {
-    client.disconnect();
-    await redis.kill();
+    await redis.client.flushall();
   });
 
   it("is not touched by a peek, a state or a refused call, nor made by one", async () => {
@@ -56,14 +48,14 @@ describe.skipIf(withoutRedis !== undefined)("what is stored in Redis", () => {
     await limiter.peek("ada");
     await limiter.state("ada");
     await limiter.check("ada", { cost: 3 });
-    expect(await client.exists(KEY)).toBe(0);
+    expect(await redis.client.exists(KEY)).toBe(0);
     await limiter.check("ada", { cost: 2 });
-    const before = [await client.dumpBuffer(KEY), await client.call("PEXPIRETIME", KEY)];
+    const before = [await redis.client.dumpBuffer(KEY), await redis.client.call("PEXPIRETIME", KEY)];
     await sleep(5);
     await limiter.check("ada");
     await limiter.isAllowed("ada");
     await limiter.peek("ada");
-    expect([await client.dumpBuffer(KEY), await client.call("PEXPIRETIME", KEY)]).toEqual(before);
+    expect([await redis.client.dumpBuffer(KEY), await redis.client.call("PEXPIRETIME", KEY)]).toEqual(before);
   });
 
   it("expires a period after the newest call, in milliseconds, and never before", async () => {
@@ -72,32 +64,32 @@ describe.skipIf(withoutRedis !== undefined)("what is stored in Redis", () => {
     for (const cost of [1, 1, 100, 50]) {
       const before = await serverTime();
       await limiter.check("ada", { cost });
-      const expires = Number(await client.call("PEXPIRETIME", KEY));
+      const expires = Number(await redis.client.call("PEXPIRETIME", KEY));
       expect(expires).toBeGreaterThanOrEqual(Math.max(latest, before + 80));
       expect(expires).toBeLessThanOrEqual((await serverTime()) + 82);
       latest = expires;
       await sleep(3);
     }
     await sleep(100);
-    expect(await client.exists(KEY)).toBe(0);
+    expect(await redis.client.exists(KEY)).toBe(0);
   });
 
   it("holds the newest time ever: a clock that has gone back, by failover say, revives no call and frees none", async () => {
     const limiter = new AsyncRateLimiter({ maxCalls: 2, period: "1m", store: store() });
     const high = Math.floor(await serverTime()) + 20_000;
     // Two calls by a clock 20 s ahead of this one, the older of them dead there since a second.
-    await client.set(KEY, packed({ stamps: [high - 61_000, high], high, longest: 60_000 }));
+    await redis.client.set(KEY, packed({ stamps: [high - 61_000, high], high, longest: 60_000 }));
     expect(await limiter.peek("ada")).toMatchObject({ allowed: true, remaining: 1 });
     const spent = await limiter.check("ada");
     expect(spent).toMatchObject({ allowed: true, remaining: 0 });
-    expect((await client.getBuffer(KEY))!.readUIntBE(15, 6)).toBe(high);
+    expect((await redis.client.getBuffer(KEY))!.readUIntBE(15, 6)).toBe(high);
     const refused = await limiter.check("ada");
     expect(refused.allowed).toBe(false);
     expect(refused.retryAfterMs).toBeGreaterThan(79_000);
     expect(refused.retryAfterMs).toBeLessThanOrEqual(80_001);
     // A refund takes the call, and leaves the time.
     expect(await limiter.refund(spent)).toBe(true);
-    expect((await client.getBuffer(KEY))!.readUIntBE(15, 6)).toBe(high);
+    expect((await redis.client.getBuffer(KEY))!.readUIntBE(15, 6)).toBe(high);
     expect(await limiter.peek("ada")).toMatchObject({ allowed: true, remaining: 1 });
   });
 
@@ -105,11 +97,11 @@ describe.skipIf(withoutRedis !== undefined)("what is stored in Redis", () => {
     const limiter = new AsyncRateLimiter({ maxCalls: 3, period: "1m", store: store() });
     const now = Math.floor(await serverTime());
     const wrong = now + 86_400_000;
-    await client.set(KEY, packed({ stamps: [now - 1000, wrong, wrong], high: wrong, longest: 60_000 }));
+    await redis.client.set(KEY, packed({ stamps: [now - 1000, wrong, wrong], high: wrong, longest: 60_000 }));
     expect(await limiter.check("ada")).toMatchObject({ allowed: true, remaining: 1 });
     const { retryAfterMs } = await limiter.check("ada", { cost: 2 });
     expect(retryAfterMs).toBeLessThanOrEqual(60_000);
-    expect((await client.getBuffer(KEY))!.readUIntBE(15, 6)).toBeLessThan(now + 60_000);
+    expect((await redis.client.getBuffer(KEY))!.readUIntBE(15, 6)).toBeLessThan(now + 60_000);
   });
 
   it("serves two releases with different limits on one key, and neither cuts what the other needs", async () => {
@@ -123,17 +115,17 @@ describe.skipIf(withoutRedis !== undefined)("what is stored in Redis", () => {
     });
     await next.check("ada", { cost: 400 });
     expect(await old.check("ada")).toMatchObject({ allowed: false, remaining: 0 });
-    await client.del(KEY);
+    await redis.client.del(KEY);
     await old.check("ada");
     await next.check("ada", { cost: 400 });
     expect((await old.peek("ada")).allowed).toBe(false);
     expect((await next.check("ada", { cost: 99 })).layers.map(({ remaining }) => remaining)).toEqual([0, 100]);
-    expect(await client.pttl(KEY)).toBeGreaterThan(29 * 86_400_000);
+    expect(await redis.client.pttl(KEY)).toBeGreaterThan(29 * 86_400_000);
     await old.reset("ada");
     await next.check("ada");
     await old.check("ada");
     // The release with the shorter period does not shorten the life of the other's calls.
-    expect(await client.pttl(KEY)).toBeGreaterThan(29 * 86_400_000);
+    expect(await redis.client.pttl(KEY)).toBeGreaterThan(29 * 86_400_000);
     expect((await next.state("ada")).calls).toBe(2);
   });
 
@@ -145,7 +137,7 @@ describe.skipIf(withoutRedis !== undefined)("what is stored in Redis", () => {
     for (let calls = 0; calls < 40; calls += 1) {
       await sleep(2);
       expect(await shallow.isAllowed("ada")).toBe(true);
-      sizes.add(await client.strlen(KEY));
+      sizes.add(await redis.client.strlen(KEY));
     }
     expect((await deep.state("ada")).calls).toBe(240);
     expect(sizes.size).toBeLessThan(4);
@@ -159,7 +151,7 @@ describe.skipIf(withoutRedis !== undefined)("what is stored in Redis", () => {
     const limiter = new AsyncRateLimiter({ maxCalls, period: "1h", store: store() });
     for (let calls = 0; calls < maxCalls; calls += 10) await limiter.check("ada", { cost: 10 });
     expect((await limiter.peek("ada")).remaining).toBe(0);
-    expect(Number(await client.memory("USAGE", KEY)) / maxCalls).toBeLessThanOrEqual(most);
+    expect(Number(await redis.client.memory("USAGE", KEY)) / maxCalls).toBeLessThanOrEqual(most);
   });
 
   it.each<[string, (value: Buffer) => Buffer]>([
@@ -170,13 +162,13 @@ describe.skipIf(withoutRedis !== undefined)("what is stored in Redis", () => {
     ["with a head outside", (value) => (value.writeUInt32BE(4000, 7), value)],
     ["with slots that are not there", (value) => (value.writeUInt32BE(4000, 3), value.writeUInt32BE(3999, 7), value)],
   ])("%s is a StoreError, and stays as it is", async (_, damage) => {
-    const open = new RedisStore({ client, timeout: "5s", whenDown: "allow" });
+    const open = new RedisStore({ client: redis.client, timeout: "5s", whenDown: "allow" });
     const limiter = new AsyncRateLimiter({ maxCalls: 1000, period: "1h", store: open });
     await limiter.check("ada", { cost: 200 });
-    const damaged = damage((await client.getBuffer(KEY))!);
-    await client.set(KEY, damaged);
+    const damaged = damage((await redis.client.getBuffer(KEY))!);
+    await redis.client.set(KEY, damaged);
     await expect(limiter.isAllowed("ada")).rejects.toMatchObject({ code: "STORE_ERROR" });
     await expect(limiter.check("ada")).rejects.toMatchObject({ code: "STORE_ERROR" });
-    expect(await client.getBuffer(KEY)).toEqual(damaged);
+    expect(await redis.client.getBuffer(KEY)).toEqual(damaged);
   });
 });
