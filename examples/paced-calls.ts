@@ -15,8 +15,12 @@ const api = createServer((request, response) => {
 await once(api, "listening");
 const host = `127.0.0.1:${(api.address() as AddressInfo).port}`;
 
+// Before the first one counts: a process's first call takes much longer on its way than those after it.
+await (await fetch(`http://${host}/`)).text();
+arrivals.length = 0;
+
 // A little less than what is allowed, because the way to the server takes now more, now less time.
-const outgoing = new AsyncRateLimiter({ maxCalls: 5, period: "1100ms", bypass: false });
+const outgoing = new AsyncRateLimiter({ maxCalls: 5, period: "1300ms", bypass: false });
 const forecast = rateLimited(outgoing, (host: string) => host, { wait: { timeout: "10s" } })(
   async (host: string, city: string) => (await fetch(`http://${host}/${city}`)).text(),
 );
