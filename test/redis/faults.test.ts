@@ -133,7 +133,7 @@ describe.skipIf(withoutRedis !== undefined)("when Redis is slow, hung or gone", 
 
   it("scripts flushed under load: every call is answered by Redis, and counted once", async () => {
     const limiter = limiterOf({ timeout: "2s" });
-    const flushing = setInterval(() => void client.script("FLUSH"), 1);
+    const flushing = setInterval(() => void client.script("FLUSH").catch(() => undefined), 1);
     const calls = [];
     for (let round = 0; round < 40; round += 1) {
       calls.push(...Array.from({ length: 25 }, () => limiter.check("ada")));
