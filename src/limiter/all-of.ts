@@ -1,7 +1,7 @@
 import type { Decision } from "../core/decision.js";
 import { settle } from "../core/decision.js";
 import { expected } from "../core/expected.js";
-import { atOnce, inOrder } from "./all-or-nothing.js";
+import { atOnce, inOrder, together } from "./all-or-nothing.js";
 import type { CallOptions } from "./call.js";
 import { checkKey, costOf } from "./call.js";
 import { bypassed } from "./decide.js";
@@ -54,9 +54,10 @@ export class AllOf<M extends Members> {
    * Decides on a call by every member, and records it in all of them if none refuses, else in none.
    *
    * In memory that is one synchronous run: every member's limits are read once, all are judged, room for every new key
-   * included, then all spend, and no `onDecision` runs in between. Where a store answers later, the members are asked one
-   * after another, always in the order in which the limiters were made, and what the earlier ones spent is refunded when a
-   * later one refuses: until then others see those calls counted, and may be refused for them.
+   * included, then all spend, and no `onDecision` runs in between. In Redis that is one script, if all members have the same
+   * client (in a cluster: and their keys one hash tag). Otherwise the members are asked one after another, always in the order
+   * in which the limiters were made, and what the earlier ones spent is refunded when a later one refuses: until then others
+   * see those calls counted, and may be refused for them.
    *
    * @throws TypeError (as a rejection) when a member's key is missing or not a string; `null` says that it does not apply.
    */
@@ -64,7 +65,7 @@ export class AllOf<M extends Members> {
     const asked = this.#asked(keys, costOf(options));
     const decisions = asked.every(([, { isBypassed, store }]) => isBypassed || store.judge !== undefined)
       ? atOnce(asked)
-      : await inOrder(asked);
+      : ((await together(asked)) ?? (await inOrder(asked)));
     return this.#combined(decisions);
   }
 

@@ -27,14 +27,21 @@ export function atOnce(asked: Asked): Map<string, Decision> {
   const decided = (): Map<string, Decision> =>
     new Map(asked.map(([name, part]) => [name, part.decide(verdicts.get(part))]));
   let decisions = decided();
-  const refused = asked.filter(([name]) => decisions.get(name)?.allowed === false);
-  if (refused.length === 0) {
+  if ([...decisions.values()].every(({ allowed }) => allowed)) {
     spendAll(judged);
     decisions = decided();
   }
-  // Of a refused call only the refusals are told: what the others would have let through did not happen.
-  for (const [name, part] of refused.length === 0 ? asked : refused) part.announce(decisions.get(name) as Decision);
+  announceAll(asked, decisions);
   return decisions;
+}
+
+/** Of a refused call only the refusals are told: what the others would have let through did not happen. */
+function announceAll(asked: Asked, decisions: ReadonlyMap<string, Decision>): void {
+  const isRefused = [...decisions.values()].some(({ allowed }) => !allowed);
+  for (const [name, part] of asked) {
+    const decision = decisions.get(name);
+    if (decision !== undefined && (!isRefused || !decision.allowed)) part.announce(decision);
+  }
 }
 
 interface Judged {
@@ -55,6 +62,23 @@ function spendAll(judged: readonly Judged[]): void {
     for (const { receipt } of spent) void receipt?.refund();
     throw error;
   }
+}
+
+/** Asks a store that answers later about all at once; undefined where it cannot, and nothing has happened. */
+export async function together(asked: Asked): Promise<Map<string, Decision> | undefined> {
+  const asking = asked.flatMap(([, part]) => (part.isBypassed ? [] : [part]));
+  const [first] = asking;
+  if (first?.store.checkTogether === undefined || asking.length === 1) return undefined;
+  const answers = await first.store.checkTogether(asking.map((part) => part.ask()));
+  if (answers === undefined) return undefined;
+  const verdicts = new Map(asking.map((part, at) => [part, answers[at]]));
+  const decisions = new Map<string, Decision>();
+  for (const [name, part] of asked) {
+    const verdict = verdicts.get(part);
+    if (part.isBypassed || verdict !== undefined) decisions.set(name, part.decide(verdict));
+  }
+  announceAll(asked, decisions);
+  return decisions;
 }
 
 /** Asks one after another, and takes back what was spent when one refuses or fails. */

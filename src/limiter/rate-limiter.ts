@@ -216,7 +216,7 @@ export class RateLimiter<in K extends string = string> {
       store: this.#store,
       order: this.#order,
       isBypassed,
-      ask: () => ({ space: this.#space, key, limits: now().asked, cost }),
+      ask: () => ({ space: this.#space, key, limits: now().asked, cost, mayRefuse: !this.#isShadow }),
       decide: (verdict) => (verdict === undefined ? bypassed(now().limits, cost) : this.#decided(verdict, key, now())),
       announce: (decision) => void this.#announced(decision, key),
     };

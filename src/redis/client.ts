@@ -1,13 +1,17 @@
-import { expected } from "../core/expected.js";
-
 /** Sends one command, its words in order, and resolves with what Redis replied. */
 export type Send = (command: string[]) => Promise<unknown>;
 
-/** A client of `ioredis`, or of a fork of it: `call` and `defineCommand` are what tells it. */
+/** A client of `ioredis` or `iovalkey`, through a sentinel or not: `call` and `defineCommand` are what tells it. */
 export interface IoredisLike {
   call(command: string, ...words: string[]): Promise<unknown>;
   defineCommand(name: string, definition: never): unknown;
   readonly options?: { readonly keyPrefix?: string | undefined } | undefined;
+}
+
+/** A cluster of `ioredis` or `iovalkey`: a client of theirs whose `isCluster` is true. */
+export interface IoredisClusterLike extends IoredisLike {
+  readonly isCluster: boolean;
+  nodes(role: "master"): readonly Pick<IoredisLike, "call">[];
 }
 
 /** A client or a pool of `redis` (node-redis): `sendCommand` and `evalSha` are what tells it. */
@@ -16,43 +20,48 @@ export interface NodeRedisLike {
   evalSha(...given: never): unknown;
 }
 
-/** Who talks to Redis: a client of `ioredis` or `redis`, or a function that sends a command by any other. */
-export type RedisClient = IoredisLike | NodeRedisLike | Send;
-
-/** A client as this package uses it. */
-export interface Connection {
-  readonly send: Send;
-  /** What the client itself puts before every key of a command, and leaves in the keys that Redis replies with. */
-  readonly ownPrefix: string;
+/** A sentinel of node-redis, told by `getMasterNode`. */
+export interface NodeRedisSentinelLike {
+  sendCommand(isReadonly: boolean, command: string[]): Promise<unknown>;
+  getMasterNode(): unknown;
 }
 
-/**
- * Finds out how to talk through a client. By what it can do, and never by the name of its constructor, which is another in
- * every version.
- *
- * @throws TypeError for an object that is no client.
- */
-export function connectionOf(client: unknown): Connection {
-  refuseClusters(client);
-  if (typeof client === "function") return { send: client as Send, ownPrefix: "" };
-  const { call, defineCommand, options, sendCommand, evalSha } = (client ?? {}) as Partial<IoredisLike & NodeRedisLike>;
-  if (typeof call === "function" && typeof defineCommand === "function") {
-    const ioredis = client as IoredisLike;
-    const send: Send = ([command = "", ...words]) => ioredis.call(command, ...words);
-    return { send, ownPrefix: options?.keyPrefix ?? "" };
-  }
-  if (typeof sendCommand === "function" && typeof evalSha === "function") {
-    const redis = client as NodeRedisLike;
-    return { send: (command) => redis.sendCommand(command), ownPrefix: "" };
-  }
-  const rule = "a client of ioredis or redis, or a function that sends a command: `(command: string[]) => Promise`";
-  throw new TypeError(expected("client", rule, client));
+/** A cluster of node-redis, told by `getSlotMaster`. */
+export interface NodeRedisClusterLike {
+  sendCommand(firstKey: string, isReadonly: boolean, command: string[]): Promise<unknown>;
+  getSlotMaster(slot: number): unknown;
+  readonly masters: readonly unknown[];
+  nodeClient(node: never): unknown;
 }
 
-/** A cluster has other signatures, or scans one of its nodes: it would look as if it worked. */
-function refuseClusters(client: unknown): void {
-  const { isCluster, getSlotMaster, getMasterNode } = (client ?? {}) as Readonly<Record<string, unknown>>;
-  if (isCluster !== true && getSlotMaster === undefined && getMasterNode === undefined) return;
-  const rule = "a client of one server: clusters, and sentinels of node-redis, are not supported in this version";
-  throw new TypeError(expected("client", rule, client));
+/** A client of `@valkey/valkey-glide`: `customCommand` is what tells it, and `fcallWithRoute` that it is one of a cluster. */
+export interface GlideLike {
+  customCommand(command: string[], options?: never): Promise<unknown>;
 }
+
+/** A client of `@upstash/redis`, which speaks HTTP: `evalsha` and `createScript` are what tells it. */
+export interface UpstashLike {
+  evalsha(sha1: string, keys: string[], words: string[]): Promise<unknown>;
+  eval(script: string, keys: string[], words: string[]): Promise<unknown>;
+  scan(cursor: string, options: { match: string; count: number }): Promise<unknown>;
+  unlink(...keys: string[]): Promise<unknown>;
+  createScript(script: string): unknown;
+}
+
+/** Bun's `RedisClient`: `send` and `getBuffer` are what tells it. */
+export interface BunRedisLike {
+  send(command: string, words: string[]): Promise<unknown>;
+  getBuffer(key: string): unknown;
+}
+
+/** Who talks to Redis, or to Valkey: a client of one of these, or a function that sends a command by any other. */
+export type RedisClient =
+  | IoredisLike
+  | IoredisClusterLike
+  | NodeRedisLike
+  | NodeRedisSentinelLike
+  | NodeRedisClusterLike
+  | GlideLike
+  | UpstashLike
+  | BunRedisLike
+  | Send;

@@ -1,4 +1,16 @@
-export type { IoredisLike, NodeRedisLike, RedisClient, Send } from "./client.js";
+export type {
+  BunRedisLike,
+  GlideLike,
+  IoredisClusterLike,
+  IoredisLike,
+  NodeRedisClusterLike,
+  NodeRedisLike,
+  NodeRedisSentinelLike,
+  RedisClient,
+  Send,
+  UpstashLike,
+} from "./client.js";
+export { hashTagged } from "./hash-tag.js";
 export type { RedisRateLimiterOptions } from "./redis-rate-limiter.js";
 export { RedisRateLimiter } from "./redis-rate-limiter.js";
 export type { RedisStoreOptions } from "./redis-store.js";

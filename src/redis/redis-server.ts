@@ -3,10 +3,13 @@ import { StoreError } from "../core/errors.js";
 import { tell } from "../core/tell.js";
 import { warn } from "../core/warn.js";
 import { CircuitBreaker } from "./circuit-breaker.js";
-import type { Connection } from "./client.js";
+import type { Send } from "./client.js";
+import type { Connection } from "./connection.js";
+import { connectionOf } from "./connection-of.js";
 import { Deadline } from "./deadline.js";
-import { SCRIPT, SCRIPT_SHA1 } from "./script.js";
-import { isForeignValue, isMissingScript, isOutOfMemory } from "./server-error.js";
+import { hashedPart } from "./hash-tag.js";
+import type { Script } from "./script.js";
+import { isCrossSlot, isForeignValue, isMissingScript, isMoved, isOutOfMemory, isUnsettled } from "./server-error.js";
 
 const NOT_ASKED = "Redis is not asked for the moment, because it did not answer";
 
@@ -16,55 +19,99 @@ export class Unreachable extends StoreError {}
 /** Redis was not even asked, so nothing can have been done. */
 export class NotAsked extends Unreachable {}
 
-/** The server behind a store: it runs the script, within the deadline, as long as it answers at all. */
+/** The keys of a command are not on one server of a cluster: nothing has been done, and each can be asked by itself. */
+export class KeysApart extends StoreError {}
+
+/** The server behind a store, or the cluster: it runs the scripts, within the deadline, as long as it answers at all. */
 export class RedisServer {
+  /** What the store was given. */
+  readonly client: object;
   readonly #connection: Connection;
   readonly #deadline: Deadline;
   readonly #onStoreError: ((error: unknown) => unknown) | undefined;
   /** What went wrong last: why Redis is not asked. */
   #latest: unknown;
+  #isCluster: boolean;
   readonly #breaker = new CircuitBreaker(() => monotonicClock.now());
 
-  constructor(connection: Connection, timeoutMs: number, onStoreError: ((error: unknown) => unknown) | undefined) {
-    this.#connection = connection;
+  constructor(client: unknown, timeoutMs: number, onStoreError: ((error: unknown) => unknown) | undefined) {
+    this.#connection = connectionOf(client);
+    this.client = client as object;
+    this.#isCluster = this.#connection.isCluster;
     this.#deadline = new Deadline(timeoutMs, () => new Error(`Redis did not answer within ${timeoutMs} ms`));
     this.#onStoreError = onStoreError;
   }
 
   /**
-   * Runs the script on a key.
+   * Runs a script on keys.
    *
-   * @throws Unreachable (as a rejection) when Redis cannot answer, StoreError for a value that is not ours.
+   * @throws Unreachable (as a rejection) when Redis cannot answer, KeysApart when the keys are not on one server,
+   *   StoreError for a value that is not ours and for a client that cannot know the server of a key.
    */
-  run(key: string, words: readonly string[]): Promise<unknown> {
+  run({ text, sha1 }: Script, keys: readonly [string, ...string[]], words: readonly string[]): Promise<unknown> {
     const { send } = this.#connection;
+    const rest = [String(keys.length), ...keys, ...words];
     return this.#asked((isLate) =>
-      Promise.resolve(send(["EVALSHA", SCRIPT_SHA1, "1", key, ...words])).catch((error: unknown) => {
+      Promise.resolve(send(["EVALSHA", sha1, ...rest], keys[0])).catch((error: unknown) => {
         // Nothing has run, so this is the one error that is answered by another try: of any other nobody knows whether the
         // call was recorded. Unless somebody else has answered it meanwhile.
         if (isLate() || !isMissingScript(error)) throw error;
-        return send(["EVAL", SCRIPT, "1", key, ...words]);
+        return send(["EVAL", text, ...rest], keys[0]);
       }),
     );
   }
 
-  /** Removes all keys that begin with `prefix`, in batches, so that the server answers others in between. */
+  /** Whether one script can run on all of these keys: they are of one slot, or the server has no slots. */
+  canRunOn(keys: readonly string[]): boolean {
+    if (!this.#isCluster) return true;
+    const { ownPrefix } = this.#connection;
+    return new Set(keys.map((key) => hashedPart(ownPrefix + key))).size === 1;
+  }
+
+  /**
+   * Removes all keys that begin with `prefix`, in batches, so that the servers answer others in between.
+   *
+   * A cluster is gone through twice: a key that moves from a server not yet read to one read already is found the second time,
+   * where it is then.
+   *
+   * @throws StoreError (as a rejection) for a client that sees but one server of a cluster.
+   */
   async forget(prefix: string): Promise<void> {
-    const { send, ownPrefix } = this.#connection;
-    const pattern = `${escaped(ownPrefix + prefix)}*`;
-    let cursor = "0";
-    do {
-      const reply = await this.#asked(() => send(["SCAN", cursor, "MATCH", pattern, "COUNT", "1000"]));
-      const [next, found] = reply as [unknown, unknown[]];
-      cursor = String(next);
-      const keys = found.map((key) => String(key).slice(ownPrefix.length));
-      if (keys.length > 0) await this.#asked(() => send(["UNLINK", ...keys]));
-    } while (cursor !== "0");
+    if (!this.#connection.isCluster && (this.#isCluster || (await this.#isPartOfCluster()))) {
+      throw new StoreError(`The client sees but one server of a Redis Cluster: ${HAND_OVER}`);
+    }
+    for (let pass = 0; pass < (this.#isCluster ? 2 : 1); pass += 1) {
+      const primaries = (await this.#asked(() => this.#connection.primaries())) as readonly Send[];
+      await Promise.all(primaries.map((primary) => this.#forgetOn(primary, prefix)));
+    }
   }
 
   /** Removes one key. */
   async forgetKey(key: string): Promise<void> {
-    await this.#asked(() => this.#connection.send(["UNLINK", key]));
+    await this.#asked(() => this.#connection.send(["UNLINK", key], key));
+  }
+
+  /** Where nobody may ask, or there is no such question, it is taken for none. */
+  async #isPartOfCluster(): Promise<boolean> {
+    const info = await this.#deadline.over(() => this.#connection.send(["INFO", "cluster"], "")).catch(() => "");
+    return String(info).includes("cluster_enabled:1");
+  }
+
+  async #forgetOn(primary: Send, prefix: string): Promise<void> {
+    const { send, ownPrefix } = this.#connection;
+    const pattern = `${escaped(ownPrefix + prefix)}*`;
+    let cursor = "0";
+    do {
+      const reply = await this.#asked(() => primary(["SCAN", cursor, "MATCH", pattern, "COUNT", "1000"]));
+      const [next, found] = reply as [unknown, unknown[]];
+      cursor = String(next);
+      const keys = found.map((key) => String(key).slice(ownPrefix.length));
+      const [first] = keys;
+      if (first === undefined) continue;
+      // Of different slots, and perhaps on another server by now.
+      if (this.#isCluster) await Promise.all(keys.map((key) => this.forgetKey(key)));
+      else await this.#asked(() => send(["UNLINK", ...keys], first));
+    } while (cursor !== "0");
   }
 
   /** Asks within the deadline. No `async`: of each promise less on the way of a check, a process sends more of them. */
@@ -83,12 +130,9 @@ export class RedisServer {
   }
 
   #failure(error: unknown, pass: number): StoreError {
-    const isForeign = isForeignValue(error);
-    const failure = isForeign
-      ? new StoreError("The value of a key in Redis is not a log of this package", { cause: error })
-      : new Unreachable("Redis could not answer", { cause: error });
-    // It answered, and nobody had to wait: whom it refuses, it still refuses.
-    if (isForeign || isOutOfMemory(error)) this.#breaker.succeeded(pass);
+    const failure = this.#failureOf(error);
+    // It answered, and nobody had to wait. Out of memory: whom it refuses, it still refuses.
+    if (!(failure instanceof Unreachable) || isOutOfMemory(error)) this.#breaker.succeeded(pass);
     else {
       this.#latest = error;
       this.#breaker.failed(pass);
@@ -102,7 +146,24 @@ export class RedisServer {
     }
     return failure;
   }
+
+  #failureOf(cause: unknown): StoreError {
+    if (isForeignValue(cause))
+      return new StoreError("The value of a key in Redis is not a log of this package", { cause });
+    if (isUnsettled(cause)) return new KeysApart("The keys of a call are being moved to another server", { cause });
+    if (isCrossSlot(cause)) {
+      this.#isCluster = true;
+      return new KeysApart(`The keys of a call are in different slots of a Redis Cluster: ${HAND_OVER}`, { cause });
+    }
+    if (isMoved(cause) && !this.#connection.isCluster) {
+      return new StoreError(`The client is of one server of a Redis Cluster: ${HAND_OVER}`, { cause });
+    }
+    return new Unreachable("Redis could not answer", { cause });
+  }
 }
+
+const HAND_OVER =
+  "hand the store the client of the cluster, and give keys that are asked together one tag with `hashTagged`";
 
 /** A text as `SCAN` matches it literally. */
 function escaped(text: string): string {

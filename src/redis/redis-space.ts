@@ -1,11 +1,14 @@
 import type { Receipt } from "../core/decision.js";
 import type { Limit } from "../core/limit.js";
-import type { KeyState, Space, Verdict } from "../store/store.js";
-import type { DenyCache } from "./deny-cache.js";
+import type { Ask, KeyState, Space, Verdict } from "../store/store.js";
+import type { Share } from "./ask-together.js";
+import type { DenyCache, Sending } from "./deny-cache.js";
 import type { Fallback } from "./fallback.js";
 import type { RedisServer } from "./redis-server.js";
 import { NotAsked, Unreachable } from "./redis-server.js";
-import { numberIn, numbersIn, replyOf } from "./reply.js";
+import type { Reply } from "./reply.js";
+import { amountFor, numberIn, numbersIn, replyFrom, replyOf } from "./reply.js";
+import { SCRIPT } from "./script.js";
 
 /** One space of a `RedisStore`: each verb is one run of the script, on one key. */
 export class RedisSpace implements Space {
@@ -52,12 +55,7 @@ export class RedisSpace implements Space {
     if (denied !== undefined) return denied;
     const sending = this.#denials.sending();
     return this.#ask("check", name, limits, cost).then(
-      (reply) => {
-        const verdict = this.#verdict(reply, name, limits, cost);
-        const { retryAfterMs } = verdict;
-        if (retryAfterMs > 0) this.#denials.note(name, limits, cost, retryAfterMs, verdict, sending);
-        return verdict;
-      },
+      (reply) => this.#checked(replyOf(reply, limits), name, limits, cost, sending),
       (failure: unknown) => this.#fallback.check(unreachable(failure), key, limits, cost),
     );
   }
@@ -65,13 +63,13 @@ export class RedisSpace implements Space {
   peek(key: string, limits: readonly Limit[], cost: number): Promise<Verdict> {
     const name = this.#keyOf(key);
     return this.#ask("peek", name, limits, cost).then(
-      (reply) => this.#verdict(reply, name, limits, 0),
+      (reply) => this.#verdict(replyOf(reply, limits), name, 0),
       (failure: unknown) => this.#fallback.peek(unreachable(failure), key, limits, cost),
     );
   }
 
   state(key: string): Promise<KeyState> {
-    return this.#server.run(this.#keyOf(key), ["state", this.#longest]).then(
+    return this.#server.run(SCRIPT, [this.#keyOf(key)], ["state", this.#longest]).then(
       (reply) => {
         const [calls = 0, lastReset = 0] = numbersIn(reply, 2);
         return { calls, lastReset };
@@ -89,8 +87,29 @@ export class RedisSpace implements Space {
     );
   }
 
+  /** A key's share in a call about several. */
+  share({ key, limits, cost, mayRefuse }: Omit<Ask, "space">): Share {
+    const name = this.#keyOf(key);
+    const sending = this.#denials.sending();
+    return {
+      server: this.#server,
+      name,
+      mayRefuse,
+      words: this.#question(limits, cost),
+      amount: amountFor(limits),
+      denial: () => this.#denials.verdictOn(name, limits, cost),
+      verdict: (numbers, start, isRecorded) =>
+        this.#checked(replyFrom(numbers, limits, start), name, limits, cost, sending, isRecorded),
+      instead: async (failure) => this.#fallback.check(failure, key, limits, cost),
+    };
+  }
+
   #ask(verb: string, name: string, limits: readonly Limit[], cost: number): Promise<unknown> {
-    return this.#server.run(name, [verb, this.#longest, String(cost), ...this.#wordsOf(limits)]);
+    return this.#server.run(SCRIPT, [name], [verb, ...this.#question(limits, cost)]);
+  }
+
+  #question(limits: readonly Limit[], cost: number): readonly string[] {
+    return [this.#longest, String(cost), ...this.#wordsOf(limits)];
   }
 
   /** The limits as the script wants them. A limiter hands over the same array for as long as they are the same. */
@@ -108,15 +127,29 @@ export class RedisSpace implements Space {
     return this.#prefix + (isSpelled ? SPELLED + JSON.stringify(key) : key);
   }
 
-  #verdict(reply: unknown, name: string, limits: readonly Limit[], cost: number): Verdict {
-    const { passed, epoch, stamp, layers } = replyOf(reply, limits);
+  /** What a check came to. A denial is noted. */
+  #checked(
+    reply: Reply,
+    name: string,
+    limits: readonly Limit[],
+    cost: number,
+    sending: Sending,
+    isRecorded = true,
+  ): Verdict {
+    const verdict = this.#verdict(reply, name, isRecorded ? cost : 0);
+    const { retryAfterMs } = verdict;
+    if (retryAfterMs > 0) this.#denials.note(name, limits, cost, retryAfterMs, verdict, sending);
+    return verdict;
+  }
+
+  #verdict({ passed, epoch, stamp, layers }: Reply, name: string, spent: number): Verdict {
     return {
       retryAfterMs: layers.reduce((wait, layer) => Math.max(wait, layer.retryAfterMs), 0),
       resetAfterMs: layers.reduce((quiet, layer) => Math.max(quiet, layer.resetAfterMs), 0),
       layers,
       noRoom: false,
       source: "redis",
-      receipt: passed && cost > 0 ? this.#receipt(name, epoch, stamp, cost) : undefined,
+      receipt: passed && spent > 0 ? this.#receipt(name, epoch, stamp, spent) : undefined,
     };
   }
 
@@ -129,7 +162,7 @@ export class RedisSpace implements Space {
         isRefunded = true;
         const words = ["refund", this.#longest, String(epoch), String(stamp), String(cost)];
         try {
-          return numberIn(await this.#denials.whileChanging(name, () => this.#server.run(name, words))) > 0;
+          return numberIn(await this.#denials.whileChanging(name, () => this.#server.run(SCRIPT, [name], words))) > 0;
         } catch (error) {
           if (error instanceof NotAsked) isRefunded = false;
           throw error;

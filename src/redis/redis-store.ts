@@ -3,15 +3,15 @@ import type { Duration } from "../core/duration.js";
 import { expected, knownOptions, oneOf, optionalFunction, wholeNumber } from "../core/expected.js";
 import { monotonicClock } from "../core/clock.js";
 import { MemoryStore } from "../store/memory-store.js";
-import type { Space, Store } from "../store/store.js";
+import type { Ask, Space, Store, Verdict } from "../store/store.js";
 import { checkSpaceName } from "../store/store.js";
 import type { RedisClient } from "./client.js";
-import { connectionOf } from "./client.js";
 import { DenyCache } from "./deny-cache.js";
 import type { Fallback } from "./fallback.js";
 import { allowing, askingStore, denying } from "./fallback.js";
 import { RedisServer } from "./redis-server.js";
 import { RedisSpace } from "./redis-space.js";
+import { askTogether } from "./ask-together.js";
 import { noteKeys } from "./shared-keys.js";
 
 /** Options of a {@link RedisStore}, and of a `RedisRateLimiter` about its store. */
@@ -73,7 +73,6 @@ export class RedisStore implements Store {
   readonly synchronous = false as const;
 
   readonly #server: RedisServer;
-  readonly #client: object;
   readonly #keyPrefix: string;
   /** How long a denial is kept at most; 0 for not at all. */
   readonly #denyMs: number;
@@ -84,7 +83,6 @@ export class RedisStore implements Store {
   constructor(options: RedisStoreOptions) {
     const checked = knownOptions("options", options, REDIS_OPTIONS);
     const { client, keyPrefix = "rate_limit", timeout = "100ms", whenDown = "local", instances = 1 } = checked;
-    const connection = connectionOf(client);
     if (typeof keyPrefix !== "string") throw new TypeError(expected("keyPrefix", "a non-empty string", keyPrefix));
     if (keyPrefix === "") throw new RangeError(expected("keyPrefix", "a non-empty string", keyPrefix));
     const timeoutMs = parseDuration("timeout", timeout);
@@ -92,9 +90,8 @@ export class RedisStore implements Store {
     optionalFunction("onStoreError", checked.onStoreError);
     this.#denyMs = denyMsFrom(checked.denyCache);
     this.#fallbackFor = fallbackFrom(whenDown, wholeNumber("instances", instances, 1));
-    this.#client = client;
     this.#keyPrefix = keyPrefix;
-    this.#server = new RedisServer(connection, timeoutMs, checked.onStoreError);
+    this.#server = new RedisServer(client, timeoutMs, checked.onStoreError);
   }
 
   open(name: string, periodsMs: readonly number[]): Space {
@@ -102,9 +99,18 @@ export class RedisStore implements Store {
     const fallback = this.#fallbackFor(name, periodsMs);
     this.#names.add(name);
     const prefix = `${this.#keyPrefix}:${name}:`;
-    noteKeys(this.#client, prefix, periodsMs);
+    noteKeys(this.#server.client, prefix, periodsMs);
     const denials = new DenyCache(this.#denyMs, () => monotonicClock.now());
     return new RedisSpace(this.#server, prefix, periodsMs, fallback, denials);
+  }
+
+  /**
+   * Checks several keys by one run of a script: those of any store with the same client. In a cluster they must have one hash
+   * tag; see {@link hashTagged}.
+   */
+  async checkTogether(asks: readonly Ask[]): Promise<readonly (Verdict | undefined)[] | undefined> {
+    const shares = asks.map(({ space, ...ask }) => (space instanceof RedisSpace ? space.share(ask) : undefined));
+    return askTogether(shares);
   }
 }
 

@@ -16,12 +16,21 @@ export interface Reply {
 const COMMON = 4;
 const PER_LAYER = 3;
 
+/** How many numbers the script says about a call by these limits. */
+export function amountFor(limits: readonly Limit[]): number {
+  return COMMON + PER_LAYER * limits.length;
+}
+
 /** Reads what the script said about a call by these limits. @throws StoreError for what it cannot have said. */
 export function replyOf(reply: unknown, limits: readonly Limit[]): Reply {
-  const numbers = numbersIn(reply, COMMON + PER_LAYER * limits.length);
-  const [passed, epoch = 0, time = 0, newest = 0] = numbers;
+  return replyFrom(numbersIn(reply, amountFor(limits)), limits);
+}
+
+/** Reads what the scripts said about a call by these limits, whose numbers begin at `start`. */
+export function replyFrom(numbers: readonly number[], limits: readonly Limit[], start = 0): Reply {
+  const [passed, epoch = 0, time = 0, newest = 0] = numbers.slice(start, start + COMMON);
   const layers = limits.map(({ name, maxCalls, periodMs }, at): LayerStatus => {
-    const first = COMMON + PER_LAYER * at;
+    const first = start + COMMON + PER_LAYER * at;
     return {
       name,
       maxCalls,

@@ -1,11 +1,20 @@
 // By the beginning of a message and nothing else: several clients append the command, and with it a key that a user chose.
 
-const NO_SCRIPT = /^(?:(?:\w*Error|An error was signalled by the server)[: -]+)*(?:NOSCRIPT|NoScriptError)\b/;
-
+/** What clients put before the error of a server: ioredis and others nothing, valkey-glide and upstash a few words. */
+const FROM_SERVER = String.raw`^(?:(?:\w*Error|An error was signalled by the server|Command failed)[: -]+)*`;
 /** What goes before an error within the script, in Redis 6 and in 7. */
-const IN_SCRIPT = String.raw`^(?:\w*Error: )*(?:ERR )?(?:Error running script \(call to \w+\): )?(?:@?user_script:\d+: )*`;
-const FOREIGN = new RegExp(String.raw`${IN_SCRIPT}(?:SLUICEGATE|WRONGTYPE)\b`);
-const NO_MEMORY = new RegExp(String.raw`${IN_SCRIPT}-?OOM\b`);
+const IN_SCRIPT = String.raw`(?:ERR )?(?:Error running script \(call to \w+\): )?(?:@?user_script:\d+: )*`;
+
+const NO_SCRIPT = starting("NOSCRIPT|NoScriptError");
+const CROSS_SLOT = starting("CROSSSLOT|CrossSlot");
+const TRY_AGAIN = starting("TRYAGAIN|TryAgain");
+const MOVED = starting("MOVED|Moved");
+const FOREIGN = starting(`${IN_SCRIPT}(?:SLUICEGATE|WRONGTYPE)`);
+const NO_MEMORY = starting(`${IN_SCRIPT}-?OOM`);
+
+function starting(error: string): RegExp {
+  return new RegExp(`${FROM_SERVER}(?:${error})\\b`);
+}
 
 /** Whether the server does not know the script: it was restarted, flushed or promoted, and nothing has run. */
 export function isMissingScript(error: unknown): boolean {
@@ -20,6 +29,21 @@ export function isForeignValue(error: unknown): boolean {
 /** Whether the server has no memory to record a call: it answers all the same, and refuses what needs none to be refused. */
 export function isOutOfMemory(error: unknown): boolean {
   return NO_MEMORY.test(messageOf(error));
+}
+
+/** Whether the keys of a command are in different slots of a cluster, so that nothing has run. */
+export function isCrossSlot(error: unknown): boolean {
+  return CROSS_SLOT.test(messageOf(error));
+}
+
+/** Whether the keys of a command are on two servers for the moment, because their slot is being moved; nothing has run. */
+export function isUnsettled(error: unknown): boolean {
+  return TRY_AGAIN.test(messageOf(error));
+}
+
+/** Whether another server of a cluster has the key, so that nothing has run. */
+export function isMoved(error: unknown): boolean {
+  return MOVED.test(messageOf(error));
 }
 
 function messageOf(error: unknown): string {

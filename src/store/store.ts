@@ -27,11 +27,21 @@ export interface Store {
   open(name: string, periodsMs: readonly number[]): Space;
 
   /**
-   * Judges several keys at once, for all or nothing. Only a synchronous store can; of any other they are asked in order.
+   * Judges several keys at once, for all or nothing. Only a synchronous store can.
    *
    * @param asks - of spaces of this store, no space twice.
    */
   judge?(asks: readonly Ask[]): Judgement;
+
+  /**
+   * Checks several keys at once, for all or nothing, where a store answers later: if none that may refuse does, each that
+   * passes is recorded, else none is. Without it, the keys are asked one after another.
+   *
+   * @param asks - of spaces of any store, no space twice.
+   * @returns what `check` says to each, undefined for one that was not asked because another had refused; or undefined when
+   *   these cannot be checked at once, and nothing was recorded.
+   */
+  checkTogether?(asks: readonly Ask[]): Promise<readonly (Verdict | undefined)[] | undefined>;
 }
 
 /** One key's part in a call about several. */
@@ -40,6 +50,8 @@ export interface Ask {
   readonly key: string;
   readonly limits: readonly Limit[];
   readonly cost: number;
+  /** Whether its refusal refuses the whole call. In shadow mode it does not. */
+  readonly mayRefuse: boolean;
 }
 
 /** What a store says to several asks at once. It holds for the present synchronous run, and no longer. */

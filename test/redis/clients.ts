@@ -1,49 +1,91 @@
-import { Redis } from "ioredis";
-import { createClient, createClientPool } from "redis";
+import { GlideClient, GlideClusterClient, Logger } from "@valkey/valkey-glide";
+import { Redis as Upstash } from "@upstash/redis";
+import { Cluster, Redis } from "ioredis";
+import { Cluster as ValkeyCluster, Redis as Valkey } from "iovalkey";
+import { createClient, createClientPool, createCluster, createSentinel } from "redis";
 import type { RedisClient } from "sluicegate/redis";
+import { UpstashStandIn } from "./upstash-stand-in.js";
 
 export interface Connected {
   readonly client: RedisClient;
-  /** How the values that a test plants or looks at are sent. */
-  readonly send: (...command: string[]) => Promise<unknown>;
-  readonly close: () => Promise<void>;
+  /** What the client puts before every key. */
+  readonly ownPrefix?: string;
+  readonly close: () => Promise<unknown>;
 }
 
-type Connect = (port: number) => Promise<Connected>;
+/** Where a server is. */
+export interface Address {
+  readonly host: string;
+  readonly port: number;
+}
 
-async function ioredis(port: number, options: object): Promise<Connected> {
-  const client = new Redis({ port, host: "127.0.0.1", ...options });
+type Clients<Where> = Readonly<Record<string, (where: Where) => Promise<Connected>>>;
+
+Logger.init("off");
+
+interface Listening {
+  on(event: "error", listener: () => void): unknown;
+}
+
+function quiet(client: RedisClient & Listening & { quit(): Promise<unknown> }): Connected {
   client.on("error", () => undefined);
-  await client.ping();
-  return {
-    client,
-    send: (command = "", ...words) => client.call(command, ...words),
-    close: async () => client.disconnect(),
-  };
+  // What the client asks for itself, after a slot has moved, must be answered before the servers go.
+  return { client, close: () => client.quit() };
 }
 
-async function nodeRedis(port: number, RESP: 2 | 3): Promise<Connected> {
-  const client = createClient({ socket: { port, host: "127.0.0.1" }, RESP });
+async function connected(
+  client: RedisClient & Listening & { connect(): Promise<unknown>; destroy(): unknown },
+): Promise<Connected> {
   client.on("error", () => undefined);
   await client.connect();
-  return { client, send: (...command) => client.sendCommand(command), close: async () => client.destroy() };
+  return { client, close: async () => client.destroy() };
 }
 
-/** The clients that every test of the store runs with. */
-export const CLIENTS: Readonly<Record<string, Connect>> = {
-  "ioredis, RESP2": (port) => ioredis(port, { protocol: 2 }),
-  "ioredis, RESP3": (port) => ioredis(port, { protocol: 3 }),
-  "ioredis with a key prefix of its own": (port) => ioredis(port, { keyPrefix: "app[1]:" }),
-  "node-redis, RESP2": (port) => nodeRedis(port, 2),
-  "node-redis, RESP3": (port) => nodeRedis(port, 3),
-  "a pool of node-redis": async (port) => {
-    const pool = createClientPool({ socket: { port, host: "127.0.0.1" } });
-    pool.on("error", () => undefined);
-    await pool.connect();
-    return { client: pool, send: (...command) => pool.sendCommand(command), close: async () => pool.destroy() };
+/** The clients of one server. */
+export const CLIENTS: Clients<Address> = {
+  "ioredis, RESP2": async (server) => quiet(new Redis({ ...server, protocol: 2 })),
+  "ioredis, RESP3": async (server) => quiet(new Redis({ ...server, protocol: 3 })),
+  "ioredis with a key prefix of its own": async (server) => quiet(new Redis({ ...server, keyPrefix: "app[1]:" })),
+  iovalkey: async (server) => quiet(new Valkey(server)),
+  "node-redis, RESP2": (socket) => connected(createClient({ socket, RESP: 2 })),
+  "node-redis, RESP3": (socket) => connected(createClient({ socket, RESP: 3 })),
+  "a pool of node-redis": (socket) => connected(createClientPool({ socket })),
+  "valkey-glide": async (server) => {
+    const client = await GlideClient.createClient({ addresses: [server], requestTimeout: 5000 });
+    return { client, close: async () => client.close() };
   },
-  "a function": async (port) => {
-    const { send, close } = await ioredis(port, {});
-    return { client: (command) => send(...command), send, close };
+  "upstash, by its protocol": async ({ port }) => {
+    const standIn = await UpstashStandIn.before(port);
+    const client = new Upstash({ url: standIn.url, token: UpstashStandIn.token, retry: false, enableTelemetry: false });
+    return { client, close: async () => standIn.close() };
   },
+  "a function": async (server) => {
+    const redis = new Redis(server);
+    return { ...quiet(redis), client: ([command = "", ...words]) => redis.call(command, ...words) };
+  },
+};
+
+/** The clients of a cluster. */
+export const CLUSTER_CLIENTS: Clients<readonly Address[]> = {
+  "a cluster of ioredis": async (nodes) => quiet(new Cluster([...nodes])),
+  "a cluster of ioredis with a key prefix of its own": async (nodes) => ({
+    ...quiet(new Cluster([...nodes], { keyPrefix: "app[1]:" })),
+    ownPrefix: "app[1]:",
+  }),
+  "a cluster of iovalkey": async (nodes) => quiet(new ValkeyCluster([...nodes])),
+  "a cluster of node-redis": (nodes) =>
+    connected(createCluster({ rootNodes: nodes.map((socket) => ({ socket: { ...socket } })) })),
+  "a cluster of valkey-glide": async (nodes) => {
+    const client = await GlideClusterClient.createClient({ addresses: [...nodes], requestTimeout: 5000 });
+    return { client, close: async () => client.close() };
+  },
+};
+
+/** The clients that a sentinel tells which server is the primary of a group. */
+export const SENTINEL_CLIENTS: Clients<{ readonly sentinel: Address; readonly group: string }> = {
+  "ioredis through a sentinel": async ({ sentinel, group }) => quiet(new Redis({ sentinels: [sentinel], name: group })),
+  "iovalkey through a sentinel": async ({ sentinel, group }) =>
+    quiet(new Valkey({ sentinels: [sentinel], name: group })),
+  "a sentinel of node-redis": ({ sentinel, group }) =>
+    connected(createSentinel({ name: group, sentinelRootNodes: [sentinel] })),
 };

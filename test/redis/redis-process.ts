@@ -30,15 +30,20 @@ export class RedisProcess {
   }
 
   static async start(...options: readonly string[]): Promise<RedisProcess> {
-    const redis = new RedisProcess(await freePort(), options);
+    return RedisProcess.startBy(await freePort(), ["--save", "", "--appendonly", "no", ...options]);
+  }
+
+  /** Starts one on this port by these words, of which the first may be a file of settings. */
+  static async startBy(port: number, options: readonly string[]): Promise<RedisProcess> {
+    const redis = new RedisProcess(port, options);
     await redis.restart();
     return redis;
   }
 
   /** Starts it again, empty, on its port. */
   async restart(): Promise<void> {
-    const where = ["--port", String(this.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"];
-    this.#child = spawn("redis-server", [...where, ...this.#options], { stdio: "ignore" });
+    const where = ["--port", String(this.port), "--bind", "127.0.0.1"];
+    this.#child = spawn("redis-server", [...this.#options, ...where], { stdio: "ignore" });
     for (let tries = 0; !(await answers(this.port)); tries += 1) {
       if (tries === 200) throw new Error(`redis-server did not start on port ${this.port}`);
       await sleep(20);

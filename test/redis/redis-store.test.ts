@@ -3,33 +3,65 @@ import { RedisStore } from "sluicegate/redis";
 import { afterAll, beforeAll, describe } from "vitest";
 import { itIsAStore } from "../contract/store-contract.js";
 import type { Connected } from "./clients.js";
-import { CLIENTS } from "./clients.js";
+import { CLIENTS, CLUSTER_CLIENTS, SENTINEL_CLIENTS } from "./clients.js";
+import { ClusterProcess } from "./cluster-process.js";
 import { RedisProcess, withoutRedis } from "./redis-process.js";
+import { SentinelProcess } from "./sentinel-process.js";
 
 describe("a MemoryStore", () => {
   itIsAStore({ store: () => new MemoryStore(), source: "memory" });
 });
 
-describe.skipIf(withoutRedis !== undefined)("a RedisStore", () => {
-  let redis: RedisProcess;
+/** Keeps prefixes apart: clients share a server. */
+let made = 0;
+
+/** Runs the suite in the surrounding `describe`, through the client that is there once `connect` has run. */
+function itIsAStoreThrough(connect: () => Promise<Connected>): void {
+  let connected: Connected;
   beforeAll(async () => {
-    redis = await RedisProcess.start();
+    connected = await connect();
   });
-  afterAll(() => redis.kill());
+  afterAll(() => connected.close());
+  itIsAStore({
+    store: () =>
+      new RedisStore({ client: connected.client, keyPrefix: `p${(made += 1)}`, timeout: "5s", whenDown: "deny" }),
+    source: "redis",
+  });
+}
 
-  describe.each(Object.entries(CLIENTS))("through %s", (_, connect) => {
-    let connected: Connected;
-    let made = 0;
+describe.skipIf(withoutRedis !== undefined)("a RedisStore", () => {
+  describe("of one server", () => {
+    let redis: RedisProcess;
     beforeAll(async () => {
-      connected = await connect(redis.port);
-      await connected.send("FLUSHALL");
+      redis = await RedisProcess.start();
     });
-    afterAll(() => connected.close());
+    afterAll(() => redis.kill());
+    describe.each(Object.entries(CLIENTS))("through %s", (_, connect) => {
+      itIsAStoreThrough(() => connect({ host: "127.0.0.1", port: redis.port }));
+    });
+  });
 
-    itIsAStore({
-      store: () =>
-        new RedisStore({ client: connected.client, keyPrefix: `p${(made += 1)}`, timeout: "5s", whenDown: "deny" }),
-      source: "redis",
+  describe("of three primaries", () => {
+    let cluster: ClusterProcess;
+    beforeAll(async () => {
+      cluster = await ClusterProcess.start();
+    });
+    afterAll(() => cluster.kill());
+    describe.each(Object.entries(CLUSTER_CLIENTS))("through %s", (_, connect) => {
+      itIsAStoreThrough(() => connect(cluster.nodes));
+    });
+  });
+
+  describe("of a primary and its replica", () => {
+    let servers: SentinelProcess;
+    beforeAll(async () => {
+      servers = await SentinelProcess.start();
+    });
+    afterAll(() => servers.kill());
+    describe.each(Object.entries(SENTINEL_CLIENTS))("through %s", (_, connect) => {
+      itIsAStoreThrough(() =>
+        connect({ sentinel: { host: "127.0.0.1", port: servers.sentinel.port }, group: SentinelProcess.group }),
+      );
     });
   });
 });

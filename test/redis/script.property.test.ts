@@ -1,13 +1,16 @@
 import { createHash } from "node:crypto";
 import { describe, expect, it } from "vitest";
-import { SCRIPT, SCRIPT_SHA1 } from "../../src/redis/script.js";
+import { SCRIPT_OF_SEVERAL } from "../../src/redis/script-of-several.js";
+import { SCRIPT } from "../../src/redis/script.js";
 import type { Admission, OracleLimit } from "../property/oracle.js";
 import { Oracle } from "../property/oracle.js";
 import { realRedis } from "./real-redis.js";
 import { withoutRedis } from "./redis-process.js";
 
 it("the digest of the script is the script's", () => {
-  expect(SCRIPT_SHA1).toBe(createHash("sha1").update(SCRIPT).digest("hex"));
+  for (const { text, sha1 } of [SCRIPT, SCRIPT_OF_SEVERAL]) {
+    expect(sha1).toBe(createHash("sha1").update(text).digest("hex"));
+  }
 });
 
 /** A small generator of its own, so that a failure is repeated by its seed. */
@@ -54,9 +57,9 @@ describe.skipIf(withoutRedis !== undefined)("the script, on a real server", () =
     async () => {
       const seed = Date.now() % 1_000_000;
       const pick = random(seed);
-      await redis.client.script("LOAD", SCRIPT);
+      await redis.client.script("LOAD", SCRIPT.text);
       const run = (key: string, ...words: (string | number)[]): Promise<unknown> =>
-        redis.client.evalsha(SCRIPT_SHA1, 1, key, ...words);
+        redis.client.evalsha(SCRIPT.sha1, 1, key, ...words);
       const nowOf = async (key: string, longest: number): Promise<number> =>
         Number(String(await run(key, "state", longest)).split(" ")[1]) + longest;
       const spaces = SPACES.map((limits, at) => ({
