@@ -1,0 +1,31 @@
+import { execFile, execFileSync } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { describe, expect, it } from "vitest";
+import { realRedis } from "../real-redis.js";
+import { withoutRedis } from "../redis-process.js";
+
+const HOW = "no bun here: `npm install --global bun`";
+
+/** Why Bun's client cannot be tested here; undefined where it can. In CI it must. */
+const withoutBun = ((): string | undefined => {
+  try {
+    execFileSync("bun", ["--version"], { stdio: "ignore" });
+    return undefined;
+  } catch {
+    if (process.env["CI"] === "true") throw new Error(HOW);
+    console.warn(`skipped: ${HOW}`);
+    return HOW;
+  }
+})();
+
+describe.skipIf(withoutRedis !== undefined || withoutBun !== undefined)("Bun", () => {
+  const redis = realRedis();
+
+  it("runs the store contract through its own client", async () => {
+    const contract = fileURLToPath(new URL("contract.ts", import.meta.url));
+    const env = { ...process.env, REDIS_URL: `redis://127.0.0.1:${redis.client.options.port}` };
+    const { stderr } = await promisify(execFile)("bun", ["test", contract], { env });
+    expect(stderr).toMatch(/^ 1[3-9] pass\n 0 fail/m);
+  });
+});
