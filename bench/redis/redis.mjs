@@ -1,7 +1,10 @@
 // A redis-server of the benchmark's own: on a free port of this machine, and with nothing on disk.
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
+import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Redis } from "ioredis";
 
@@ -20,14 +23,20 @@ async function freePort() {
   return port;
 }
 
-/** Starts one; `restart()` brings it back empty, `child()` is its process. */
-export async function startRedis() {
-  const port = await freePort();
+/**
+ * Starts one; `restart()` brings it back empty, `ask()` sends it a command.
+ *
+ * @param {"cluster" | undefined} kind - a server to be a part of a cluster talks to the others on its port `bus`.
+ */
+export async function startRedis(kind) {
+  const [port, bus] = [await freePort(), await freePort()];
+  const folder = await mkdtemp(join(tmpdir(), "bench-redis-"));
+  const options = ["--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", folder];
+  if (kind === "cluster") options.push("--cluster-enabled", "yes", "--cluster-port", bus);
   let child;
   const restart = async () => {
-    child = spawn("redis-server", ["--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"], {
-      stdio: "ignore",
-    });
+    await mkdir(folder, { recursive: true });
+    child = spawn("redis-server", options, { stdio: "ignore" });
     const probe = new Redis(port, "127.0.0.1", { retryStrategy: () => 20, maxRetriesPerRequest: null });
     probe.on("error", () => undefined);
     await probe.ping();
@@ -37,9 +46,18 @@ export async function startRedis() {
     const gone = once(child, "exit");
     child.kill("SIGKILL");
     await gone;
+    await rm(folder, { recursive: true, force: true });
+  };
+  const ask = async (...command) => {
+    const client = new Redis(port, "127.0.0.1");
+    try {
+      return await client.call(...command);
+    } finally {
+      client.disconnect();
+    }
   };
   await restart();
-  return { port, restart, kill, signal: (name) => child.kill(name) };
+  return { port, bus, restart, kill, ask, signal: (name) => child.kill(name) };
 }
 
 /** Microseconds of the processor that a server has used. */

@@ -6,6 +6,9 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { freePort } from "../free-port.js";
 import { audit } from "../../examples/demo/audit.js";
 import type { Answer } from "../../examples/demo/client.js";
+import { audit as auditFleet } from "../../examples/fleet/audit.js";
+import type { Answer as FleetAnswer } from "../../examples/fleet/traffic.js";
+import { withoutRedis } from "../redis/redis-process.js";
 
 const run = promisify(execFile);
 const root = fileURLToPath(new URL("../../", import.meta.url));
@@ -52,6 +55,69 @@ describe("npm run demo", () => {
     } finally {
       service.kill();
     }
+  });
+});
+
+describe("npm run demo:fleet", () => {
+  it.skipIf(withoutRedis !== undefined)(
+    "shows a Redis that goes and comes back, holds its claim and exits 0",
+    async () => {
+      const { stdout } = await run(process.execPath, ["examples/dist/fleet-demo.js"], {
+        cwd: root,
+        env: { ...process.env, TESTING: "1" },
+      });
+      const seconds = [...stdout.matchAll(/^ +(\d+) +(\d+) +(\d+) +(\d+) +(\d+) +(\d+) +[\d.]+$/gm)].map((row) =>
+        row.map(Number),
+      );
+      expect(seconds).toHaveLength(12);
+      const sum = (column: number, from: number, to: number): number =>
+        seconds.slice(from - 1, to).reduce((total, row) => total + row[column]!, 0);
+      const [REDIS, DENY_CACHE, FALLBACK] = [4, 5, 6];
+      expect(sum(REDIS, 1, 4)).toBeGreaterThan(50);
+      expect(sum(DENY_CACHE, 1, 4)).toBeGreaterThan(sum(REDIS, 1, 4));
+      expect([sum(FALLBACK, 1, 4), sum(REDIS, 6, 8)]).toEqual([0, 0]);
+      expect(sum(FALLBACK, 6, 8)).toBeGreaterThan(300);
+      expect(sum(REDIS, 11, 12)).toBeGreaterThan(20);
+      expect(stdout).toContain("everybody was answered all the time");
+    },
+  );
+
+  it("says how to install a redis-server where there is none, and exits 1", async () => {
+    const env = { ...process.env, PATH: "/nowhere" };
+    const demo = run(process.execPath, ["examples/dist/fleet-demo.js"], { cwd: root, env });
+    await expect(demo).rejects.toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining("apt-get install redis-server") as string,
+    });
+  });
+});
+
+describe("the fleet demo's audit", () => {
+  const CLAIM = { maxCalls: 2, periodMs: 1000, wentAt: 5000, cameBackAt: 9000, withinMs: 500 };
+  const answer = (sentAt: number, status = 200, answeredBy = "redis"): FleetAnswer => {
+    return { user: "ada", status, answeredBy, sentAt, answeredAt: sentAt + 10 };
+  };
+  const wrong = (...answers: readonly FleetAnswer[]): string[] => auditFleet(answers, CLAIM);
+
+  it("holds where the limit does, and finds a window that is too full", () => {
+    expect(wrong(answer(0), answer(500), answer(1000), answer(1500))).toEqual([]);
+    expect(wrong(answer(0), answer(500), answer(980))).toEqual(["ada: 3 admitted in one window"]);
+  });
+
+  it("grants twice the limit where a window reaches over a change, and no more", () => {
+    const around = [4900, 4910, 5100, 5200].map((at) => answer(at, 200, at < 5000 ? "redis" : "fallback"));
+    expect(wrong(...around)).toEqual([]);
+    expect(wrong(...around, answer(5300, 200, "fallback"))).toContain("ada: 5 admitted in one window");
+    expect(wrong(...[6000, 6100, 6200].map((at) => answer(at, 200, "fallback")))).toEqual([
+      "ada: 3 admitted in one window",
+    ]);
+  });
+
+  it("finds who was not answered, and who answered when he could not", () => {
+    expect(wrong(answer(0, 502))).toEqual(["ada got a 502"]);
+    expect(wrong(answer(0, 429, "fallback"))).toEqual(["the fallback answered while Redis was there"]);
+    expect(wrong(answer(9600, 429, "fallback"))).toEqual(["the fallback answered while Redis was there"]);
+    expect(wrong(answer(6000, 429, "redis"))).toEqual(["a dead Redis answered"]);
   });
 });
 

@@ -14,7 +14,9 @@ const { RedisClient } = (globalThis as unknown as { Bun: { RedisClient: new (url
 describe("a RedisStore through Bun's client", () => {
   const client = new RedisClient(process.env["REDIS_URL"]!);
   let made = 0;
-  beforeAll(async () => void (await client.send("PING", [])));
+  beforeAll(async () => {
+    await client.send("PING", []);
+  });
   afterAll(() => client.close());
 
   itIsAStore({

@@ -1,0 +1,88 @@
+/**
+ * A fleet under real HTTP load: a Redis, four processes, a balancer in front of them, and users who ask for more than they may.
+ * Half-way Redis is killed, and brought back. Prints what each second looked like, and checks what the README claims from the
+ * users' side; exits 1 if it does not hold, or there is no redis-server.
+ */
+import { fork } from "node:child_process";
+import { once } from "node:events";
+import type { AddressInfo } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
+import { audit } from "./fleet/audit.js";
+import { balancerOver } from "./fleet/balancer.js";
+import { INSTANCES, LIMIT, PERIOD_MS } from "./fleet/limit.js";
+import { RedisServer } from "./fleet/redis-server.js";
+import { HEADING, lineOf } from "./fleet/report.js";
+import { type Answer, traffic } from "./fleet/traffic.js";
+
+const SECONDS = 12;
+const GOES_AFTER = 4;
+const COMES_BACK_AFTER = 8;
+/** A call waits 0.1 s for Redis, and is answered by the process itself; three in a row, and Redis is asked each second. */
+const WITHIN_MS = 1500;
+/** Requests a second: within the limit, a little above it, and an attack. */
+const USERS = { ada: 8, ben: 15, mallory: 200 };
+
+delete process.env["TESTING"];
+process.exitCode = await demo();
+
+async function demo(): Promise<number> {
+  const redis = await RedisServer.start().catch((problem: unknown) => {
+    console.error(problem instanceof Error ? problem.message : problem);
+  });
+  if (redis === undefined) return 1;
+  const instances = Array.from({ length: INSTANCES }, () =>
+    fork(new URL("fleet/instance.js", import.meta.url), { env: { ...process.env, REDIS_PORT: String(redis.port) } }),
+  );
+  const ports = await Promise.all(instances.map(async (instance) => (await once(instance, "message"))[0] as number));
+  const balancer = balancerOver(ports).listen(0, "127.0.0.1");
+  await once(balancer, "listening");
+  const { port } = balancer.address() as AddressInfo;
+  try {
+    return await underLoad(redis, port);
+  } finally {
+    for (const instance of instances) instance.disconnect();
+    balancer.close();
+    balancer.closeAllConnections();
+    await redis.kill();
+  }
+}
+
+async function underLoad(redis: RedisServer, port: number): Promise<number> {
+  const users = Object.entries(USERS).map(([user, perSecond]) => `${user} ${String(perSecond)}`);
+  console.log(`${String(INSTANCES)} processes on one Redis, behind a balancer on http://127.0.0.1:${String(port)}
+Limit: ${String(LIMIT.maxCalls)} requests per ${LIMIT.period} for a user. Requests a second: ${users.join(", ")}
+`);
+  console.log(HEADING);
+  const answers: Answer[] = [];
+  const startedAt = performance.now();
+  const endsAt = startedAt + SECONDS * 1000;
+  const load = Promise.all(
+    Object.entries(USERS).map(([user, perSecond]) => traffic(user, perSecond, port, endsAt, answers)),
+  );
+  let [wentAt, cameBackAt] = [Infinity, Infinity];
+  for (let second = 1, told = 0; second <= SECONDS; second += 1) {
+    await Promise.race([sleep(startedAt + second * 1000 - performance.now()), load]);
+    console.log(lineOf(second, answers.slice(told)));
+    told = answers.length;
+    if (second === GOES_AFTER) {
+      console.log("      -- Redis is killed");
+      wentAt = performance.now();
+      await redis.kill();
+    }
+    if (second === COMES_BACK_AFTER) {
+      console.log("      -- Redis is back, empty");
+      await redis.restart();
+      cameBackAt = performance.now();
+    }
+  }
+  await load;
+
+  const claim = { maxCalls: LIMIT.maxCalls, periodMs: PERIOD_MS, wentAt, cameBackAt, withinMs: WITHIN_MS };
+  const wrong = audit(answers, claim);
+  for (const line of new Set(wrong)) console.error(`WRONG  ${line}`);
+  if (wrong.length > 0) return 1;
+  console.log(`
+Checked from the users' side, over ${String(answers.length)} answers: everybody was answered all the time; no user was admitted more than
+${String(LIMIT.maxCalls)} requests in any window, and twice that where one reached over the loss of Redis or its return.`);
+  return 0;
+}

@@ -1,0 +1,17 @@
+import { Agent, createServer, request, type Server } from "node:http";
+
+/** Hands requests to the instances in turn, and passes on what they answer: 502 where one does not. */
+export function balancerOver(ports: readonly number[]): Server {
+  const agent = new Agent({ keepAlive: true });
+  let next = 0;
+  const server = createServer(({ headers }, response) => {
+    const port = ports[(next += 1) % ports.length];
+    request({ host: "127.0.0.1", port, headers: { "x-user": headers["x-user"] ?? "" }, agent }, (answer) => {
+      response.writeHead(answer.statusCode ?? 502, answer.headers);
+      answer.pipe(response);
+    })
+      .on("error", () => response.writeHead(502).end())
+      .end();
+  });
+  return server.on("close", () => agent.destroy());
+}

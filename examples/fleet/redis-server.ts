@@ -1,0 +1,64 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { createConnection, createServer, type AddressInfo } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
+
+/** A redis-server of one's own on a free port, to be killed and brought back, empty. */
+export class RedisServer {
+  readonly port: number;
+  #process: ChildProcess | undefined;
+
+  private constructor(port: number) {
+    this.port = port;
+  }
+
+  /** @throws Error that says how to install it where there is none. */
+  static async start(): Promise<RedisServer> {
+    const probe = createServer().listen(0, "127.0.0.1");
+    await once(probe, "listening");
+    const { port } = probe.address() as AddressInfo;
+    probe.close();
+    const redis = new RedisServer(port);
+    await redis.restart();
+    return redis;
+  }
+
+  async restart(): Promise<void> {
+    const where = ["--port", String(this.port), "--bind", "127.0.0.1"];
+    const child = spawn("redis-server", [...where, "--save", "", "--appendonly", "no"], { stdio: "ignore" });
+    this.#process = child;
+    await Promise.race([this.#answers(), failureOf(child)]);
+  }
+
+  /** Ends it without a goodbye. */
+  async kill(): Promise<void> {
+    const child = this.#process;
+    if (child?.exitCode !== null || child.signalCode !== null) return;
+    const gone = once(child, "exit");
+    child.kill("SIGKILL");
+    await gone;
+  }
+
+  async #answers(): Promise<void> {
+    for (let tries = 0; tries < 200; tries += 1, await sleep(20)) {
+      const socket = createConnection({ port: this.port, host: "127.0.0.1" });
+      try {
+        await once(socket, "connect");
+        return;
+      } catch {
+        continue;
+      } finally {
+        socket.destroy();
+      }
+    }
+    throw new Error(`redis-server did not start on port ${String(this.port)}`);
+  }
+}
+
+async function failureOf(child: ChildProcess): Promise<never> {
+  return new Promise((_, reject) => {
+    child.on("error", () => {
+      reject(new Error("There is no redis-server here. `apt-get install redis-server`, or `brew install redis`."));
+    });
+  });
+}

@@ -1,0 +1,18 @@
+import type { Answer } from "./traffic.js";
+
+const SOURCES = ["redis", "deny-cache", "fallback"] as const;
+
+export const HEADING = ["second", "admitted", "refused", ...SOURCES, "p99 ms"]
+  .map((name) => name.padStart(12))
+  .join("");
+
+/** What a second looked like: how many were admitted and refused, by whom, and how long the slowest hundredth waited. */
+export function lineOf(second: number, answers: readonly Answer[]): string {
+  const admitted = answers.filter(({ status }) => status === 200).length;
+  const by = SOURCES.map((source) => answers.filter(({ answeredBy }) => answeredBy === source).length);
+  const waits = answers.map(({ sentAt, answeredAt }) => answeredAt - sentAt).sort((one, other) => one - other);
+  const p99 = waits[Math.ceil(waits.length * 0.99) - 1] ?? 0;
+  return [second, admitted, answers.length - admitted, ...by, p99.toFixed(1)]
+    .map((cell) => String(cell).padStart(12))
+    .join("");
+}
