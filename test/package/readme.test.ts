@@ -6,6 +6,7 @@ import { promisify } from "node:util";
 import ts from "typescript";
 import { beforeAll, describe, expect, inject, it } from "vitest";
 import { freePort } from "../free-port.js";
+import { ClusterProcess } from "../redis/cluster-process.js";
 import { RedisProcess, withoutRedis } from "../redis/redis-process.js";
 
 const run = promisify(execFile);
@@ -70,7 +71,7 @@ beforeAll(() => {
 describe("the README, with the packed package and nothing else", () => {
   it("has programs, each of which prints what it promises, asserts something, or serves", () => {
     expect(scripts.length).toBeGreaterThan(9);
-    expect([services, vitestSuites, jestSuites, modules, ofRedis].map(({ length }) => length)).toEqual([3, 2, 1, 1, 2]);
+    expect([services, vitestSuites, jestSuites, modules, ofRedis].map(({ length }) => length)).toEqual([3, 2, 1, 1, 3]);
     for (const { code } of [...scripts, ...ofRedis])
       expect(promised(code).length > 0 || code.includes("assert.")).toBe(true);
   });
@@ -109,8 +110,9 @@ describe("the README, with the packed package and nothing else", () => {
   });
 
   it.skipIf(withoutRedis !== undefined).each(ofRedis)("runs $name under «$heading»", async ({ name, code }) => {
-    const redis = await RedisProcess.start();
-    const env = { ...process.env, REDIS_URL: `redis://127.0.0.1:${redis.port}` };
+    const redis = code.includes("new Cluster(") ? await ClusterProcess.start() : await RedisProcess.start();
+    const port = redis instanceof ClusterProcess ? redis.nodes[0]!.port : redis.port;
+    const env = { ...process.env, REDIS_URL: `redis://127.0.0.1:${port}` };
     try {
       const { stdout } = await run(process.execPath, [join(folder, `${name}.js`)], { cwd: folder, env });
       expect(stdout.trimEnd().split("\n")).toEqual(promised(code));
