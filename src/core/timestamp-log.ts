@@ -22,11 +22,13 @@ const COUNT = 3;
 const RING = 4;
 
 /** A log without stamps, for a key that has none: the answer to a first call comes from it. Never written to. */
-export const EMPTY_LOG: TimestampLog = [0, 0, 0, 0];
+export const EMPTY_LOG: TimestampLog = createLog(0, 0);
 
 /** Makes a log with room for one stamp, because most keys never come twice. */
 export function createLog(place: number, epoch: number): TimestampLog {
-  return [place, epoch, 0, 0, 0];
+  // The half is nobody's stamp: it makes an array of doubles from birth, as the stamps would later. Of two kinds of array,
+  // one of them with holes, every reader here would have to ask which it is.
+  return [place, epoch, 0, 0, 0.5];
 }
 
 /** The store's number of where it keeps this log. */
@@ -74,9 +76,10 @@ export function countAfter(log: TimestampLog, instant: number): number {
  */
 export function append(log: TimestampLog, stamp: number, horizon: number): TimestampLog {
   const count = slot(log, COUNT);
-  const isFull = count === log.length - RING;
-  if (isFull && slot(log, indexOf(log, count)) > horizon) return append(grown(log), stamp, horizon);
   const head = slot(log, HEAD);
+  // In a full ring the oldest is where the next one goes.
+  const isFull = count === log.length - RING;
+  if (isFull && slot(log, RING + head) > horizon) return append(grown(log), stamp, horizon);
   log[RING + head] = stamp;
   log[HEAD] = RING + head + 1 === log.length ? 0 : head + 1;
   if (!isFull) log[COUNT] = count + 1;
@@ -100,16 +103,12 @@ export function removeStamps(log: TimestampLog, stamp: number, most: number): nu
   return taken;
 }
 
-/** A log twice as large with the same stamps. Precondition: `log` is full, so that its oldest stamp is at its head. */
+/** A log twice as large with the same stamps. Precondition: `log` is full. */
 function grown(log: TimestampLog): TimestampLog {
-  const count = slot(log, COUNT);
-  // The exact size: `push` and a longer `length` would both reserve room for 16 stamps more, on every key.
-  const larger = new Array<number>(RING + 2 * count).fill(0);
-  larger[PLACE] = placeOf(log);
-  larger[EPOCH] = epochOf(log);
-  larger[HEAD] = count;
-  larger[COUNT] = count;
-  for (let n = count; n >= 1; n -= 1) larger[RING + count - n] = slot(log, indexOf(log, n));
+  // Two copies of the ring, one behind the other, hold all stamps in order from the head of the first to that of the
+  // second. Of the exact size: `push` and a longer `length` would both reserve room for 16 stamps more, on every key.
+  const larger = log.concat(log.slice(RING));
+  larger[HEAD] = slot(log, HEAD) + slot(log, COUNT);
   return larger;
 }
 
