@@ -16,6 +16,21 @@ export class Mutex {
   }
 
   /**
+   * Takes an idle lock at once, for a synchronous section that is called too often to be a function of its own. Whoever is
+   * answered true must {@link release} it, whatever happens; false where it is held.
+   */
+  tryHold(): boolean {
+    if (this.#pending > 0) return false;
+    this.#pending = 1;
+    return true;
+  }
+
+  /** Gives back what {@link tryHold} took. */
+  release(): void {
+    this.#pending -= 1;
+  }
+
+  /**
    * Runs `section` when every section before it has ended, and passes on what it returns or throws.
    *
    * On an idle lock the section runs at once, and a synchronous one's value is returned as it is. A section that is

@@ -70,6 +70,8 @@ export class MemoryStore implements Store {
       time: new StoreTime(this.clock),
       hand: this.#hand,
       exclusively: (section) => this.#exclusively(section),
+      enter: () => this.#enter(),
+      leave: () => this.#lock.release(),
     };
   }
 
@@ -96,13 +98,22 @@ export class MemoryStore implements Store {
     return judgeTogether(this.#parts, asks);
   }
 
-  /**
-   * Runs a section under the lock, which is never found held, because every section here is synchronous: `checkSync`
-   * relies on that. Only a clock that calls a limiter of the store it belongs to can get here.
-   */
+  /** Runs a synchronous section while nothing else runs in the store. */
   #exclusively<T>(section: () => T): T {
-    if (this.#lock.isHeld) throw new StoreError("The clock of a MemoryStore called a limiter of that store");
-    return this.#lock.run(section) as T;
+    this.#enter();
+    try {
+      return section();
+    } finally {
+      this.#lock.release();
+    }
+  }
+
+  /**
+   * Takes the lock, which is never found held, because every section here is synchronous: `checkSync` relies on that. Only
+   * a clock that calls a limiter of the store it belongs to can find it so.
+   */
+  #enter(): void {
+    if (!this.#lock.tryHold()) throw new StoreError("The clock of a MemoryStore called a limiter of that store");
   }
 }
 

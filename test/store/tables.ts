@@ -15,7 +15,13 @@ export class GlassSpace {
     this.table = new LogTable(longestMs, hand.census);
     hand.add(this.table);
     this.space = new MemorySpace(
-      { time: new StoreTime(this.clock), hand, exclusively: (section) => section() },
+      {
+        time: new StoreTime(this.clock),
+        hand,
+        exclusively: (section) => section(),
+        enter: () => undefined,
+        leave: () => undefined,
+      },
       this.table,
     );
   }
