@@ -22,6 +22,18 @@ export function judge(log: TimestampLog, limits: readonly Limit[], cost: number,
 }
 
 /**
+ * Whether {@link judge} says 0: all that most calls want to know, in comparisons alone and without a wait in the making.
+ */
+export function passes(log: TimestampLog, limits: readonly Limit[], cost: number, now: number): boolean {
+  // By index: the iterator of a `for...of` costs a fifth of a whole call here. Backwards is as good.
+  for (let layer = limits.length - 1; layer >= 0; layer -= 1) {
+    const { maxCalls, periodMs } = limits[layer] as Limit;
+    if (cost > maxCalls || nthMostRecent(log, maxCalls - cost + 1) > now - periodMs) return false;
+  }
+  return true;
+}
+
+/**
  * What each layer stands at, in the order of `limits`, before the call is recorded: `retryAfterMs` is {@link judge}'s
  * answer layer by layer.
  *

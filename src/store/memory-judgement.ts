@@ -1,6 +1,6 @@
 import { StoreError } from "../core/errors.js";
 import { expected } from "../core/expected.js";
-import { judge } from "../core/sliding-window.js";
+import { passes } from "../core/sliding-window.js";
 import type { TimestampLog } from "../core/timestamp-log.js";
 import { EMPTY_LOG } from "../core/timestamp-log.js";
 import { MemorySpace, type MemoryStoreParts } from "./memory-space.js";
@@ -14,7 +14,7 @@ export function judgeTogether({ time, hand, exclusively }: MemoryStoreParts, ask
       if (!(space instanceof MemorySpace)) throw new TypeError(expected("space", "a space of a MemoryStore", space));
       const log = space.look(key, limits);
       if (log !== undefined) spared.add(log);
-      const isNewcomer = log === undefined && judge(EMPTY_LOG, limits, cost, time.now) === 0;
+      const isNewcomer = log === undefined && passes(EMPTY_LOG, limits, cost, time.now);
       return { space, key, limits, cost, log, isNewcomer };
     });
     const newcomers = parts.filter(({ isNewcomer }) => isNewcomer);

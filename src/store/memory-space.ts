@@ -1,6 +1,6 @@
 import type { Receipt } from "../core/decision.js";
 import type { Limit } from "../core/limit.js";
-import { judge, quietAfter, survey } from "../core/sliding-window.js";
+import { passes, quietAfter, survey } from "../core/sliding-window.js";
 import type { StoreTime } from "../core/store-time.js";
 import type { TimestampLog } from "../core/timestamp-log.js";
 import { countAfter, EMPTY_LOG, epochOf, isEmpty, placeOf, removeStamps } from "../core/timestamp-log.js";
@@ -38,7 +38,7 @@ export class MemorySpace implements Space {
       time.read();
       table.limits = limits;
       const log = table.get(key);
-      if (judge(log ?? EMPTY_LOG, limits, cost, time.now) > 0) return false;
+      if (!passes(log ?? EMPTY_LOG, limits, cost, time.now)) return false;
       if (log === undefined && hand.makeRoom(time.now) > 0) return false;
       table.record(key, log, cost, time.stamp, time.now);
       hand.sweep(time.now);
@@ -51,9 +51,9 @@ export class MemorySpace implements Space {
   check(key: string, limits: readonly Limit[], cost: number): Verdict {
     return this.#parts.exclusively(() => {
       const log = this.look(key, limits);
-      const passes = judge(log ?? EMPTY_LOG, limits, cost, this.#now) === 0;
-      const roomWait = passes && log === undefined ? this.#parts.hand.makeRoom(this.#now) : 0;
-      if (!passes || roomWait > 0) return this.verdict(log ?? EMPTY_LOG, limits, cost, roomWait);
+      const isAdmissible = passes(log ?? EMPTY_LOG, limits, cost, this.#now);
+      const roomWait = isAdmissible && log === undefined ? this.#parts.hand.makeRoom(this.#now) : 0;
+      if (!isAdmissible || roomWait > 0) return this.verdict(log ?? EMPTY_LOG, limits, cost, roomWait);
       return this.#spent(key, log, limits, cost);
     });
   }
@@ -61,8 +61,8 @@ export class MemorySpace implements Space {
   peek(key: string, limits: readonly Limit[], cost: number): Verdict {
     return this.#parts.exclusively(() => {
       const log = this.look(key, limits);
-      const passes = judge(log ?? EMPTY_LOG, limits, cost, this.#now) === 0;
-      const roomWait = passes && log === undefined ? this.#parts.hand.findRoom(1, this.#now).wait : 0;
+      const isAdmissible = passes(log ?? EMPTY_LOG, limits, cost, this.#now);
+      const roomWait = isAdmissible && log === undefined ? this.#parts.hand.findRoom(1, this.#now).wait : 0;
       return this.verdict(log ?? EMPTY_LOG, limits, cost, roomWait);
     });
   }
@@ -95,7 +95,7 @@ export class MemorySpace implements Space {
 
   /** Whether the limits let a call pass at the store's present, without a look at the clock. For the store, within a section. */
   passes(key: string, limits: readonly Limit[], cost: number): boolean {
-    return judge(this.#table.get(key) ?? EMPTY_LOG, limits, cost, this.#now) === 0;
+    return passes(this.#table.get(key) ?? EMPTY_LOG, limits, cost, this.#now);
   }
 
   /** Records a call that passes, without another look at the clock. For the store, within a section. */
