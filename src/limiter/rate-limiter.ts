@@ -10,7 +10,7 @@ import type { KeyState, Space, Store, Verdict } from "../store/store.js";
 import { spaceName } from "../store/store.js";
 import { announce } from "./announce.js";
 import type { CallOptions } from "./call.js";
-import { checkKey, costOf } from "./call.js";
+import { checkedCost, checkKey, costOf } from "./call.js";
 import { bypassed, decided } from "./decide.js";
 import type { LimitsInForce } from "./limits-in-force.js";
 import { inForce } from "./limits-in-force.js";
@@ -43,7 +43,6 @@ export class RateLimiter<in K extends string = string> {
   readonly #isShadow: boolean;
   readonly #bypass: ((key: K) => boolean) | undefined;
   readonly #onDecision: ((decision: Decision, key: K) => unknown) | undefined;
-
   #inForce: LimitsInForce;
   #room: WaitingRoom<K> | undefined;
   /** What this limiter is called in its store. */
@@ -91,12 +90,7 @@ export class RateLimiter<in K extends string = string> {
    * if (!(await limiter.isAllowed(email))) return reply.status(429).send();
    */
   async isAllowed(key: K, options?: CallOptions): Promise<boolean> {
-    if (this.#onDecision !== undefined) return (await this.#decide(key, options)).allowed;
-    checkKey(key);
-    const cost = costOf(options);
-    if (this.#bypass?.(key) === true) return true;
-    const admitted = this.#space.admit(key, this.#inForce.limits, cost);
-    return (typeof admitted === "boolean" ? admitted : await admitted) || this.#isShadow;
+    return this.#allows(key, options);
   }
 
   /**
@@ -147,8 +141,7 @@ export class RateLimiter<in K extends string = string> {
 
   /** What {@link check} would decide now. It spends nothing, writes nothing and is not told to `onDecision`. */
   async peek(key: K, options?: CallOptions): Promise<Decision> {
-    checkKey(key);
-    const cost = costOf(options);
+    const cost = checkedCost(key, options);
     if (this.#bypass?.(key) === true) return bypassed(this.limits, 0);
     return this.#asked("peek", key, cost);
   }
@@ -170,8 +163,7 @@ export class RateLimiter<in K extends string = string> {
   /**
    * Forgets one key: it stands as if it had never called.
    *
-   * @throws TypeError (as a rejection) when the key is not a string: `reset(undefined)` is a key that got lost, and not the
-   *   wish to forget everybody.
+   * @throws TypeError (as a rejection) when the key is not a string: one that got lost is no wish to forget everybody.
    */
   reset(key: K): Promise<void>;
   async reset(...keys: [] | [key: K]): Promise<void> {
@@ -186,7 +178,16 @@ export class RateLimiter<in K extends string = string> {
     return this.#space.state(key);
   }
 
-  /** Made when somebody waits for the first time. */
+  /** {@link isAllowed}, beneath an asynchronous function that holds nothing, because each call allocates what one holds. */
+  #allows(key: K, options: CallOptions | undefined): boolean | Promise<boolean> {
+    if (this.#onDecision !== undefined) return this.check(key, options).then(({ allowed }) => allowed);
+    checkKey(key);
+    const cost = options === undefined ? 1 : costOf(options);
+    if (this.#bypass?.(key) === true) return true;
+    const admitted = this.#space.admit(key, this.#inForce.limits, cost);
+    return typeof admitted === "boolean" ? admitted || this.#isShadow : admitted.then((is) => is || this.#isShadow);
+  }
+
   get #waitingRoom(): WaitingRoom<K> {
     return (this.#room ??= new WaitingRoom<K>(this.#store.clock ?? monotonicClock, {
       check: (key, cost) => this.#asked("check", key, cost),
@@ -223,8 +224,7 @@ export class RateLimiter<in K extends string = string> {
   }
 
   #decide(key: K, options: CallOptions | undefined): Decision | Promise<Decision> {
-    checkKey(key);
-    const cost = costOf(options);
+    const cost = checkedCost(key, options);
     if (this.#bypass?.(key) === true) return this.#announced(bypassed(this.limits, cost), key);
     const decision = this.#asked("check", key, cost);
     return isPromiseLike(decision)
