@@ -51,6 +51,13 @@ export class Hand {
   readonly #evicts: boolean;
   #position = at({ table: 0, place: 0 });
   #evictions = 0;
+  /** How many keys it has passed in this round, all not idle, and the first instant at which one of them is. */
+  #passed = 0;
+  #firstIdle = Infinity;
+  /** Until then no key can be idle; a refund apart, whose key it may find a period late. */
+  #restsUntil = -Infinity;
+  /** The least that a call is remembered in any space. */
+  #shortestMs = Infinity;
 
   /** Kept by the tables. */
   readonly census: Census = { size: 0 };
@@ -74,18 +81,40 @@ export class Hand {
   /** Takes the table of a new space into the round. */
   add(table: LogTable): void {
     this.#tables.push(table);
+    this.#shortestMs = Math.min(this.#shortestMs, table.longestMs);
+    this.#restsUntil = -Infinity;
   }
 
-  /** Moves on after an admission, and frees the keys it passes of which no call is live. */
+  /**
+   * Moves on after an admission, and frees the keys it passes of which no call is live.
+   *
+   * Once it has passed all keys it rests until the first of them can be idle: where a few keys are called all the time, to
+   * look at them again and again would cost as much as the calls.
+   */
   sweep(now: number): void {
+    if (now < this.#restsUntil) return;
     const position = this.#position;
     for (let step = 0; step < SWEPT_PER_ADMISSION; step += 1) {
       const table = this.#tableAt(position);
       if (table === undefined) return;
-      // The key of the last place takes over the freed one, so the hand stays to look at it.
-      if (table.isIdle(table.at(position.place), now)) table.forgetAt(position.place);
-      else position.place += 1;
+      const idleAfter = table.idleAfter(table.at(position.place), now);
+      if (idleAfter === 0) {
+        // The key of the last place takes over the freed one, so the hand stays to look at it.
+        table.forgetAt(position.place);
+      } else {
+        position.place += 1;
+        this.#passed += 1;
+        this.#firstIdle = Math.min(this.#firstIdle, now + idleAfter);
+      }
     }
+    if (this.#passed >= this.size) this.#rest(now);
+  }
+
+  #rest(now: number): void {
+    // A key that comes or calls from here on is not idle before a whole period of its space.
+    this.#restsUntil = Math.min(this.#firstIdle, now + this.#shortestMs);
+    this.#passed = 0;
+    this.#firstIdle = Infinity;
   }
 
   /**
@@ -125,6 +154,9 @@ export class Hand {
   /** Stands where the looking ended, and forgets nothing: a refused newcomer must not make the next look at the same keys. */
   moveOn({ next }: Room): void {
     this.#position = next;
+    // The keys in between were not passed by the sweep: it has to begin another round before it can rest.
+    this.#passed = 0;
+    this.#firstIdle = Infinity;
   }
 
   /**
