@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import type { Limit } from "../../src/index.js";
 import { Hand } from "../../src/store/hand.js";
 import { LogTable } from "../../src/store/log-table.js";
@@ -146,6 +146,48 @@ describe("the hand, sweeping", () => {
     expect(freed()).toEqual([1, 2, 3, 4]);
     expect(table.size).toBe(2);
     expect(hand.evictions).toBe(0);
+  });
+
+  it("rests once it has passed all keys, until the first of them is idle", () => {
+    const { hand, table, freed } = fullStore([1, 1]);
+    table.record("key 1", table.get("key 1"), 1, 300, 0);
+    const looked = vi.spyOn(table, "at");
+    hand.sweep(300);
+    expect(looked).toHaveBeenCalledTimes(2);
+    hand.sweep(PERIOD - 1);
+    expect([looked.mock.calls.length, freed()]).toEqual([2, []]);
+    hand.sweep(PERIOD);
+    expect(freed()).toEqual([0]);
+    hand.sweep(PERIOD + 299);
+    expect(freed()).toEqual([0]);
+    hand.sweep(PERIOD + 300);
+    expect(freed()).toEqual([0, 1]);
+  });
+
+  it("rests no longer than the shortest period, in which a key of another space may have come and gone", () => {
+    const { hand, table } = fullStore([1]);
+    const short = new LogTable(10, hand.census);
+    hand.sweep(0);
+    hand.add(short);
+    short.record("early", undefined, 1, 0, 0);
+    hand.sweep(10);
+    expect(short.size).toBe(0);
+    hand.sweep(10);
+    short.record("late", undefined, 1, 11, 11);
+    hand.sweep(19);
+    expect(short.size).toBe(1);
+    hand.sweep(21);
+    expect([short.size, table.size]).toEqual([0, 1]);
+  });
+
+  it("does not rest on keys that it left out to find room", () => {
+    const { hand, table } = fullStore([1, 1, 1, 1, 1]);
+    hand.sweep(0);
+    table.record("key 4", table.get("key 4"), 1, 0, 0);
+    hand.moveOn({ places: 0, wait: 0, victims: [], next: { table: 0, place: 4 } });
+    const looked = vi.spyOn(table, "at");
+    for (let admissions = 0; admissions < 3; admissions += 1) hand.sweep(0);
+    expect(new Set(looked.mock.calls.map(([place]) => place))).toEqual(new Set([0, 1, 2, 3, 4]));
   });
 
   it("has nothing to do in an empty store", () => {
