@@ -69,3 +69,8 @@ export class Mutex {
 export function isPromiseLike<T>(value: T | PromiseLike<T>): value is PromiseLike<T> {
   return typeof (value as PromiseLike<T> | null | undefined)?.then === "function";
 }
+
+/** Passes on a value at once where it is there, and else when it is. */
+export function andThen<T, R>(value: T | Promise<T>, then: (value: T) => R): R | Promise<R> {
+  return isPromiseLike(value) ? value.then(then) : then(value);
+}

@@ -29,9 +29,3 @@ export function costOf(options: CallOptions | undefined): number {
   const { cost } = knownOptions("options", options, ["cost"]);
   return cost === undefined ? 1 : wholeNumber("cost", cost, 1);
 }
-
-/** Checks the key of a call, and then reads what the call spends. */
-export function checkedCost(key: unknown, options: CallOptions | undefined): number {
-  checkKey(key);
-  return costOf(options);
-}

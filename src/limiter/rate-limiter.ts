@@ -5,12 +5,12 @@ import { receiptOf } from "../core/decision.js";
 import { RateLimitExceededError } from "../core/errors.js";
 import { expected } from "../core/expected.js";
 import type { Limit } from "../core/limit.js";
-import { isPromiseLike } from "../core/mutex.js";
+import { andThen } from "../core/mutex.js";
 import type { KeyState, Space, Store, Verdict } from "../store/store.js";
 import { spaceName } from "../store/store.js";
 import { announce } from "./announce.js";
 import type { CallOptions } from "./call.js";
-import { checkedCost, checkKey, costOf } from "./call.js";
+import { checkKey, costOf } from "./call.js";
 import { bypassed, decided } from "./decide.js";
 import type { LimitsInForce } from "./limits-in-force.js";
 import { inForce } from "./limits-in-force.js";
@@ -43,6 +43,7 @@ export class RateLimiter<in K extends string = string> {
   readonly #isShadow: boolean;
   readonly #bypass: ((key: K) => boolean) | undefined;
   readonly #onDecision: ((decision: Decision, key: K) => unknown) | undefined;
+
   #inForce: LimitsInForce;
   #room: WaitingRoom<K> | undefined;
   /** What this limiter is called in its store. */
@@ -141,7 +142,8 @@ export class RateLimiter<in K extends string = string> {
 
   /** What {@link check} would decide now. It spends nothing, writes nothing and is not told to `onDecision`. */
   async peek(key: K, options?: CallOptions): Promise<Decision> {
-    const cost = checkedCost(key, options);
+    checkKey(key);
+    const cost = costOf(options);
     if (this.#bypass?.(key) === true) return bypassed(this.limits, 0);
     return this.#asked("peek", key, cost);
   }
@@ -180,7 +182,7 @@ export class RateLimiter<in K extends string = string> {
 
   /** {@link isAllowed}, beneath an asynchronous function that holds nothing, because each call allocates what one holds. */
   #allows(key: K, options: CallOptions | undefined): boolean | Promise<boolean> {
-    if (this.#onDecision !== undefined) return this.check(key, options).then(({ allowed }) => allowed);
+    if (this.#onDecision !== undefined) return andThen(this.#decide(key, options), ({ allowed }) => allowed);
     checkKey(key);
     const cost = options === undefined ? 1 : costOf(options);
     if (this.#bypass?.(key) === true) return true;
@@ -188,6 +190,7 @@ export class RateLimiter<in K extends string = string> {
     return typeof admitted === "boolean" ? admitted || this.#isShadow : admitted.then((is) => is || this.#isShadow);
   }
 
+  /** Made when somebody waits for the first time. */
   get #waitingRoom(): WaitingRoom<K> {
     return (this.#room ??= new WaitingRoom<K>(this.#store.clock ?? monotonicClock, {
       check: (key, cost) => this.#asked("check", key, cost),
@@ -199,9 +202,7 @@ export class RateLimiter<in K extends string = string> {
   #asked(verb: "check" | "peek", key: K, cost: number): Decision | Promise<Decision> {
     const now = this.#inForce;
     const verdict = this.#space[verb](key, now.asked, cost);
-    return isPromiseLike(verdict)
-      ? verdict.then((late) => this.#decided(late, key, now))
-      : this.#decided(verdict, key, now);
+    return andThen(verdict, (answer) => this.#decided(answer, key, now));
   }
 
   /** The decision that a verdict comes to. Its refund wakes who waits for a turn of the key. */
@@ -224,12 +225,11 @@ export class RateLimiter<in K extends string = string> {
   }
 
   #decide(key: K, options: CallOptions | undefined): Decision | Promise<Decision> {
-    const cost = checkedCost(key, options);
+    checkKey(key);
+    const cost = costOf(options);
     if (this.#bypass?.(key) === true) return this.#announced(bypassed(this.limits, cost), key);
     const decision = this.#asked("check", key, cost);
-    return isPromiseLike(decision)
-      ? decision.then((late) => this.#announced(late, key))
-      : this.#announced(decision, key);
+    return andThen(decision, (made) => this.#announced(made, key));
   }
 
   #announced(decision: Decision, key: K): Decision {

@@ -98,24 +98,21 @@ export class MemoryStore implements Store {
     return judgeTogether(this.#parts, asks);
   }
 
-  /** Runs a synchronous section while nothing else runs in the store. */
+  /**
+   * Runs a section under the lock, which is never found held, because every section here is synchronous: `checkSync`
+   * relies on that. Only a clock that calls a limiter of the store it belongs to can get here.
+   */
   #exclusively<T>(section: () => T): T {
-    this.#enter();
-    try {
-      return section();
-    } finally {
-      this.#lock.release();
-    }
+    if (this.#lock.isHeld) throw new StoreError(REENTERED);
+    return this.#lock.run(section) as T;
   }
 
-  /**
-   * Takes the lock, which is never found held, because every section here is synchronous: `checkSync` relies on that. Only
-   * a clock that calls a limiter of the store it belongs to can find it so.
-   */
   #enter(): void {
-    if (!this.#lock.tryHold()) throw new StoreError("The clock of a MemoryStore called a limiter of that store");
+    if (!this.#lock.tryHold()) throw new StoreError(REENTERED);
   }
 }
+
+const REENTERED = "The clock of a MemoryStore called a limiter of that store";
 
 function longestOf(periodsMs: readonly number[]): number {
   for (const periodMs of periodsMs) wholeNumber("periodsMs", periodMs, 1);

@@ -77,4 +77,15 @@ describe("a mutex", () => {
     await Promise.all(Array.from({ length: 100 }, () => mutex.run(deposit)));
     expect(balance).toBe(100);
   });
+
+  it("is taken at once where it is idle and not where it is held, and released to the next", async () => {
+    const mutex = new Mutex();
+    expect([mutex.tryHold(), mutex.tryHold(), mutex.isHeld]).toEqual([true, false, true]);
+    mutex.release();
+    expect(mutex.isHeld).toBe(false);
+    const section = mutex.run(() => later(1));
+    expect(mutex.tryHold()).toBe(false);
+    await section;
+    expect(mutex.tryHold()).toBe(true);
+  });
 });
