@@ -1,0 +1,71 @@
+// When a caller asks who wants more than the limit: a schedule is a list of `[instant, calls]`, in order. All times are in
+// windows, of one window each; `grain` is what instants are rounded to.
+
+/** Numbers from 0 to 1 that are the same in every run (mulberry32). */
+export function seeded(seed) {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
+  };
+}
+
+/** The ends and the beginnings of windows, for counters whose window starts with the first call, and for those of the clock. */
+export function adversarial(limit, windowMs) {
+  const all = [];
+  for (const phase of [0, 0.37 * windowMs]) {
+    for (const early of [0.9, 1, 5, windowMs / 2]) {
+      for (const late of [0, 0.1, 1]) {
+        const [end, start] = [windowMs - early, windowMs + late];
+        const trickle = Array.from({ length: 100 }, (_, at) => [phase + start + 1 + (at * windowMs) / 100, 3]);
+        // One call opens the window; the rest of it comes at its end, and all of the next right after.
+        all.push([
+          [phase, 1],
+          [phase + end, limit],
+          [phase + start, limit],
+        ]);
+        all.push([
+          [phase, limit],
+          [phase + start, limit],
+        ]);
+        // And whoever drips gets the drops as well.
+        all.push([[phase, 1], [phase + end, limit], [phase + start, limit], ...trickle]);
+      }
+    }
+  }
+  // A call in the fraction of a millisecond that a whole one leaves out.
+  all.push([
+    [0.9, limit],
+    [windowMs, limit],
+    [windowMs + 0.9, limit],
+  ]);
+  return all;
+}
+
+/** A schedule at random, made of the gaps at which windows turn. */
+export function random(next, limit, windowMs) {
+  const gaps = [0, 1, 2, windowMs / 2, windowMs - 1, windowMs, windowMs + 1];
+  const pick = (list) => list[Math.floor(next() * list.length)];
+  let at = 0;
+  return Array.from({ length: 3 + Math.floor(next() * 15) }, () => {
+    at += next() < 0.6 ? pick(gaps) : next() * windowMs;
+    return [at, pick([1, 2, Math.ceil(limit / 2), limit - 1, limit, limit + 5])];
+  });
+}
+
+/** A schedule near another one: a burst moved, made larger or smaller, or left out. */
+export function changed(next, schedule, limit, windowMs) {
+  const copy = schedule.map((burst) => [...burst]);
+  const at = Math.floor(next() * copy.length);
+  const way = next();
+  if (way < 0.5) copy[at][0] = Math.max(0, copy[at][0] + (next() - 0.5) * (next() < 0.5 ? 4 : windowMs));
+  else if (way < 0.8) copy[at][1] = 1 + Math.floor(next() * (limit + 5));
+  else if (way < 0.9 && copy.length > 2) copy.splice(at, 1);
+  else copy.push([next() * 3 * windowMs, limit]);
+  return copy.sort((a, b) => a[0] - b[0]);
+}
+
+export const toGrain = (schedule, grain) =>
+  schedule.map(([at, calls]) => [grain === 0 ? at : Math.round(at / grain) * grain, calls]);
