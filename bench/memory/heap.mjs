@@ -1,0 +1,39 @@
+// Heap per key: what the memory formula of the README comes from, and the same of each peer.
+// Usage: npm run build && node --expose-gc bench/memory/heap.mjs [limiter, default sluicegate] [keys, default 1,000,000]
+import process from "node:process";
+import { tell } from "../child.mjs";
+import { PEERS } from "./peers.mjs";
+
+const [peer = "sluicegate", keys = "1000000", cases = "1,2,5,20,100"] = process.argv.slice(2);
+const open = await PEERS[peer].load();
+
+async function heap() {
+  // What the last case left behind goes in a turn of its own, when nothing on the stack holds it any more.
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  globalThis.gc();
+  return process.memoryUsage().heapUsed;
+}
+
+async function filled(calls, count) {
+  const limiter = open({ limits: [{ maxCalls: 100, periodMs: 3_600_000 }], maxKeys: count });
+  for (let key = 0; key < count; key += 1) {
+    for (let call = 0; call < calls; call += 1) await limiter.ask(`user:${key}`);
+  }
+  return limiter;
+}
+
+const bytes = {};
+for (const calls of cases.split(",").map(Number)) {
+  // Fewer keys where each is large, so that all cases fit a default heap.
+  const count = Math.floor(Number(keys) / calls);
+  const before = await heap();
+  const kept = { limiter: await filled(calls, count) };
+  bytes[calls] = Math.round(((await heap()) - before) / kept.limiter.size());
+  kept.limiter.close?.(Array.from({ length: count }, (_, key) => `user:${key}`));
+  delete kept.limiter;
+  const formula = 150 + "user:123456".length + 8 * 2 ** Math.ceil(Math.log2(calls));
+  const expected = peer === "sluicegate" ? `; the formula says ${formula}` : "";
+  console.log(`${calls} calls: ${bytes[calls]} B per key over ${count} keys${expected}`);
+}
+tell({ peer, bytes });
+process.exit(0);
