@@ -1,4 +1,5 @@
 // An overloaded HTTP service, with and without a limit that follows the load: `npm run bench:adaptive`.
+// With `--short` less of it and no picture, as a part of `npm run bench`.
 import { fork } from "node:child_process";
 import { writeFile } from "node:fs/promises";
 import { performance } from "node:perf_hooks";
@@ -8,15 +9,16 @@ import { POLICIES } from "./policies.mjs";
 import { picture } from "./picture.mjs";
 
 const SERVER = fileURLToPath(new URL("server.mjs", import.meta.url));
+const isShort = process.argv.includes("--short");
 /** Seconds of each phase: half the capacity, the load that is measured, half the capacity again. */
-const SECONDS = { before: 3, load: 12, after: 6 };
+const SECONDS = isShort ? { before: 2, load: 6, after: 4 } : { before: 3, load: 12, after: 6 };
 /** Of the measured load its beginning is left out, in which a policy finds its feet; the picture shows it. */
 const SETTLING_MS = 2000;
 /** An answer later than this is no use to whoever asked. */
 const GOOD_MS = 250;
-const LOADS = [0.85, 2, 3];
+const LOADS = isShort ? [3] : [0.85, 2, 3];
 
-const only = process.argv[2];
+const [only] = process.argv.slice(2).filter((argument) => !argument.startsWith("--"));
 
 async function serve(policy, baseMaxCalls, run) {
   const child = fork(SERVER, [policy, String(baseMaxCalls)], { env: { ...process.env, NODE_ENV: "production" } });
@@ -97,6 +99,6 @@ for (const policy of Object.keys(POLICIES).filter((name) => only === undefined |
     );
   }
 }
-if (only === undefined) {
+if (only === undefined && !isShort) {
   await writeFile(new URL("overload.svg", import.meta.url), picture(results, { capacity, goodMs: GOOD_MS }));
 }

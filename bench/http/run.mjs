@@ -1,4 +1,5 @@
 // What a limit costs a web service: the same app without one, with sluicegate and with a peer, in turns: `npm run bench:http`.
+// With `--short` less of it, as a part of `npm run bench`.
 import { fork } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
@@ -6,10 +7,12 @@ import autocannon from "autocannon";
 
 const SERVER = fileURLToPath(new URL("server.mjs", import.meta.url));
 const PEERS = { express: "express-rate-limit", fastify: "@fastify/rate-limit", hono: "hono-rate-limiter" };
+const isShort = process.argv.includes("--short");
+const [only] = process.argv.slice(2).filter((argument) => !argument.startsWith("--"));
 /** Processes of each kind, one after another: some run faster than others for as long as they live, whatever they do. */
-const PROCESSES = 3;
-const ROUNDS = 4;
-const SECONDS = 2;
+const PROCESSES = isShort ? 1 : 3;
+const ROUNDS = isShort ? 3 : 4;
+const SECONDS = isShort ? 1 : 2;
 const CLIENTS = Array.from({ length: 1000 }, (_, at) => ({ headers: { "x-client": `client-${at}` } }));
 
 const median = (values) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)];
@@ -41,7 +44,7 @@ async function start(framework, guard) {
 
 console.log("app      limiter              requests/s   CPU/request   of the bare app's rate   of the peer's rate");
 for (const [framework, peer] of Object.entries(PEERS)) {
-  if (process.argv[2] !== undefined && process.argv[2] !== framework) continue;
+  if (only !== undefined && only !== framework) continue;
   const guards = ["none", "sluicegate", peer];
   const runs = guards.map(() => []);
   for (let lives = 0; lives < PROCESSES; lives += 1) {
