@@ -25,7 +25,9 @@ describe("npm run demo", () => {
       env: { ...process.env, TESTING: "1" },
     });
     expect(stdout).toMatch(/^ {2}1 s {2}ada +2 allowed ##$/m);
-    expect(stdout).toMatch(/^ {7}script .* refused x+\.\. Retry-After: login (30[01]|29\d) s, passwordReset (360[01]|359\d) s$/m);
+    expect(stdout).toMatch(
+      /^ {7}script .* refused x+\.\. Retry-After: login (30[01]|29\d) s, passwordReset (360[01]|359\d) s$/m,
+    );
     expect(stdout).toMatch(/^script +login +1 +\d+ +5 +\d+$/m);
     expect(stdout).toMatch(/^crowd +login +30 +36 +36 +0$/m);
     expect(stdout).toContain("no key was admitted more than its limit");
