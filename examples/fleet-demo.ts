@@ -3,8 +3,9 @@
  * Half-way Redis is killed, and brought back. Prints what each second looked like, and checks what the README claims from the
  * users' side; exits 1 if it does not hold, or there is no redis-server.
  */
-import { fork } from "node:child_process";
+import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
+import type { Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { audit } from "./fleet/audit.js";
@@ -30,21 +31,31 @@ async function demo(): Promise<number> {
     console.error(problem instanceof Error ? problem.message : problem);
   });
   if (redis === undefined) return 1;
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+    process.once(signal, () => void redis.kill().finally(() => process.exit(1)));
+  }
+  const env = { ...process.env, REDIS_PORT: String(redis.port) };
   const instances = Array.from({ length: INSTANCES }, () =>
-    fork(new URL("fleet/instance.js", import.meta.url), { env: { ...process.env, REDIS_PORT: String(redis.port) } }),
+    fork(new URL("fleet/instance.js", import.meta.url), { env }),
   );
-  const ports = await Promise.all(instances.map(async (instance) => (await once(instance, "message"))[0] as number));
-  const balancer = balancerOver(ports).listen(0, "127.0.0.1");
-  await once(balancer, "listening");
-  const { port } = balancer.address() as AddressInfo;
+  let balancer: Server | undefined;
   try {
-    return await underLoad(redis, port);
+    balancer = balancerOver(await Promise.all(instances.map(portOf))).listen(0, "127.0.0.1");
+    await once(balancer, "listening");
+    return await underLoad(redis, (balancer.address() as AddressInfo).port);
   } finally {
-    for (const instance of instances) instance.disconnect();
-    balancer.close();
-    balancer.closeAllConnections();
+    for (const instance of instances) if (instance.connected) instance.disconnect();
+    balancer?.close();
+    balancer?.closeAllConnections();
     await redis.kill();
   }
+}
+
+async function portOf(instance: ChildProcess): Promise<number> {
+  return new Promise((resolve, reject) => {
+    instance.once("message", (port) => resolve(port as number));
+    instance.once("exit", () => reject(new Error("An instance ended before it listened")));
+  });
 }
 
 async function underLoad(redis: RedisServer, port: number): Promise<number> {

@@ -57,8 +57,9 @@ export class RedisServer {
 
 async function failureOf(child: ChildProcess): Promise<never> {
   return new Promise((_, reject) => {
-    child.on("error", () => {
+    child.once("error", () => {
       reject(new Error("There is no redis-server here. `apt-get install redis-server`, or `brew install redis`."));
     });
+    child.once("exit", (code) => reject(new Error(`redis-server ended with ${String(code)}`)));
   });
 }

@@ -1,7 +1,7 @@
 import type { Decision } from "../core/decision.js";
 import { settle } from "../core/decision.js";
 import { expected } from "../core/expected.js";
-import { atOnce, inOrder, together } from "./all-or-nothing.js";
+import { atOnce, later } from "./all-or-nothing.js";
 import type { CallOptions } from "./call.js";
 import { checkKey, costOf } from "./call.js";
 import { bypassed } from "./decide.js";
@@ -65,7 +65,7 @@ export class AllOf<M extends Members> {
     const asked = this.#asked(keys, costOf(options));
     const decisions = asked.every(([, { isBypassed, store }]) => isBypassed || store.judge !== undefined)
       ? atOnce(asked)
-      : ((await together(asked)) ?? (await inOrder(asked)));
+      : await later(asked);
     return this.#combined(decisions);
   }
 

@@ -64,14 +64,16 @@ function spendAll(judged: readonly Judged[]): void {
   }
 }
 
-/** Asks a store that answers later about all at once; undefined where it cannot, and nothing has happened. */
-export async function together(asked: Asked): Promise<Map<string, Decision> | undefined> {
-  const asking = asked.flatMap(([, part]) => (part.isBypassed ? [] : [part]));
-  const [first] = asking;
-  if (first?.store.checkTogether === undefined || asking.length === 1) return undefined;
-  const answers = await first.store.checkTogether(asking.map((part) => part.ask()));
-  if (answers === undefined) return undefined;
-  const verdicts = new Map(asking.map((part, at) => [part, answers[at]]));
+/** Asks stores that answer later: about all at once where one can, and else one after another. */
+export async function later(asked: Asked): Promise<Map<string, Decision>> {
+  // The order of making, whatever the names: of two calls that share two keys one refuses the other, and not each other.
+  const ordered = [...asked].sort(([, one], [, other]) => one.order - other.order);
+  const asking = ordered.flatMap(([, part]) => (part.isBypassed ? [] : [part]));
+  const [first, second] = asking;
+  if (second === undefined || first?.store.checkTogether === undefined) return inOrder(ordered);
+  const answer = await first.store.checkTogether(asking.map((part) => part.ask()));
+  if ("inOrder" in answer) return inOrder(ordered, new Map(asking.map((part, at) => [part, answer.inOrder[at]])));
+  const verdicts = new Map(asking.map((part, at) => [part, answer.verdicts[at]]));
   const decisions = new Map<string, Decision>();
   for (const [name, part] of asked) {
     const verdict = verdicts.get(part);
@@ -81,13 +83,21 @@ export async function together(asked: Asked): Promise<Map<string, Decision> | un
   return decisions;
 }
 
-/** Asks one after another, and takes back what was spent when one refuses or fails. */
-export async function inOrder(asked: Asked): Promise<Map<string, Decision>> {
+type Answering = Pick<Ask["space"], "check">;
+
+/**
+ * Asks one after another, and takes back what was spent when one refuses or fails.
+ *
+ * @param instead - who answers for the space of a part, where it is not the space itself.
+ */
+async function inOrder(
+  asked: Asked,
+  instead: ReadonlyMap<Part, Answering | undefined> = new Map(),
+): Promise<Map<string, Decision>> {
   const decisions = new Map<string, Decision>();
   try {
-    // The order of making, whatever the names: of two calls that share two keys one refuses the other, and not each other.
-    for (const [name, part] of [...asked].sort(([, one], [, other]) => one.order - other.order)) {
-      const decision = part.decide(part.isBypassed ? undefined : await answerTo(part.ask()));
+    for (const [name, part] of asked) {
+      const decision = part.decide(part.isBypassed ? undefined : await answerTo(part.ask(), instead.get(part)));
       part.announce(decision);
       decisions.set(name, decision);
       if (!decision.allowed) {
@@ -102,8 +112,8 @@ export async function inOrder(asked: Asked): Promise<Map<string, Decision>> {
   return decisions;
 }
 
-async function answerTo({ space, key, limits, cost }: Ask): Promise<Verdict> {
-  return space.check(key, limits, cost);
+async function answerTo({ space, key, limits, cost }: Ask, answering: Answering = space): Promise<Verdict> {
+  return answering.check(key, limits, cost);
 }
 
 async function takeBack(decisions: ReadonlyMap<string, Decision>): Promise<void> {

@@ -1,5 +1,5 @@
 import type { StoreError } from "../core/errors.js";
-import type { Verdict } from "../store/store.js";
+import type { Space, Together, Verdict } from "../store/store.js";
 import type { RedisServer } from "./redis-server.js";
 import { KeysApart, Unreachable } from "./redis-server.js";
 import { numbersIn } from "./reply.js";
@@ -19,18 +19,17 @@ export interface Share {
   /** Reads its numbers, from `start` on. */
   readonly verdict: (numbers: readonly number[], start: number, isRecorded: boolean) => Verdict;
   /** Who answers while Redis cannot. */
-  readonly instead: (failure: StoreError) => Promise<Verdict>;
+  readonly instead: (failure: StoreError) => Pick<Space, "check">;
 }
-
-/** What each is told; undefined for one that was not asked, since another had refused already. */
-type Answers = readonly (Verdict | undefined)[];
 
 /**
  * Asks about several keys by one command, for all or nothing; undefined where one command cannot: then nothing has happened.
  *
+ * Where they are of several stores with one client, it is the first one's timeout that counts, and its circuit breaker.
+ *
  * @param shares - undefined for a key that is not in Redis.
  */
-export async function askTogether(shares: readonly (Share | undefined)[]): Promise<Answers | undefined> {
+export async function askTogether(shares: readonly (Share | undefined)[]): Promise<Together | undefined> {
   const known = shares.filter((share) => share !== undefined);
   const [first] = known;
   if (first === undefined || known.length < shares.length) return undefined;
@@ -40,13 +39,14 @@ export async function askTogether(shares: readonly (Share | undefined)[]): Promi
   const isFit = new Set(names).size === names.length && known.every((share) => share.server.client === server.client);
   if (!isFit || !server.canRunOn(names)) return undefined;
   const denials = known.map((share) => (share.mayRefuse ? share.denial() : undefined));
-  if (denials.some((denial) => denial !== undefined)) return denials;
+  if (denials.some((denial) => denial !== undefined)) return { verdicts: denials };
   try {
-    return answersFrom(await server.run(SCRIPT_OF_SEVERAL, names, known.flatMap(wordsOf)), known);
+    return { verdicts: verdictsFrom(await server.run(SCRIPT_OF_SEVERAL, names, known.flatMap(wordsOf)), known) };
   } catch (failure) {
     if (failure instanceof KeysApart) return undefined;
-    if (failure instanceof Unreachable) return answersInstead(known, failure);
-    throw failure;
+    if (!(failure instanceof Unreachable)) throw failure;
+    for (const other of new Set(known.map((share) => share.server))) if (other !== server) other.tell(failure);
+    return { inOrder: known.map((share) => share.instead(failure)) };
   }
 }
 
@@ -54,9 +54,11 @@ function wordsOf({ mayRefuse, words }: Share): string[] {
   return [mayRefuse ? "1" : "0", String(words.length), ...words];
 }
 
-function answersFrom(reply: unknown, shares: readonly Share[]): Answers {
-  const amount = shares.reduce((sum, share) => sum + share.amount, 1);
-  const numbers = numbersIn(reply, amount);
+function verdictsFrom(reply: unknown, shares: readonly Share[]): Verdict[] {
+  const numbers = numbersIn(
+    reply,
+    shares.reduce((sum, share) => sum + share.amount, 1),
+  );
   const isRecorded = numbers[0] === 1;
   let start = 1;
   return shares.map((share) => {
@@ -64,23 +66,4 @@ function answersFrom(reply: unknown, shares: readonly Share[]): Answers {
     start += share.amount;
     return verdict;
   });
-}
-
-/** Without Redis there is no one command: those that stand in are asked in order, and what they spent is taken back. */
-async function answersInstead(shares: readonly Share[], failure: StoreError): Promise<Answers> {
-  const answers: Verdict[] = [];
-  const takeBack = (): Promise<unknown> => Promise.all(answers.map(async ({ receipt }) => receipt?.refund()));
-  for (const share of shares) {
-    try {
-      answers.push(await share.instead(failure));
-    } catch (error) {
-      await takeBack();
-      throw error;
-    }
-    if (share.mayRefuse && (answers.at(-1)?.retryAfterMs ?? 0) > 0) {
-      await takeBack();
-      break;
-    }
-  }
-  return shares.map((_, at) => answers[at]);
 }

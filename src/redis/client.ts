@@ -5,13 +5,20 @@ export type Send = (command: string[]) => Promise<unknown>;
 export interface IoredisLike {
   call(command: string, ...words: string[]): Promise<unknown>;
   defineCommand(name: string, definition: never): unknown;
-  readonly options?: { readonly keyPrefix?: string | undefined } | undefined;
+  readonly options?:
+    | {
+        readonly keyPrefix?: string | undefined;
+        readonly enableAutoPipelining?: boolean | undefined;
+        readonly autoPipeliningIgnoredCommands?: readonly string[] | undefined;
+      }
+    | undefined;
 }
 
 /** A cluster of `ioredis` or `iovalkey`: a client of theirs whose `isCluster` is true. */
 export interface IoredisClusterLike extends IoredisLike {
   readonly isCluster: boolean;
   nodes(role: "master"): readonly Pick<IoredisLike, "call">[];
+  refreshSlotsCache(done: (error?: unknown) => void): void;
 }
 
 /** A client or a pool of `redis` (node-redis): `sendCommand` and `evalSha` are what tells it. */
@@ -28,7 +35,7 @@ export interface NodeRedisSentinelLike {
 
 /** A cluster of node-redis, told by `getSlotMaster`. */
 export interface NodeRedisClusterLike {
-  sendCommand(firstKey: string, isReadonly: boolean, command: string[]): Promise<unknown>;
+  sendCommand(firstKey: string | undefined, isReadonly: boolean, command: string[]): Promise<unknown>;
   getSlotMaster(slot: number): unknown;
   readonly masters: readonly unknown[];
   nodeClient(node: never): unknown;

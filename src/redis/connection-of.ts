@@ -22,7 +22,7 @@ type Methods = Readonly<Record<string, unknown>>;
  * @throws TypeError for an object that is no client.
  */
 export function connectionOf(client: unknown): Connection {
-  if (typeof client === "function") return single(client as Send);
+  if (typeof client === "function" && !isClass(client)) return single(client as Send);
   const shape = typeof client === "object" && client !== null ? (client as Methods) : {};
   const can = (...names: readonly string[]): boolean => names.every((name) => typeof shape[name] === "function");
 
@@ -46,6 +46,11 @@ export function connectionOf(client: unknown): Connection {
     "a client of ioredis, iovalkey, redis, @valkey/valkey-glide, @upstash/redis or Bun, " +
     "or a function that sends a command: `(command: string[]) => Promise`";
   throw new TypeError(expected("client", rule, client));
+}
+
+/** A class of clients in place of a client: nothing that it could be called with would send a command. */
+function isClass(client: unknown): boolean {
+  return /^class\b/.test(Function.prototype.toString.call(client));
 }
 
 /** One server, or one address behind which somebody else finds it. */

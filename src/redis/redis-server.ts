@@ -9,7 +9,14 @@ import { connectionOf } from "./connection-of.js";
 import { Deadline } from "./deadline.js";
 import { hashedPart } from "./hash-tag.js";
 import type { Script } from "./script.js";
-import { isCrossSlot, isForeignValue, isMissingScript, isMoved, isOutOfMemory, isUnsettled } from "./server-error.js";
+import {
+  isCrossSlot,
+  isElsewhere,
+  isForeignValue,
+  isMissingScript,
+  isOutOfMemory,
+  isUnsettled,
+} from "./server-error.js";
 
 const NOT_ASKED = "Redis is not asked for the moment, because it did not answer";
 
@@ -52,11 +59,11 @@ export class RedisServer {
     const { send } = this.#connection;
     const rest = [String(keys.length), ...keys, ...words];
     return this.#asked((isLate) =>
-      Promise.resolve(send(["EVALSHA", sha1, ...rest], keys[0])).catch((error: unknown) => {
+      Promise.resolve(send(["EVALSHA", sha1, ...rest], keys[0], isLate)).catch((error: unknown) => {
         // Nothing has run, so this is the one error that is answered by another try: of any other nobody knows whether the
         // call was recorded. Unless somebody else has answered it meanwhile.
         if (isLate() || !isMissingScript(error)) throw error;
-        return send(["EVAL", text, ...rest], keys[0]);
+        return send(["EVAL", text, ...rest], keys[0], isLate);
       }),
     );
   }
@@ -129,6 +136,16 @@ export class RedisServer {
     );
   }
 
+  /** Tells `onStoreError` of a failure. */
+  tell(failure: StoreError): void {
+    const onStoreError = this.#onStoreError;
+    if (onStoreError === undefined) return;
+    tell(
+      () => onStoreError(failure),
+      (problem) => warn("onStoreError failed; the call was answered all the same", problem),
+    );
+  }
+
   #failure(error: unknown, pass: number): StoreError {
     const failure = this.#failureOf(error);
     // It answered, and nobody had to wait. Out of memory: whom it refuses, it still refuses.
@@ -137,13 +154,7 @@ export class RedisServer {
       this.#latest = error;
       this.#breaker.failed(pass);
     }
-    const onStoreError = this.#onStoreError;
-    if (onStoreError !== undefined) {
-      tell(
-        () => onStoreError(failure),
-        (problem) => warn("onStoreError failed; the call was answered all the same", problem),
-      );
-    }
+    this.tell(failure);
     return failure;
   }
 
@@ -155,7 +166,7 @@ export class RedisServer {
       this.#isCluster = true;
       return new KeysApart(`The keys of a call are in different slots of a Redis Cluster: ${HAND_OVER}`, { cause });
     }
-    if (isMoved(cause) && !this.#connection.isCluster) {
+    if (isElsewhere(cause) && !this.#connection.isCluster) {
       return new StoreError(`The client is of one server of a Redis Cluster: ${HAND_OVER}`, { cause });
     }
     return new Unreachable("Redis could not answer", { cause });

@@ -100,7 +100,9 @@ export class RedisSpace implements Space {
       denial: () => this.#denials.verdictOn(name, limits, cost),
       verdict: (numbers, start, isRecorded) =>
         this.#checked(replyFrom(numbers, limits, start), name, limits, cost, sending, isRecorded),
-      instead: async (failure) => this.#fallback.check(failure, key, limits, cost),
+      instead: (failure) => ({
+        check: (...asked) => this.#fallback.check(failure, ...asked),
+      }),
     };
   }
 

@@ -3,7 +3,7 @@ import type { Duration } from "../core/duration.js";
 import { expected, knownOptions, oneOf, optionalFunction, wholeNumber } from "../core/expected.js";
 import { monotonicClock } from "../core/clock.js";
 import { MemoryStore } from "../store/memory-store.js";
-import type { Ask, Space, Store, Verdict } from "../store/store.js";
+import type { Ask, Space, Store, Together } from "../store/store.js";
 import { checkSpaceName } from "../store/store.js";
 import type { RedisClient } from "./client.js";
 import { DenyCache } from "./deny-cache.js";
@@ -16,7 +16,10 @@ import { noteKeys } from "./shared-keys.js";
 
 /** Options of a {@link RedisStore}, and of a `RedisRateLimiter` about its store. */
 export interface RedisStoreOptions {
-  /** A client of `ioredis` or `redis` (node-redis), or a function that sends a command. Its connection stays yours. */
+  /**
+   * A client of ioredis, iovalkey, node-redis, valkey-glide, Upstash or Bun, of one server, a sentinel or a cluster; or a
+   * function that sends a command. Its connection stays yours.
+   */
   readonly client: RedisClient;
   /** What the keys in Redis begin with: `keyPrefix:space:key`. Not empty. @default "rate_limit" */
   readonly keyPrefix?: string | undefined;
@@ -60,8 +63,8 @@ export const REDIS_OPTIONS: readonly string[] = [
 /**
  * Keeps the logs of a fleet in Redis (6.2 or newer): one exact limit for all processes, by the server's clock.
  *
- * Each verb is one run of one script, on one key, in one round trip, however many limits there are. Every key expires when
- * its last call does. While Redis cannot answer, `whenDown` does, and the decision's `source` is `"fallback"`; what that let
+ * Each verb is one run of one script, on one key, in one round trip, however many limits there are; so is `allOf`, on all of
+ * its keys. Every key expires when its last call does. While Redis cannot answer, `whenDown` does, and the decision's `source` is `"fallback"`; what that let
  * through is not known to Redis afterwards. After three failures in a row Redis is not asked for a second.
  *
  * @example
@@ -108,9 +111,9 @@ export class RedisStore implements Store {
    * Checks several keys by one run of a script: those of any store with the same client. In a cluster they must have one hash
    * tag; see {@link hashTagged}.
    */
-  async checkTogether(asks: readonly Ask[]): Promise<readonly (Verdict | undefined)[] | undefined> {
+  async checkTogether(asks: readonly Ask[]): Promise<Together> {
     const shares = asks.map(({ space, ...ask }) => (space instanceof RedisSpace ? space.share(ask) : undefined));
-    return askTogether(shares);
+    return (await askTogether(shares)) ?? { inOrder: asks.map(({ space }) => space) };
   }
 }
 

@@ -31,5 +31,5 @@ for at, asked in ipairs(asks) do
 end
 return table.concat(replies, ' ')
 `,
-  sha1: "20c8bfd3709b1ea989e759384bbf5b38efd07a57",
+  sha1: "e58d6ed473360036acc5f99e1ad5ee571c803eee",
 };

@@ -108,7 +108,11 @@ for layer = 4, passes and #ARGV or 0, 2 do
   end
 end
 
-if op == 'judge' then return passes end
+if op == 'judge' then
+  -- What is damaged must be found before anything is recorded anywhere.
+  if capacity > SMALL and redis.call('STRLEN', key) < HEADER + capacity * STAMP then foreign() end
+  return passes
+end
 
 local function read(start, length)
   if start + length <= #found then return string.sub(found, start + 1, start + length) end
@@ -222,5 +226,5 @@ export const CLOCK = "local clock = redis.call('TIME')\n";
 /** Asks one key. */
 export const SCRIPT: Script = {
   text: CLOCK + SCRIPT_BODY,
-  sha1: "59cf56df0fd78a1bbcdfdd49e2c1e5a6e7c8d4b7",
+  sha1: "ec36203142d3fa2358e89e0027c3a2422b7429ce",
 };

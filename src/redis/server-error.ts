@@ -8,7 +8,7 @@ const IN_SCRIPT = String.raw`(?:ERR )?(?:Error running script \(call to \w+\): )
 const NO_SCRIPT = starting("NOSCRIPT|NoScriptError");
 const CROSS_SLOT = starting("CROSSSLOT|CrossSlot");
 const TRY_AGAIN = starting("TRYAGAIN|TryAgain");
-const MOVED = starting("MOVED|Moved");
+const ELSEWHERE = starting("MOVED|Moved|ASK|Ask");
 const FOREIGN = starting(`${IN_SCRIPT}(?:SLUICEGATE|WRONGTYPE)`);
 const NO_MEMORY = starting(`${IN_SCRIPT}-?OOM`);
 
@@ -41,9 +41,9 @@ export function isUnsettled(error: unknown): boolean {
   return TRY_AGAIN.test(messageOf(error));
 }
 
-/** Whether another server of a cluster has the key, so that nothing has run. */
-export function isMoved(error: unknown): boolean {
-  return MOVED.test(messageOf(error));
+/** Whether another server of a cluster has the key, for good or for the moment, so that nothing has run. */
+export function isElsewhere(error: unknown): boolean {
+  return ELSEWHERE.test(messageOf(error));
 }
 
 function messageOf(error: unknown): string {

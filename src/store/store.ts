@@ -38,10 +38,8 @@ export interface Store {
    * passes is recorded, else none is. Without it, the keys are asked one after another.
    *
    * @param asks - of spaces of any store, no space twice.
-   * @returns what `check` says to each, undefined for one that was not asked because another had refused; or undefined when
-   *   these cannot be checked at once, and nothing was recorded.
    */
-  checkTogether?(asks: readonly Ask[]): Promise<readonly (Verdict | undefined)[] | undefined>;
+  checkTogether?(asks: readonly Ask[]): Promise<Together>;
 }
 
 /** One key's part in a call about several. */
@@ -53,6 +51,13 @@ export interface Ask {
   /** Whether its refusal refuses the whole call. In shadow mode it does not. */
   readonly mayRefuse: boolean;
 }
+
+/** What becomes of several asks where a store answers later. */
+export type Together =
+  /** What `check` says to each; undefined for one that was not asked, because another had refused. */
+  | { readonly verdicts: readonly (Verdict | undefined)[] }
+  /** They cannot be answered at once, and nothing was recorded: who is to be asked about each, one after another. */
+  | { readonly inOrder: readonly Pick<Space, "check">[] };
 
 /** What a store says to several asks at once. It holds for the present synchronous run, and no longer. */
 export interface Judgement {

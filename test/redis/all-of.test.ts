@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { Cluster, Redis } from "ioredis";
-import { allOf, AsyncRateLimiter, LayeredRateLimiter, MemoryStore, type Store } from "sluicegate";
+import { allOf, AsyncRateLimiter, LayeredRateLimiter, MemoryStore, type Space, type Store } from "sluicegate";
 import { hashTagged, RedisRateLimiter, RedisStore, type Send } from "sluicegate/redis";
 import { ManualClock } from "sluicegate/testing";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
@@ -148,6 +148,69 @@ describe.skipIf(withoutRedis !== undefined)("allOf over one Redis", () => {
       code: "STORE_ERROR",
     });
     expect((await ip.peek("a")).remaining).toBe(4);
+  });
+
+  it("asks those that stand in by the order of making, so that one of two calls passes", async () => {
+    const client: Send = async () => Promise.reject(new Error("gone"));
+    const [a, b] = ["a", "b"].map((name) => new RedisRateLimiter({ maxCalls: 1, period: "1h", name, client })) as [
+      RedisRateLimiter,
+      RedisRateLimiter,
+    ];
+    const both = [allOf({ a, b }), allOf({ b, a })] as const;
+    const decisions = await Promise.all(both.map((all) => all.check({ a: "key", b: "key" })));
+    expect(decisions.map(({ allowed }) => allowed)).toEqual([true, false]);
+  });
+
+  it("tells every store's onStoreError that its client has failed", async () => {
+    const client: Send = async () => Promise.reject(new Error("gone"));
+    const heard: string[] = [];
+    const [a, b] = ["a", "b"].map(
+      (name) => new RedisRateLimiter({ ...HOUR, name, client, onStoreError: () => heard.push(name) }),
+    ) as [RedisRateLimiter, RedisRateLimiter];
+    await allOf({ b, a }).check({ a: "key", b: "key" });
+    expect(heard).toEqual(["a", "b"]);
+  });
+
+  it("refuses in words that a refund fails, and not the call", async () => {
+    const warned = vi.spyOn(process, "emitWarning").mockReturnValue();
+    const local = new MemoryStore();
+    const whenDown: Store = {
+      synchronous: false,
+      open: (name, periodsMs) => {
+        const space = local.open(name, periodsMs);
+        const check: Space["check"] = async (...asked) => {
+          const verdict = await space.check(...asked);
+          return {
+            ...verdict,
+            receipt: verdict.receipt && { refund: () => Promise.reject(new Error("refund failed")) },
+          };
+        };
+        return {
+          check,
+          admit: (...asked) => space.admit(...asked),
+          peek: (...asked) => space.peek(...asked),
+          reset: (key) => space.reset(key),
+          state: (key) => space.state(key),
+        };
+      },
+    };
+    const client: Send = async () => Promise.reject(new Error("gone"));
+    const limiter = (name: string, maxCalls: number): RedisRateLimiter =>
+      new RedisRateLimiter({ maxCalls, period: "1h", name, client, whenDown });
+    const both = allOf({ ip: limiter("ip", 5), user: limiter("user", 0) });
+    expect((await both.check({ ip: "a", user: "b" })).allowed).toBe(false);
+    expect(warned).toHaveBeenCalledWith("A refund failed; the call of another key stays counted", expect.anything());
+  });
+
+  it("finds a log cut short before it records anything in another", async () => {
+    const store = storeOf();
+    const ip = new AsyncRateLimiter({ ...HOUR, name: "ip", store });
+    const user = new AsyncRateLimiter({ maxCalls: 1000, period: "1h", name: "user", store });
+    await user.check("b", { cost: 400 });
+    const key = `t${made}:user:b`;
+    await redis.client.set(key, (await redis.client.getBuffer(key))!.subarray(0, 35 + 200 * 6));
+    await expect(allOf({ ip, user }).check({ ip: "a", user: "b" })).rejects.toThrow(/is not a log of this package/);
+    expect((await ip.peek("a")).remaining).toBe(3);
   });
 
   it("passes on that a value is not a log, and counts nothing", async () => {

@@ -1,8 +1,10 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import fc from "fast-check";
 import { AsyncRateLimiter } from "sluicegate";
-import { RedisStore } from "sluicegate/redis";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { Cluster } from "ioredis";
+import { createCluster } from "redis";
+import { type RedisClient, RedisRateLimiter, RedisStore } from "sluicegate/redis";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { hashedPart } from "../../src/redis/hash-tag.js";
 import type { Connected } from "./clients.js";
 import { CLUSTER_CLIENTS } from "./clients.js";
@@ -28,6 +30,58 @@ describe.skipIf(withoutRedis !== undefined)("a RedisStore of a cluster", () => {
       }),
       { numRuns: 500 },
     );
+  });
+
+  it("forgets everything through a client that has yet to connect, or says that it cannot", async () => {
+    const limiterOf = (client: RedisClient): AsyncRateLimiter => {
+      const store = new RedisStore({ client, keyPrefix: "unconnected", timeout: "5s", whenDown: "deny" });
+      return new AsyncRateLimiter({ maxCalls: 3, period: "1h", name: "s", store });
+    };
+    const connected = new Cluster(servers.nodes);
+    const keys = Array.from({ length: 90 }, (_, at) => `key-${at}`);
+    await Promise.all(keys.map((key) => limiterOf(connected).check(key)));
+    const left = async (): Promise<number> => {
+      const states = await Promise.all(keys.map((key) => limiterOf(connected).state(key)));
+      return states.filter(({ calls }) => calls > 0).length;
+    };
+    const nodeRedis = createCluster({ rootNodes: servers.nodes.map((socket) => ({ socket })) });
+    await expect(limiterOf(nodeRedis).reset()).rejects.toMatchObject({ code: "STORE_ERROR" });
+    expect(await left()).toBe(90);
+    const lazy = new Cluster(servers.nodes, { lazyConnect: true });
+    await limiterOf(lazy).reset();
+    expect(await left()).toBe(0);
+    await Promise.all([lazy.quit(), connected.quit()]);
+  });
+
+  it("rejects a reset that would leave a primary out", async () => {
+    const client = {
+      isCluster: true,
+      call: async () => [
+        [0, 8191, ["127.0.0.1", 7000, "a"]],
+        [8192, 16_383, ["127.0.0.1", 7001, "b"]],
+      ],
+      defineCommand: () => undefined,
+      nodes: () => [{ call: async () => ["0", []] }],
+      refreshSlotsCache: (done: () => void) => done(),
+    };
+    await expect(new RedisRateLimiter({ maxCalls: 1, period: "1h", client }).reset()).rejects.toMatchObject({
+      code: "STORE_ERROR",
+      cause: new Error("The client knows 1 of 2 primaries of its Redis Cluster"),
+    });
+  });
+
+  it("warns of clients that put scripts together by their first word", async () => {
+    const warned = vi.spyOn(process, "emitWarning").mockReturnValue();
+    const make = (options: object): void => {
+      const client = new Cluster([{ host: "127.0.0.1", port: 1 }], { lazyConnect: true, ...options });
+      new RedisStore({ client });
+      client.disconnect();
+    };
+    make({});
+    make({ enableAutoPipelining: true, autoPipeliningIgnoredCommands: ["EVALSHA", "EVAL", "UNLINK"] });
+    expect(warned).not.toHaveBeenCalled();
+    make({ enableAutoPipelining: true });
+    expect(warned).toHaveBeenCalledOnce();
   });
 
   describe.each(Object.entries(CLUSTER_CLIENTS))("through %s", (name, connect) => {

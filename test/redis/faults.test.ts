@@ -302,6 +302,16 @@ describe("a client that behaves oddly", () => {
     expect(await new RedisRateLimiter({ ...HOUR, client, whenDown: "deny" }).isAllowed("ada")).toBe(true);
   });
 
+  it.each(["MOVED 3999 127.0.0.1:6381", "ASK 3999 127.0.0.1:6381"])(
+    "that says «%s» is of one server of a cluster, and nobody passes for it",
+    async (message) => {
+      const client = async (): Promise<never> => Promise.reject(new Error(message));
+      await expect(new RedisRateLimiter({ ...HOUR, client, whenDown: "allow" }).check("ada")).rejects.toThrow(
+        /one server of a Redis Cluster: hand the store the client of the cluster/,
+      );
+    },
+  );
+
   it("is not sent the script for a call that has been answered meanwhile", async () => {
     const sent: string[] = [];
     const client = async (command: string[]): Promise<never> => {
@@ -371,6 +381,7 @@ describe("the options of a RedisStore", () => {
   it.each<[object, RegExp]>([
     [{ client: {} }, /^Expected `client` to be a client of ioredis, .* or a function that sends a command/],
     [{ client: undefined }, /^Expected `client`/],
+    [{ client: Redis }, /^Expected `client` to be a client of ioredis/],
     [{ client: "redis://localhost" }, /^Expected `client` .* got `redis:\/\/localhost` \(string\)$/],
     [{ client, keyPrefix: "" }, /^Expected `keyPrefix` to be a non-empty string/],
     [{ client, keyPrefix: 7 }, /^Expected `keyPrefix`/],
