@@ -47,7 +47,7 @@ export function picture(rows, { shape, limit }) {
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WORST.x + WORST.width + 50} ${height}" font-family="sans-serif" font-size="12">
 <title>Time of a check, and the most calls admitted in any window, for each limiter</title>
 ${words(SPEED.x, 20, "time of a check, in checks of sluicegate", 'font-weight="bold"')}
-${words(SPEED.x, 36, `${shape}; each doubling as wide as the last`)}
+${words(SPEED.x, 36, `${shape}, on a log scale`)}
 ${words(WORST.x, 20, "most calls admitted in any window", 'font-weight="bold"')}
 ${words(WORST.x, 36, `for a limit of ${limit}; orange: too many`)}
 ${rows.map(line).join("\n")}
