@@ -26,8 +26,8 @@ export type Duration = `${number}${"ms" | "s" | "m" | "h" | "d"}`;
 export function parseDuration(name: string, value: unknown, least: 0 | 1 = 1): number {
   const rule = `a duration with its unit, such as "500ms", "10s", "15m", "1h" or "7d", ${RANGE}`;
   if (typeof value !== "string") throw new TypeError(expected(name, rule, value));
-  const [, amount, unit] = SHAPE.exec(value) ?? [];
-  const ms = amount === undefined || unit === undefined ? NaN : wholeMs(Number(amount), UNITS[unit] ?? NaN);
+  const parts = SHAPE.exec(value);
+  const ms = parts === null ? NaN : wholeMs(Number(parts[1]), UNITS[parts[2] as string] as number);
   if (!(ms >= least && ms <= LONGEST_MS)) throw new RangeError(expected(name, rule, value));
   return ms;
 }

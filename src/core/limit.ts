@@ -1,6 +1,6 @@
 import type { Duration } from "./duration.js";
 import { parsePeriod } from "./duration.js";
-import { expected, wholeNumber } from "./expected.js";
+import { wholeNumber } from "./expected.js";
 
 /** A limit as it is asked for: at most `maxCalls` in any window of the length `period`. */
 export interface LimitOptions {
@@ -43,16 +43,10 @@ const MOST_CALLS = 2 ** 24;
  * @throws TypeError when a part is of the wrong type, RangeError when it is out of range.
  */
 export function enforceable({ name, maxCalls, period }: LimitOptions, depthName: string = "maxCalls"): Limit {
-  if (name !== undefined && typeof name !== "string") throw new TypeError(expected("name", "a string", name));
   return Object.freeze({
     name,
     maxCalls: wholeNumber(depthName, maxCalls, 0, MOST_CALLS),
     periodMs: parsePeriod("period", period),
     reducedFrom: undefined,
   });
-}
-
-/** The longest period of several limits, in milliseconds: how long a stamp matters to any of them. */
-export function longestPeriod(limits: readonly Limit[]): number {
-  return limits.reduce((longest, { periodMs }) => Math.max(longest, periodMs), 0);
 }
