@@ -24,6 +24,8 @@ describe("a duration", () => {
     " 10s",
     "10S",
     "10w",
+    "10sx",
+    "1h30m",
     "-1s",
     "+1s",
     "1e3ms",
@@ -71,15 +73,20 @@ describe("a period", () => {
     [0.5, 500],
     [0.001, 1],
     [1.005, 1005],
+    [8.64e11, 8.64e14],
     ["15m", 900_000],
   ] as const)("%o is %d ms: a bare number is in seconds", (period, ms) => {
     expect(parsePeriod("period", period)).toBe(ms);
   });
 
-  it.each([0, -1, NaN, Infinity, -Infinity, 0.0001, 1.0005, 1e300, Number.MIN_VALUE])(
+  it.each([0, -1, NaN, Infinity, -Infinity, 0.0001, 1.0005, 8.64e11 + 1, 1e300, Number.MIN_VALUE])(
     "%d is a RangeError",
     (period) => {
-      expect(() => parsePeriod("period", period)).toThrow(RangeError);
+      expect(() => parsePeriod("period", period)).toThrow(
+        new RangeError(
+          `Expected \`period\` to be a number of seconds, or a duration with its unit such as "15m", of whole milliseconds up to 10 million days, got \`${String(period)}\` (number)`,
+        ),
+      );
     },
   );
 
