@@ -28,6 +28,9 @@ async function take(world: World, step: Step): Promise<void> {
   }
 }
 
+/** Fewer where every mutant is to meet them. */
+const RUNS = Number(process.env["ORACLE_RUNS"] ?? 2500);
+
 it("a limiter and a brute-force oracle agree on every field after each of 200,000 random steps", async () => {
   let steps = 0;
   await fc.assert(
@@ -40,7 +43,7 @@ it("a limiter and a brute-force oracle agree on every field after each of 200,00
         steps += script.length;
       },
     ),
-    { numRuns: 2500 },
+    { numRuns: RUNS },
   );
-  expect(steps).toBeGreaterThanOrEqual(200_000);
+  expect(steps).toBeGreaterThanOrEqual(RUNS * 80);
 });
