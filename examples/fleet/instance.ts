@@ -17,7 +17,8 @@ const client = new Redis({
 });
 client.on("error", () => undefined);
 
-const limiter = new RedisRateLimiter({ ...LIMIT, client, name: "api", instances: INSTANCES });
+// Patient, so that it shows a Redis that is gone, and not a machine that is busy.
+const limiter = new RedisRateLimiter({ ...LIMIT, client, name: "api", timeout: "500ms", instances: INSTANCES });
 
 const server = createServer((request, response) => {
   void limiter.check(String(request.headers["x-user"])).then(
