@@ -3,16 +3,12 @@
 import { Cluster } from "ioredis";
 import { allOf, AsyncRateLimiter } from "sluicegate";
 import { hashTagged, RedisStore } from "sluicegate/redis";
-import { median, needRedis, sleep, startRedis } from "./redis.mjs";
+import { FIXED_WINDOW, median, needRedis, sleep, startRedis } from "./redis.mjs";
 
 needRedis();
 const ROUNDS = 7;
 const CALLS = 20_000;
 const KEYS = 500;
-const FIXED_WINDOW = `
-local count = redis.call('INCR', KEYS[1])
-if count == 1 then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end
-return { count <= tonumber(ARGV[2]) and 1 or 0, count, redis.call('PTTL', KEYS[1]) }`;
 
 const servers = await startCluster();
 const cluster = new Cluster(servers.map(({ port }) => ({ host: "127.0.0.1", port })));

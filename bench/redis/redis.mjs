@@ -67,6 +67,12 @@ export async function cpuOf(client) {
   return 1e6 * (seconds("used_cpu_sys") + seconds("used_cpu_user"));
 }
 
+/** The least that a limiter of this kind has to do in Redis. */
+export const FIXED_WINDOW = `
+local count = redis.call('INCR', KEYS[1])
+if count == 1 then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end
+return { count <= tonumber(ARGV[2]) and 1 or 0, count, redis.call('PTTL', KEYS[1]) }`;
+
 export const median = (values) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)];
 
 export { sleep };

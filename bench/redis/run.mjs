@@ -5,17 +5,13 @@ import { createClient } from "redis";
 import { RateLimiterRedis } from "rate-limiter-flexible";
 import { LayeredRateLimiter } from "sluicegate";
 import { RedisRateLimiter, RedisStore } from "sluicegate/redis";
-import { cpuOf, median, needRedis, startRedis } from "./redis.mjs";
+import { cpuOf, FIXED_WINDOW, median, needRedis, startRedis } from "./redis.mjs";
 
 needRedis();
 const isShort = process.argv.includes("--short");
 const ROUNDS = isShort ? 3 : 7;
 const CALLS = isShort ? 6000 : 30_000;
 const KEYS = 500;
-const FIXED_WINDOW = `
-local count = redis.call('INCR', KEYS[1])
-if count == 1 then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end
-return { count <= tonumber(ARGV[2]) and 1 or 0, count, redis.call('PTTL', KEYS[1]) }`;
 
 const redis = await startRedis();
 const ioredis = new Redis(redis.port, "127.0.0.1");
