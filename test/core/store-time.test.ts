@@ -118,7 +118,11 @@ describe("store time", () => {
     async (reading) => {
       const clock = { now: () => reading as number };
       const limiter = new AsyncRateLimiter({ maxCalls: 1, period: "1s", clock });
-      await expect(limiter.check("ada")).rejects.toThrow(StoreError);
+      await expect(limiter.check("ada")).rejects.toThrow(
+        new StoreError(
+          `Expected \`clock.now()\` to be a finite number of milliseconds, got \`${String(reading)}\` (${typeof reading})`,
+        ),
+      );
     },
   );
 

@@ -1,15 +1,15 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { AsyncRateLimiter, type Clock, type Limit, MemoryStore, StoreError } from "../../src/index.js";
+import { allOf, AsyncRateLimiter, type Clock, type Limit, MemoryStore, StoreError } from "../../src/index.js";
 import { ManualClock } from "../../src/testing/index.js";
 import { AnyLimiter } from "../property/world.js";
 import { GlassSpace } from "./tables.js";
 
 const perMinute = (maxCalls: number): Limit[] => [{ maxCalls, periodMs: 60_000 }];
 
-function cappedStore(maxKeys: number) {
+function cappedStore(maxKeys: number, onFull: "evict" | "deny" = "evict") {
   const clock = new ManualClock();
-  const store = new MemoryStore({ clock, maxKeys });
+  const store = new MemoryStore({ clock, maxKeys, onFull });
   const limiter = (name: string, limits: readonly Limit[]) => new AnyLimiter(limits, { name, store, bypass: false });
   return { clock, store, limiter };
 }
@@ -53,7 +53,9 @@ describe("the spaces of a MemoryStore", () => {
   );
 
   it.each(["", "a:b", ":"])("cannot be called %j", (name) => {
-    expect(() => new AsyncRateLimiter({ maxCalls: 1, period: 1, name })).toThrow(RangeError);
+    expect(() => new AsyncRateLimiter({ maxCalls: 1, period: 1, name })).toThrow(
+      new RangeError(`Expected \`name\` to be a non-empty string without \`:\`, got \`${name}\` (string)`),
+    );
   });
 });
 
@@ -189,6 +191,22 @@ describe("idle keys", () => {
       largest = Math.max(largest, store.size);
     }
     expect(largest).toBeLessThan(300);
+  });
+});
+
+describe("at the key cap, a key that is known", () => {
+  it.each(["evict", "deny"] as const)("needs no room, by any verb, where onFull is %s", async (onFull) => {
+    const { store, limiter } = cappedStore(2, onFull);
+    const login = limiter("login", perMinute(9));
+    const search = limiter("search", perMinute(9));
+    await login.isAllowed("ada");
+    await search.isAllowed("ada");
+    expect((await login.peek("ada")).allowed).toBe(true);
+    expect(await login.isAllowed("ada")).toBe(true);
+    expect((await login.check("ada")).allowed).toBe(true);
+    expect((await allOf({ login, search }).check({ login: "ada", search: "ada" })).allowed).toBe(true);
+    expect([store.size, store.evictions]).toEqual([2, 0]);
+    expect([(await login.state("ada")).calls, (await search.state("ada")).calls]).toEqual([4, 2]);
   });
 });
 
@@ -386,6 +404,19 @@ describe("the lock of a MemoryStore", () => {
     const limiter: AsyncRateLimiter = new AsyncRateLimiter({ maxCalls: 1, period: 1, clock, bypass: false });
     await expect(limiter.check("outer")).rejects.toThrow(StoreError);
     expect(() => limiter.checkSync("outer")).toThrow("The clock of a MemoryStore called a limiter of that store");
+  });
+
+  it("is held while the short form of check asks the clock, too", async () => {
+    let inner: Promise<boolean> | undefined;
+    const clock: Clock = {
+      now: () => {
+        inner ??= limiter.isAllowed("inner");
+        return 0;
+      },
+    };
+    const limiter: AsyncRateLimiter = new AsyncRateLimiter({ maxCalls: 1, period: 1, clock, bypass: false });
+    expect(await limiter.isAllowed("outer")).toBe(true);
+    await expect(inner).rejects.toThrow(StoreError);
   });
 
   it("admits exactly what the limit allows of many concurrent calls", async () => {
