@@ -13,6 +13,8 @@ export default defineConfig({
     ],
     exclude: ["test/store/flood.test.ts"],
     globalSetup: [],
+    // A worker for each file takes longer than the tests.
+    isolate: false,
     setupFiles: ["test/no-shrinking.ts"],
     env: { ...everyTest.test?.env, ORACLE_RUNS: "150" },
   },
