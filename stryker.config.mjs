@@ -1,14 +1,14 @@
 // Mutation tests of the core and the memory store: `npm run test:mutation`, and nothing of it in `npm test`.
 //
-// What survives is of two kinds. Words of complaints that no test repeats; and mutants that change no answer:
+// What survives is of two kinds. Words of complaints that no test repeats; and mutants that make no answer wrong:
 // - `bypass`: an empty `catch` returns undefined as well.
 // - `timestamp-log`: a removal of none writes the head that was there. `log-table`: a log that has not moved is set where it is;
 //   epochs that count down differ as well.
 // - `hand`: `makeRoom` with room to spare finds no victim; a look at 0 keys asks for no table; one table more is one that was
 //   asked before; tables are never undefined within their number.
-// - `memory-judgement`: undefined among the spared spares nobody; without homeless newcomers the hand moves on to where it is,
-//   or to behind what will be freed; every part has its verdict. `memory-space`: what is live and of the same log is there to
-//   be taken, so `taken` is never 0.
+// - `memory-judgement`: undefined among the spared spares nobody; every part has its verdict; no limiter asks one memory store
+//   about a space of another. A hand that moves on although there is room answers as rightly, from another place on.
+// - `memory-space`: what is live and of the same log is there to be taken, so `taken` is never 0.
 /** @type {import("@stryker-mutator/api/core").PartialStrykerOptions} */
 export default {
   mutate: ["src/core/**/*.ts", "src/store/**/*.ts"],
