@@ -2,7 +2,7 @@
 // and draws `bench/results.svg`.
 //
 //   npm run bench -- --only memory,exactness   some of it; what is written keeps the rest
-//   npm run bench -- --quick                   a look at whether it works, in a minute; nothing is written
+//   npm run bench -- --quick                   a look at whether it works, in five minutes; nothing is written
 //   npm run bench -- --runtimes                a few of the checks on Node 20, 22 and 24, Bun and Deno
 //   npm run bench -- --only stalls,flood --long   three runs of each, and 20M keys to the end in a heap of 4 GB
 import { readFile, writeFile } from "node:fs/promises";
