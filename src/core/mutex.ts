@@ -71,6 +71,6 @@ export function isPromiseLike<T>(value: T | PromiseLike<T>): value is PromiseLik
 }
 
 /** Passes on a value at once where it is there, and else when it is. */
-export function andThen<T, R>(value: T | Promise<T>, then: (value: T) => R): R | Promise<R> {
-  return isPromiseLike(value) ? value.then(then) : then(value);
+export function andThen<T, R>(value: T | PromiseLike<T>, then: (value: T) => R | Promise<R>): R | Promise<R> {
+  return isPromiseLike(value) ? Promise.resolve(value).then(then) : then(value);
 }

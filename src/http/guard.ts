@@ -2,7 +2,7 @@ import { bypassFrom } from "../core/bypass.js";
 import type { Decision } from "../core/decision.js";
 import { RateLimitExceededError, StoreError } from "../core/errors.js";
 import { expected, oneOf, wholeNumber } from "../core/expected.js";
-import { isPromiseLike } from "../core/mutex.js";
+import { andThen, isPromiseLike } from "../core/mutex.js";
 import { tell } from "../core/tell.js";
 import { warn } from "../core/warn.js";
 import { askerOf } from "./asker.js";
@@ -81,8 +81,7 @@ export class Guard<R, A extends readonly unknown[] = readonly [], K extends stri
     if (skip === undefined) return this.#limited(request);
     const proceed = (answer: boolean): Passage | Promise<Passage> =>
       isTrue("skip(request)", answer) ? UNCOUNTED : this.#limited(request);
-    const skipped = skip(request);
-    return isPromiseLike(skipped) ? Promise.resolve(skipped).then(proceed) : proceed(skipped);
+    return andThen(skip(request), proceed);
   }
 
   #limited(request: R): Passage | Promise<Passage> {
@@ -110,10 +109,7 @@ export class Guard<R, A extends readonly unknown[] = readonly [], K extends stri
     if (question === undefined) return UNCOUNTED;
     const { cost } = this.#options;
     if (typeof cost !== "function") return this.#asked(question, cost, request);
-    const spend = cost(request);
-    return isPromiseLike(spend)
-      ? Promise.resolve(spend).then((late) => this.#asked(question, wholeNumber("cost(request)", late, 1), request))
-      : this.#asked(question, wholeNumber("cost(request)", spend, 1), request);
+    return andThen(cost(request), (spend) => this.#asked(question, wholeNumber("cost(request)", spend, 1), request));
   }
 
   #asked(question: Question, spend: number | undefined, request: R): Passage | Promise<Passage> {

@@ -1,5 +1,5 @@
 import { expected } from "../core/expected.js";
-import { isPromiseLike } from "../core/mutex.js";
+import { andThen } from "../core/mutex.js";
 import { digested } from "./digested.js";
 import type { HttpLimiter } from "./http-limiter.js";
 import type { Soon } from "./options.js";
@@ -40,8 +40,5 @@ export function keyOfRequest<R>(
     throw new TypeError(expected(name, "a string, or null where the limit does not apply", found));
   };
   if (key === undefined) return clientOf;
-  return (request) => {
-    const found = key(request);
-    return isPromiseLike(found) ? Promise.resolve(found).then(fit) : fit(found);
-  };
+  return (request) => andThen(key(request), fit);
 }
