@@ -36,6 +36,8 @@ export default defineConfig({
     globalSetup: ["test/package/pack.ts"],
     maxWorkers: "100%",
     testTimeout: 60_000,
+    // Servers are started in hooks, and a cluster agrees with itself when it can.
+    hookTimeout: 60_000,
     // `TESTING` and `NODE_ENV` switch the bypass, and a shell may have them set: tests that want them say so.
     env: { TESTING: "", NODE_ENV: "test" },
     unstubEnvs: true,
