@@ -11,10 +11,14 @@ const limiter = (await PEERS[peer].load())({
   maxKeys: Number(maxKeys),
 });
 const start = performance.now();
+const megabytes = () => {
+  const { heapUsed, arrayBuffers } = process.memoryUsage();
+  return Math.round((heapUsed + arrayBuffers) / 2 ** 20);
+};
 const told = (asked) => ({
   asked,
   held: limiter.size(),
-  heapMb: Math.round(process.memoryUsage().heapUsed / 2 ** 20),
+  heapMb: megabytes(),
   ms: Math.round(performance.now() - start),
 });
 for (let asked = 0; asked < Number(keys); asked += 1) {

@@ -36,7 +36,8 @@ export class Vitals {
     this.#longestDelay = this.longestDelay;
     this.#delay.disable();
     globalThis.gc();
-    const mb = process.memoryUsage().heapUsed / 2 ** 20;
+    const { heapUsed, arrayBuffers } = process.memoryUsage();
+    const mb = (heapUsed + arrayBuffers) / 2 ** 20;
     this.#heap.push({ minute: (performance.now() - this.#start) / 60_000, mb });
     // A turn, so that what the collection held up is not counted as a stall.
     await new Promise((resolve) => setImmediate(resolve));

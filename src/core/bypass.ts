@@ -1,5 +1,5 @@
 import { expected } from "./expected.js";
-import { isPromiseLike } from "./mutex.js";
+import { isPromiseLike } from "./promise-like.js";
 
 /**
  * When not to limit: `false` for never, or a function of the key that is asked at every call (an allow-list, say).

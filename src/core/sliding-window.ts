@@ -1,7 +1,6 @@
 import type { LayerStatus } from "./decision.js";
 import type { Limit } from "./limit.js";
 import type { TimestampLog } from "./timestamp-log.js";
-import { countAfter, nthMostRecent } from "./timestamp-log.js";
 
 /**
  * The algorithm, once: how long until a call of this cost would pass, as a pure function of (log, limits, cost, now).
@@ -28,7 +27,7 @@ export function passes(log: TimestampLog, limits: readonly Limit[], cost: number
   // By index: the iterator of a `for...of` costs a fifth of a whole call here. Backwards is as good.
   for (let layer = limits.length - 1; layer >= 0; layer -= 1) {
     const { maxCalls, periodMs } = limits[layer] as Limit;
-    if (cost > maxCalls || nthMostRecent(log, maxCalls - cost + 1) > now - periodMs) return false;
+    if (cost > maxCalls || log.nthMostRecent(maxCalls - cost + 1) > now - periodMs) return false;
   }
   return true;
 }
@@ -41,7 +40,7 @@ export function passes(log: TimestampLog, limits: readonly Limit[], cost: number
  */
 export function survey(log: TimestampLog, limits: readonly Limit[], cost: number, now: number): LayerStatus[] {
   return limits.map((limit) => {
-    const remaining = Math.max(0, limit.maxCalls - countAfter(log, now - limit.periodMs));
+    const remaining = Math.max(0, limit.maxCalls - log.countAfter(now - limit.periodMs));
     return {
       name: limit.name,
       maxCalls: limit.maxCalls,
@@ -56,10 +55,10 @@ export function survey(log: TimestampLog, limits: readonly Limit[], cost: number
 
 /** Milliseconds until no call in the log is live in a window of `periodMs`; 0 when none is. */
 export function quietAfter(log: TimestampLog, periodMs: number, now: number): number {
-  return Math.max(0, nthMostRecent(log, 1) + periodMs - now);
+  return Math.max(0, log.nthMostRecent(1) + periodMs - now);
 }
 
 function waitFor(log: TimestampLog, { maxCalls, periodMs }: Limit, cost: number, now: number): number {
   if (cost > maxCalls) return Infinity;
-  return Math.max(0, nthMostRecent(log, maxCalls - cost + 1) + periodMs - now);
+  return Math.max(0, log.nthMostRecent(maxCalls - cost + 1) + periodMs - now);
 }

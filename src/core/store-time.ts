@@ -16,6 +16,7 @@ export class StoreTime {
   readonly #clock: Clock;
   #reading = -Infinity;
   #offset = 0;
+  #isAsking = false;
 
   /** The instant calls are judged at: the last reading, rounded down. */
   now: number = -Infinity;
@@ -33,7 +34,7 @@ export class StoreTime {
   /**
    * Reads the clock once and moves `now` and `stamp` to it.
    *
-   * @throws StoreError when the clock fails, or answers anything but a finite number.
+   * @throws StoreError when the clock fails, answers anything but a finite number, or is the one who calls.
    */
   read(): void {
     const reading = this.#read();
@@ -48,12 +49,26 @@ export class StoreTime {
     this.stamp = Math.max(this.stamp, Math.ceil(reading) + offset);
   }
 
+  /**
+   * Refuses a call that comes from within the clock. It is the only code of others that runs in the middle of a verb, which
+   * would find the logs changed beneath it; so a store that is asked at once, and asks nobody else, needs no other lock.
+   *
+   * @throws StoreError while the clock is being read.
+   */
+  refuseItsClock(): void {
+    if (this.#isAsking) throw new StoreError("The clock of a store called a limiter of that store");
+  }
+
   #read(): number {
+    this.refuseItsClock();
     let reading: unknown;
+    this.#isAsking = true;
     try {
       reading = this.#clock.now();
     } catch (cause) {
       throw cause instanceof StoreError ? cause : new StoreError("The clock of a store failed", { cause });
+    } finally {
+      this.#isAsking = false;
     }
     if (typeof reading === "number" && Math.abs(reading) <= LATEST_MS) return reading;
     throw new StoreError(expected("clock.now()", "a finite number of milliseconds", reading));

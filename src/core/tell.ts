@@ -1,4 +1,4 @@
-import { isPromiseLike } from "./mutex.js";
+import { isPromiseLike } from "./promise-like.js";
 
 /** Runs somebody else's listener. Whether it throws now or rejects later, only `failed` hears of it. */
 export function tell(listener: () => unknown, failed: (error: unknown) => void): void {

@@ -1,5 +1,5 @@
 import type { Decision } from "../core/decision.js";
-import { isPromiseLike } from "../core/mutex.js";
+import { isPromiseLike } from "../core/promise-like.js";
 import { responseOf } from "../http/fetch-response.js";
 import type { Field } from "../http/field.js";
 import { joined } from "../http/field.js";

@@ -2,7 +2,7 @@ import { bypassFrom } from "../core/bypass.js";
 import type { Decision } from "../core/decision.js";
 import { RateLimitExceededError, StoreError } from "../core/errors.js";
 import { expected, oneOf, wholeNumber } from "../core/expected.js";
-import { andThen, isPromiseLike } from "../core/mutex.js";
+import { andThen, isPromiseLike } from "../core/promise-like.js";
 import { tell } from "../core/tell.js";
 import { warn } from "../core/warn.js";
 import { askerOf } from "./asker.js";

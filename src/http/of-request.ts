@@ -1,5 +1,5 @@
 import { expected } from "../core/expected.js";
-import { andThen } from "../core/mutex.js";
+import { andThen } from "../core/promise-like.js";
 import { digested } from "./digested.js";
 import type { HttpLimiter } from "./http-limiter.js";
 import type { Soon } from "./options.js";

@@ -1,5 +1,5 @@
 import type { Decision } from "../core/decision.js";
-import { isPromiseLike } from "../core/mutex.js";
+import { isPromiseLike } from "../core/promise-like.js";
 import type { HttpLimiter } from "./http-limiter.js";
 import { httpLimiter } from "./http-limiter.js";
 import { keyOfRequest, limiterOfRequest } from "./of-request.js";

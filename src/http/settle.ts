@@ -1,4 +1,4 @@
-import { isPromiseLike } from "../core/mutex.js";
+import { isPromiseLike } from "../core/promise-like.js";
 import { callbackError } from "./callback-error.js";
 import type { Guard } from "./guard.js";
 import type { Passage } from "./passage.js";

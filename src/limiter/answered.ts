@@ -1,4 +1,4 @@
-import { isPromiseLike } from "../core/mutex.js";
+import { isPromiseLike } from "../core/promise-like.js";
 
 /**
  * Hands over an answer at once where it is there at once, so that a store in memory is asked in one run. What fails, in the

@@ -5,7 +5,7 @@ import { receiptOf } from "../core/decision.js";
 import { RateLimitExceededError } from "../core/errors.js";
 import { expected } from "../core/expected.js";
 import type { Limit } from "../core/limit.js";
-import { andThen } from "../core/mutex.js";
+import { andThen } from "../core/promise-like.js";
 import type { KeyState, Space, Store, Verdict } from "../store/store.js";
 import { spaceName } from "../store/store.js";
 import { announce } from "./announce.js";

@@ -1,7 +1,7 @@
 import type { Decision } from "../core/decision.js";
 import { receiptOf } from "../core/decision.js";
 import { RateLimitExceededError, StoreError } from "../core/errors.js";
-import { isPromiseLike } from "../core/mutex.js";
+import { isPromiseLike } from "../core/promise-like.js";
 import { warn } from "../core/warn.js";
 import type { WaitSignal } from "./abort-watch.js";
 import { onAbort } from "./abort-watch.js";

@@ -1,6 +1,6 @@
 /**
  * What Redis runs for every verb, in one round trip and atomically: the twin of `core/sliding-window.ts` and
- * `core/timestamp-log.ts`. Whoever changes the one changes the other; the same oracle checks both.
+ * `core/timestamp-logs.ts`. Whoever changes the one changes the other; the same oracle checks both.
  *
  * A key holds one string: a header, and behind it a ring of stamps of 6 bytes, whole milliseconds of the server's clock.
  *

@@ -1,6 +1,4 @@
 import { judge } from "../core/sliding-window.js";
-import type { TimestampLog } from "../core/timestamp-log.js";
-import { countAfter, placeOf } from "../core/timestamp-log.js";
 import type { Census, LogTable } from "./log-table.js";
 
 /** Entries the hand moves past for each admission: more than one, so that garbage cannot outgrow traffic. */
@@ -10,16 +8,24 @@ const LOOKED_AT = 32;
 /** Of those, how many with calls left are compared before one is chosen. */
 const COMPARED = 8;
 
+/** Places of a table are counted from here. */
+const FIRST = 1;
+
 /** Where the hand stands: an entry of a table. */
 interface Position {
   table: number;
   place: number;
 }
 
-/** A key to forget. By its log: its place may have changed by the time it is forgotten. */
-interface Victim {
+/** A key that is not to be forgotten. */
+export interface Spared {
   readonly table: LogTable;
-  readonly log: TimestampLog;
+  readonly place: number;
+}
+
+/** A key to forget, by its name as well: its place may have changed by the time it is forgotten. */
+interface Victim extends Spared {
+  readonly key: string;
   /** Forgetting it loses live calls. */
   readonly isLive: boolean;
 }
@@ -36,8 +42,6 @@ export interface Room {
   readonly next: Position;
 }
 
-const NOBODY: ReadonlySet<TimestampLog> = new Set();
-
 /**
  * The hand that keeps a store tidy: it goes round over all keys of all spaces, a few at a time, as calls are admitted.
  *
@@ -49,7 +53,7 @@ export class Hand {
   readonly #tables: LogTable[] = [];
   readonly #maxKeys: number;
   readonly #evicts: boolean;
-  #position = at({ table: 0, place: 0 });
+  #position = at({ table: 0, place: FIRST });
   #evictions = 0;
   /** How many keys it has passed in this round, all not idle, and the first instant at which one of them is. */
   #passed = 0;
@@ -97,7 +101,7 @@ export class Hand {
     for (let step = 0; step < SWEPT_PER_ADMISSION; step += 1) {
       const table = this.#tableAt(position);
       if (table === undefined) return;
-      const idleAfter = table.idleAfter(table.at(position.place), now);
+      const idleAfter = table.idleAfter(position.place, now);
       if (idleAfter === 0) {
         // The key of the last place takes over the freed one, so the hand stays to look at it.
         table.forgetAt(position.place);
@@ -120,24 +124,19 @@ export class Hand {
   /**
    * Looks for room for some new keys, and changes nothing.
    *
-   * @param spared - logs that are not to be forgotten, because their keys are asked about in the same call.
+   * @param spared - keys that are not to be forgotten, because they are asked about in the same call.
    */
-  findRoom(newcomers: number, now: number, spared: ReadonlySet<TimestampLog> = NOBODY): Room {
+  findRoom(newcomers: number, now: number, spared: readonly Spared[] = []): Room {
     const free = Math.max(0, this.#maxKeys - this.size);
     let next = this.#position;
     const victims: Victim[] = [];
-    const taken = new Set(spared);
     let wait = 0;
     while (wait === 0 && free + victims.length < newcomers) {
       // Each from the same place on: what one left untaken may be all there is for the next.
       next = at(this.#position);
-      const found = this.#lookFrom(next, now, taken);
-      if (typeof found === "number") {
-        wait = found;
-      } else {
-        victims.push(found);
-        taken.add(found.log);
-      }
+      const found = this.#lookFrom(next, now, [...spared, ...victims]);
+      if (typeof found === "number") wait = found;
+      else victims.push(found);
     }
     return { places: free + victims.length, wait, victims, next };
   }
@@ -145,9 +144,9 @@ export class Hand {
   /** Forgets what was found to be forgotten, and stands where the looking ended. */
   takeRoom(room: Room): void {
     this.moveOn(room);
-    for (const { table, log, isLive } of room.victims) {
+    for (const { table, key, isLive } of room.victims) {
       if (isLive) this.#evictions += 1;
-      table.forgetAt(placeOf(log));
+      table.forget(key);
     }
   }
 
@@ -175,7 +174,7 @@ export class Hand {
    * first eight that have calls left, the one with the fewest live calls, because its owner loses least. Where there is
    * none it returns the milliseconds until one of them could be freed.
    */
-  #lookFrom(position: Position, now: number, taken: ReadonlySet<TimestampLog>): Victim | number {
+  #lookFrom(position: Position, now: number, taken: readonly Spared[]): Victim | number {
     let victim: Victim | undefined;
     let fewest = Infinity;
     let compared = 0;
@@ -183,20 +182,20 @@ export class Hand {
     for (let looked = Math.min(LOOKED_AT, this.size); looked > 0; looked -= 1) {
       const table = this.#tableAt(position);
       if (table === undefined) break;
-      const log = table.at(position.place);
+      const { place } = position;
       position.place += 1;
-      if (taken.has(log)) continue;
-      if (table.isIdle(log, now)) return { table, log, isLive: false };
-      const untilCallsLeft = this.#evicts ? judge(log, table.limits, 1, now) : Infinity;
+      if (taken.some((other) => other.place === place && other.table === table)) continue;
+      if (table.isIdle(place, now)) return { table, place, key: table.keyAt(place), isLive: false };
+      const untilCallsLeft = this.#evicts ? judge(table.logAt(place), table.limits, 1, now) : Infinity;
       // Where no calls are ever left, of a limit that was lowered to 0 or in a store that evicts nobody, a key stays until it
       // is idle.
-      wait = Math.min(wait, untilCallsLeft, table.idleAfter(log, now));
+      wait = Math.min(wait, untilCallsLeft, table.idleAfter(place, now));
       if (untilCallsLeft > 0 || compared === COMPARED) continue;
       compared += 1;
-      const live = countAfter(log, now - table.longestMs);
+      const live = table.logAt(place).countAfter(now - table.longestMs);
       if (live >= fewest) continue;
       fewest = live;
-      victim = { table, log, isLive: true };
+      victim = { table, place, key: table.keyAt(place), isLive: true };
     }
     return victim ?? wait;
   }
@@ -207,12 +206,12 @@ export class Hand {
    */
   #tableAt(position: Position): LogTable | undefined {
     const table = this.#tables[position.table];
-    return table !== undefined && position.place < table.size ? table : this.#nextTable(position);
+    return table !== undefined && position.place <= table.size ? table : this.#nextTable(position);
   }
 
   /** Apart from the common case, which is asked twice for each admission and is small enough to be inlined. */
   #nextTable(position: Position): LogTable | undefined {
-    position.place = 0;
+    position.place = FIRST;
     for (let left = this.#tables.length; left > 0; left -= 1) {
       position.table = position.table + 1 < this.#tables.length ? position.table + 1 : 0;
       const table = this.#tables[position.table];

@@ -1,15 +1,12 @@
 import type { Limit } from "../core/limit.js";
 import { quietAfter } from "../core/sliding-window.js";
 import type { TimestampLog } from "../core/timestamp-log.js";
-import { append, createLog, nthMostRecent, placeOf, setPlace } from "../core/timestamp-log.js";
+import { NOWHERE, TimestampLogs } from "../core/timestamp-logs.js";
 
 /** How many keys the tables of a store hold together. */
 export interface Census {
   size: number;
 }
-
-/** Numbers logs across all tables, so that a log is never taken for one that was dropped. */
-let lastEpoch = 0;
 
 /**
  * The logs of one space, found by key, and by place as well: places are dense, so that a hand can walk over them, stop,
@@ -18,10 +15,10 @@ let lastEpoch = 0;
  * Every string is a key like any other, because a `Map` has no prototype keys.
  */
 export class LogTable {
-  readonly #logs = new Map<string, TimestampLog>();
-  // Two arrays of one element per place. The log carries its place, so that forgetting a key is O(1) too.
-  #keyAt: string[] = [];
-  #logAt: TimestampLog[] = [];
+  readonly #places = new Map<string, number>();
+  /** By place, of which there is no 0. */
+  #keys: string[] = [""];
+  readonly #logs = new TimestampLogs();
   readonly #census: Census;
 
   /** How long a stamp can matter to this space. */
@@ -41,75 +38,91 @@ export class LogTable {
 
   /** How many keys are remembered, those included of which no call is live any more. */
   get size(): number {
-    return this.#logAt.length;
+    return this.#logs.size;
   }
 
-  /** The log of a key, or undefined for a key that has none. */
-  get(key: string): TimestampLog | undefined {
-    return this.#logs.get(key);
+  /** The place of a key's log, or {@link NOWHERE} for a key that has none. It holds until a key is forgotten. */
+  placeOf(key: string): number {
+    return this.#places.get(key) ?? NOWHERE;
   }
 
-  /** The log at a place. Precondition: 0 <= place < size. */
-  at(place: number): TimestampLog {
-    return this.#logAt[place] as TimestampLog;
+  /** The log at a place, as it is now; an empty one {@link NOWHERE}. */
+  logAt(place: number): TimestampLog {
+    return this.#logs.at(place);
+  }
+
+  /** Which log is at a place: a number that no other log of this table has. Precondition: 1 <= place <= size. */
+  epochAt(place: number): number {
+    return this.#logs.epochOf(place);
+  }
+
+  /** Whose log is at a place. Precondition: 1 <= place <= size. */
+  keyAt(place: number): string {
+    return this.#keys[place] as string;
   }
 
   /**
-   * Records `cost` stamps for a key, whose log is made or grown as needed.
+   * Records `cost` stamps for a key, whose log is made as needed.
    *
-   * @param log - what `get(key)` returned.
-   * @returns the log the stamps are in.
+   * @param place - what `placeOf(key)` returned.
+   * @returns the place of its log.
    */
-  record(key: string, log: TimestampLog | undefined, cost: number, stamp: number, now: number): TimestampLog {
-    const before = log ?? this.#add(key);
-    let after = before;
-    for (let spent = 0; spent < cost; spent += 1) after = append(after, stamp, now - this.longestMs);
-    if (after !== before) {
-      this.#logs.set(key, after);
-      this.#logAt[placeOf(after)] = after;
-    }
-    return after;
+  record(key: string, place: number, cost: number, stamp: number, now: number): number {
+    const own = place === NOWHERE ? this.#add(key) : place;
+    for (let spent = 0; spent < cost; spent += 1) this.#logs.append(own, stamp, now - this.longestMs);
+    return own;
+  }
+
+  /** Takes back up to `cost` of the stamps that equal `stamp`, and forgets a key that is left with none. */
+  takeBack(place: number, stamp: number, cost: number): boolean {
+    const taken = this.#logs.removeStamps(place, stamp, cost);
+    if (this.logAt(place).isEmpty) this.forgetAt(place);
+    return taken > 0;
   }
 
   /** Whether no call in the log is live in any layer: forgetting it changes no answer. */
-  isIdle(log: TimestampLog, now: number): boolean {
-    return nthMostRecent(log, 1) <= now - this.longestMs;
+  isIdle(place: number, now: number): boolean {
+    return this.logAt(place).nthMostRecent(1) <= now - this.longestMs;
   }
 
   /** Milliseconds until the log is idle, if no call is added. */
-  idleAfter(log: TimestampLog, now: number): number {
-    return quietAfter(log, this.longestMs, now);
+  idleAfter(place: number, now: number): number {
+    return quietAfter(this.logAt(place), this.longestMs, now);
   }
 
-  /** Forgets the key at a place, which the key of the last place takes over. Precondition: 0 <= place < size. */
+  /** Forgets the key at a place, which the key of the last place takes over. Precondition: 1 <= place <= size. */
   forgetAt(place: number): void {
-    this.#logs.delete(this.#keyAt[place] as string);
-    const lastKey = this.#keyAt.pop() as string;
-    const lastLog = this.#logAt.pop() as TimestampLog;
+    const last = this.#keys.pop() as string;
+    this.#places.delete(place === this.size ? last : this.keyAt(place));
+    if (place !== this.size) {
+      this.#keys[place] = last;
+      this.#places.set(last, place);
+    }
+    this.#logs.remove(place);
     this.#census.size -= 1;
-    if (place === this.size) return;
-    this.#keyAt[place] = lastKey;
-    this.#logAt[place] = lastLog;
-    setPlace(lastLog, place);
+  }
+
+  /** Forgets a key, if it is remembered. */
+  forget(key: string): void {
+    const place = this.placeOf(key);
+    if (place !== NOWHERE) this.forgetAt(place);
   }
 
   /** Forgets every key, at once however many they are. */
   clear(): void {
     this.#census.size -= this.size;
+    this.#places.clear();
+    this.#keys = [""];
     this.#logs.clear();
-    this.#keyAt = [];
-    this.#logAt = [];
   }
 
-  #add(key: string): TimestampLog {
-    lastEpoch += 1;
-    const log = createLog(this.size, lastEpoch);
+  #add(key: string): number {
+    const place = this.#logs.add();
     const own = copyOf(key);
-    this.#logs.set(own, log);
-    this.#keyAt.push(own);
+    this.#places.set(own, place);
+    this.#keys.push(own);
     this.#census.size += 1;
-    this.#logAt.push(log);
-    return log;
+    return place;
   }
 }
 

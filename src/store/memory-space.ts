@@ -2,9 +2,8 @@ import type { Receipt } from "../core/decision.js";
 import type { Limit } from "../core/limit.js";
 import { passes, quietAfter, survey } from "../core/sliding-window.js";
 import type { StoreTime } from "../core/store-time.js";
-import type { TimestampLog } from "../core/timestamp-log.js";
-import { countAfter, EMPTY_LOG, epochOf, isEmpty, placeOf, removeStamps } from "../core/timestamp-log.js";
-import type { Hand } from "./hand.js";
+import { NOWHERE } from "../core/timestamp-logs.js";
+import type { Hand, Spared } from "./hand.js";
 import type { LogTable } from "./log-table.js";
 import type { KeyState, Space, Verdict } from "./store.js";
 
@@ -12,14 +11,12 @@ import type { KeyState, Space, Verdict } from "./store.js";
 export interface MemoryStoreParts {
   readonly time: StoreTime;
   readonly hand: Hand;
-  /** Runs a synchronous section while nothing else runs in the store. */
-  readonly exclusively: <T>(section: () => T) => T;
-  /** Begins such a section without a function for it; {@link leave} must end it, whatever happens. */
-  readonly enter: () => void;
-  readonly leave: () => void;
 }
 
-/** One space of a `MemoryStore`: every verb is one synchronous section, so every verb answers at once. */
+/**
+ * One space of a `MemoryStore`. Every verb runs in one piece from the moment it has read the clock, which is all that it
+ * calls of others' code: so every verb answers at once, and no two are ever under way together.
+ */
 export class MemorySpace implements Space {
   readonly #parts: MemoryStoreParts;
   readonly #table: LogTable;
@@ -29,96 +26,85 @@ export class MemorySpace implements Space {
     this.#table = table;
   }
 
-  /** The verb that is called for its speed: in one piece, and without a closure, which costs more than to judge a call. */
+  /** The verb that is called for its speed. */
   admit(key: string, limits: readonly Limit[], cost: number): boolean {
-    const { time, hand, enter, leave } = this.#parts;
+    const { time, hand } = this.#parts;
     const table = this.#table;
-    enter();
-    try {
-      time.read();
-      table.limits = limits;
-      const log = table.get(key);
-      if (!passes(log ?? EMPTY_LOG, limits, cost, time.now)) return false;
-      if (log === undefined && hand.makeRoom(time.now) > 0) return false;
-      table.record(key, log, cost, time.stamp, time.now);
-      hand.sweep(time.now);
-      return true;
-    } finally {
-      leave();
-    }
+    const place = this.look(key, limits);
+    if (!passes(table.logAt(place), limits, cost, time.now)) return false;
+    if (place === NOWHERE && hand.makeRoom(time.now) > 0) return false;
+    table.record(key, place, cost, time.stamp, time.now);
+    hand.sweep(time.now);
+    return true;
   }
 
   check(key: string, limits: readonly Limit[], cost: number): Verdict {
-    return this.#parts.exclusively(() => {
-      const log = this.look(key, limits);
-      const isAdmissible = passes(log ?? EMPTY_LOG, limits, cost, this.#now);
-      const roomWait = isAdmissible && log === undefined ? this.#parts.hand.makeRoom(this.#now) : 0;
-      if (!isAdmissible || roomWait > 0) return this.verdict(log ?? EMPTY_LOG, limits, cost, roomWait);
-      return this.#spent(key, log, limits, cost);
-    });
+    const place = this.look(key, limits);
+    const isAdmissible = passes(this.#table.logAt(place), limits, cost, this.#now);
+    const roomWait = isAdmissible && place === NOWHERE ? this.#parts.hand.makeRoom(this.#now) : 0;
+    if (!isAdmissible || roomWait > 0) return this.verdict(place, limits, cost, roomWait);
+    return this.#spent(key, place, limits, cost);
   }
 
   peek(key: string, limits: readonly Limit[], cost: number): Verdict {
-    return this.#parts.exclusively(() => {
-      const log = this.look(key, limits);
-      const isAdmissible = passes(log ?? EMPTY_LOG, limits, cost, this.#now);
-      const roomWait = isAdmissible && log === undefined ? this.#parts.hand.findRoom(1, this.#now).wait : 0;
-      return this.verdict(log ?? EMPTY_LOG, limits, cost, roomWait);
-    });
+    const place = this.look(key, limits);
+    const isAdmissible = passes(this.#table.logAt(place), limits, cost, this.#now);
+    const roomWait = isAdmissible && place === NOWHERE ? this.#parts.hand.findRoom(1, this.#now).wait : 0;
+    return this.verdict(place, limits, cost, roomWait);
   }
 
   reset(key?: string): void {
-    this.#parts.exclusively(() => {
-      if (key === undefined) this.#table.clear();
-      else this.#forget(this.#table.get(key));
-    });
+    this.#parts.time.refuseItsClock();
+    if (key === undefined) this.#table.clear();
+    else this.#table.forget(key);
   }
 
   state(key: string): KeyState {
-    return this.#parts.exclusively(() => {
-      this.#parts.time.read();
-      const lastReset = this.#now - this.#table.longestMs;
-      return { calls: countAfter(this.#table.get(key) ?? EMPTY_LOG, lastReset), lastReset };
-    });
+    this.#parts.time.read();
+    const lastReset = this.#now - this.#table.longestMs;
+    return { calls: this.#table.logAt(this.#table.placeOf(key)).countAfter(lastReset), lastReset };
   }
 
   get #now(): number {
     return this.#parts.time.now;
   }
 
-  /** Moves the store to the present, and returns the key's log as it stands there. For the store, within a section. */
-  look(key: string, limits: readonly Limit[]): TimestampLog | undefined {
+  /** Moves the store to the present, and returns the place of the key's log. For the store. */
+  look(key: string, limits: readonly Limit[]): number {
     this.#parts.time.read();
     this.#table.limits = limits;
-    return this.#table.get(key);
+    return this.#table.placeOf(key);
   }
 
-  /** Whether the limits let a call pass at the store's present, without a look at the clock. For the store, within a section. */
+  /** Whether the limits let a call pass at the store's present, without a look at the clock. For the store. */
   passes(key: string, limits: readonly Limit[], cost: number): boolean {
-    return passes(this.#table.get(key) ?? EMPTY_LOG, limits, cost, this.#now);
+    return passes(this.#table.logAt(this.#table.placeOf(key)), limits, cost, this.#now);
   }
 
-  /** Records a call that passes, without another look at the clock. For the store, within a section. */
+  /** The key whose log is at a place, as one that is not to be forgotten. For the store. */
+  spared(place: number): Spared {
+    return { table: this.#table, place };
+  }
+
+  /** Records a call that passes, without another look at the clock. For the store. */
   spend(key: string, limits: readonly Limit[], cost: number): Verdict {
-    return this.#spent(key, this.#table.get(key), limits, cost);
+    return this.#spent(key, this.#table.placeOf(key), limits, cost);
   }
 
-  #spent(key: string, log: TimestampLog | undefined, limits: readonly Limit[], cost: number): Verdict {
-    const after = this.#record(key, log, cost);
-    // Asked what is left, and not whether the same would pass again: a further cost of 0 passes in every layer.
-    return this.verdict(after, limits, 0, 0, this.#receipt(key, epochOf(after), cost));
-  }
-
-  /** Records an admitted call, and lets the hand move on: the only place where logs come into being. */
-  #record(key: string, log: TimestampLog | undefined, cost: number): TimestampLog {
+  #spent(key: string, before: number, limits: readonly Limit[], cost: number): Verdict {
     const { time, hand } = this.#parts;
-    const after = this.#table.record(key, log, cost, time.stamp, time.now);
+    const place = this.#table.record(key, before, cost, time.stamp, time.now);
+    const receipt = this.#receipt(key, this.#table.epochAt(place), cost);
+    // Asked what is left, and not whether the same would pass again: a further cost of 0 passes in every layer.
+    const verdict = this.verdict(place, limits, 0, 0, receipt);
+    // The last: it moves logs from place to place.
     hand.sweep(time.now);
-    return after;
+    return verdict;
   }
 
-  /** What each limit says to a call, as a verdict. For the store, within a section. */
-  verdict(log: TimestampLog, limits: readonly Limit[], cost: number, roomWait: number, receipt?: Receipt): Verdict {
+  /** What each limit says to a call, as a verdict. For the store. */
+  verdict(place: number, limits: readonly Limit[], cost: number, roomWait: number, receipt?: Receipt): Verdict {
+    const log = this.#table.logAt(place);
     const layers = survey(log, limits, cost, this.#now);
     return {
       retryAfterMs: layers.reduce((wait, { retryAfterMs }) => Math.max(wait, retryAfterMs), roomWait),
@@ -136,7 +122,7 @@ export class MemorySpace implements Space {
     return {
       refund: () => {
         if (isRefunded) return false;
-        const isTaken = this.#parts.exclusively(() => this.#takeBack(key, epoch, stamp, cost));
+        const isTaken = this.#takeBack(key, epoch, stamp, cost);
         // Not before: where the clock fails there is another try.
         isRefunded = true;
         return isTaken;
@@ -147,14 +133,9 @@ export class MemorySpace implements Space {
   /** Takes back a spend, unless it has expired or its log was dropped: a later log's calls are not its to take. */
   #takeBack(key: string, epoch: number, stamp: number, cost: number): boolean {
     this.#parts.time.read();
-    const log = this.#table.get(key);
-    if (log === undefined || epochOf(log) !== epoch || stamp <= this.#now - this.#table.longestMs) return false;
-    const taken = removeStamps(log, stamp, cost);
-    if (isEmpty(log)) this.#forget(log);
-    return taken > 0;
-  }
-
-  #forget(log: TimestampLog | undefined): void {
-    if (log !== undefined) this.#table.forgetAt(placeOf(log));
+    const table = this.#table;
+    const place = table.placeOf(key);
+    if (place === NOWHERE || table.epochAt(place) !== epoch || stamp <= this.#now - table.longestMs) return false;
+    return table.takeBack(place, stamp, cost);
   }
 }

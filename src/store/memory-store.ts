@@ -1,8 +1,6 @@
 import type { Clock } from "../core/clock.js";
 import { clockFrom, monotonicClock } from "../core/clock.js";
-import { StoreError } from "../core/errors.js";
 import { expected, knownOptions, oneOf, wholeNumber } from "../core/expected.js";
-import { Mutex } from "../core/mutex.js";
 import { StoreTime } from "../core/store-time.js";
 import { Hand } from "./hand.js";
 import { LogTable } from "./log-table.js";
@@ -54,7 +52,6 @@ export class MemoryStore implements Store {
   /** What time it is here. */
   readonly clock: Clock;
 
-  readonly #lock = new Mutex();
   readonly #hand: Hand;
   readonly #parts: MemoryStoreParts;
   readonly #names = new Set<string>();
@@ -66,13 +63,7 @@ export class MemoryStore implements Store {
     this.clock = clockFrom("clock", clock);
     const evicts = oneOf("onFull", onFull, ["evict", "deny"]) === "evict";
     this.#hand = new Hand(wholeNumber("maxKeys", maxKeys, 1, MOST_KEYS), evicts);
-    this.#parts = {
-      time: new StoreTime(this.clock),
-      hand: this.#hand,
-      exclusively: (section) => this.#exclusively(section),
-      enter: () => this.#enter(),
-      leave: () => this.#lock.release(),
-    };
+    this.#parts = { time: new StoreTime(this.clock), hand: this.#hand };
   }
 
   /** How many keys are remembered, over all spaces: those with live calls, and idle ones not yet reclaimed. */
@@ -97,22 +88,7 @@ export class MemoryStore implements Store {
   judge(asks: readonly Ask[]): Judgement {
     return judgeTogether(this.#parts, asks);
   }
-
-  /**
-   * Runs a section under the lock, which is never found held, because every section here is synchronous: `checkSync`
-   * relies on that. Only a clock that calls a limiter of the store it belongs to can get here.
-   */
-  #exclusively<T>(section: () => T): T {
-    if (this.#lock.isHeld) throw new StoreError(REENTERED);
-    return this.#lock.run(section) as T;
-  }
-
-  #enter(): void {
-    if (!this.#lock.tryHold()) throw new StoreError(REENTERED);
-  }
 }
-
-const REENTERED = "The clock of a MemoryStore called a limiter of that store";
 
 function longestOf(periodsMs: readonly number[]): number {
   for (const periodMs of periodsMs) wholeNumber("periodsMs", periodMs, 1);

@@ -1,4 +1,5 @@
 import { describe, expect, it, vi } from "vitest";
+import { NOWHERE } from "../../src/core/timestamp-logs.js";
 import type { Limit } from "../../src/index.js";
 import { Hand } from "../../src/store/hand.js";
 import { LogTable } from "../../src/store/log-table.js";
@@ -14,9 +15,9 @@ function fullStore(calls: readonly number[], asked = limits(5)) {
   table.limits = asked;
   for (const [at, cost] of calls.entries()) {
     // A key of 0 live calls has one that is dead.
-    table.record(`key ${at}`, undefined, Math.max(1, cost), cost === 0 ? -PERIOD : 0, -PERIOD);
+    table.record(`key ${at}`, NOWHERE, Math.max(1, cost), cost === 0 ? -PERIOD : 0, -PERIOD);
   }
-  const freed = (): number[] => calls.flatMap((_, at) => (table.get(`key ${at}`) === undefined ? [at] : []));
+  const freed = (): number[] => calls.flatMap((_, at) => (table.placeOf(`key ${at}`) === NOWHERE ? [at] : []));
   return { hand, table, freed };
 }
 
@@ -28,7 +29,7 @@ describe("the hand, looking for room", () => {
     const roomy = new Hand(3, true);
     const table = new LogTable(PERIOD, roomy.census);
     roomy.add(table);
-    table.record("ada", undefined, 1, 0, 0);
+    table.record("ada", NOWHERE, 1, 0, 0);
     expect(roomy.makeRoom(0)).toBe(0);
     expect(table.size).toBe(1);
     expect([hand.evictions, freed()]).toEqual([0, []]);
@@ -71,9 +72,9 @@ describe("the hand, looking for room", () => {
     ];
     const { hand, table, freed } = fullStore([1, 1, 1], layers);
     // At 100 the short layer has forgotten all; the long one remembers more of key 0 and key 1.
-    table.record("key 0", table.get("key 0"), 2, 50, 50);
-    table.record("key 1", table.get("key 1"), 1, 50, 50);
-    table.record("key 2", table.get("key 2"), 0, 50, 50);
+    table.record("key 0", table.placeOf("key 0"), 2, 50, 50);
+    table.record("key 1", table.placeOf("key 1"), 1, 50, 50);
+    table.record("key 2", table.placeOf("key 2"), 0, 50, 50);
     hand.makeRoom(100);
     expect(freed()).toEqual([2]);
 
@@ -89,7 +90,7 @@ describe("the hand, looking for room", () => {
     table.limits = limits(5);
     // The seventh is the oldest of those looked at; the 33rd is older, and not seen.
     for (let at = 0; at < 40; at += 1) {
-      table.record(`key ${at}`, undefined, 5, at === 6 ? -300 : at === 32 ? -900 : 0, -PERIOD);
+      table.record(`key ${at}`, NOWHERE, 5, at === 6 ? -300 : at === 32 ? -900 : 0, -PERIOD);
     }
     expect(hand.findRoom(1, 0).wait).toBe(700);
     expect(hand.makeRoom(0)).toBe(700);
@@ -111,7 +112,7 @@ describe("the hand, looking for room", () => {
   it("stands behind the last key it looked at when it has freed one", () => {
     const { hand, table, freed } = fullStore(many(64, 2));
     hand.makeRoom(0);
-    table.record("newcomer", undefined, 2, 0, 0);
+    table.record("newcomer", NOWHERE, 2, 0, 0);
     hand.makeRoom(0);
     expect(freed()).toEqual([0, 32]);
   });
@@ -124,9 +125,9 @@ describe("the hand, looking for room", () => {
       hand.add(table);
       return table;
     });
-    tables[1]!.record("a", undefined, 1, 0, 0);
-    tables[3]!.record("b", undefined, 1, 0, 0);
-    tables[4]!.record("c", undefined, 1, -400, -PERIOD);
+    tables[1]!.record("a", NOWHERE, 1, 0, 0);
+    tables[3]!.record("b", NOWHERE, 1, 0, 0);
+    tables[4]!.record("c", NOWHERE, 1, -400, -PERIOD);
     expect(hand.makeRoom(0)).toBe(PERIOD - 400);
     expect(hand.makeRoom(600)).toBe(0);
     expect(tables.map(({ size }) => size)).toEqual([0, 1, 0, 1, 0]);
@@ -150,8 +151,8 @@ describe("the hand, sweeping", () => {
 
   it("rests once it has passed all keys, until the first of them is idle", () => {
     const { hand, table, freed } = fullStore([1, 1]);
-    table.record("key 1", table.get("key 1"), 1, 300, 0);
-    const looked = vi.spyOn(table, "at");
+    table.record("key 1", table.placeOf("key 1"), 1, 300, 0);
+    const looked = vi.spyOn(table, "idleAfter");
     hand.sweep(300);
     expect(looked).toHaveBeenCalledTimes(2);
     hand.sweep(PERIOD - 1);
@@ -169,11 +170,11 @@ describe("the hand, sweeping", () => {
     const short = new LogTable(10, hand.census);
     hand.sweep(0);
     hand.add(short);
-    short.record("early", undefined, 1, 0, 0);
+    short.record("early", NOWHERE, 1, 0, 0);
     hand.sweep(10);
     expect(short.size).toBe(0);
     hand.sweep(10);
-    short.record("late", undefined, 1, 11, 11);
+    short.record("late", NOWHERE, 1, 11, 11);
     hand.sweep(19);
     expect(short.size).toBe(1);
     hand.sweep(21);
@@ -183,11 +184,11 @@ describe("the hand, sweeping", () => {
   it("does not rest on keys that it left out to find room", () => {
     const { hand, table } = fullStore([1, 1, 1, 1, 1]);
     hand.sweep(0);
-    table.record("key 4", table.get("key 4"), 1, 0, 0);
-    hand.moveOn({ places: 0, wait: 0, victims: [], next: { table: 0, place: 4 } });
-    const looked = vi.spyOn(table, "at");
+    table.record("key 4", table.placeOf("key 4"), 1, 0, 0);
+    hand.moveOn({ places: 0, wait: 0, victims: [], next: { table: 0, place: 5 } });
+    const looked = vi.spyOn(table, "idleAfter");
     for (let admissions = 0; admissions < 3; admissions += 1) hand.sweep(0);
-    expect(new Set(looked.mock.calls.map(([place]) => place))).toEqual(new Set([0, 1, 2, 3, 4]));
+    expect(new Set(looked.mock.calls.map(([place]) => place))).toEqual(new Set([1, 2, 3, 4, 5]));
   });
 
   it("has nothing to do in an empty store", () => {
