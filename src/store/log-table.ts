@@ -2,6 +2,8 @@ import type { Limit } from "../core/limit.js";
 import { quietAfter } from "../core/sliding-window.js";
 import type { TimestampLog } from "../core/timestamp-log.js";
 import { NOWHERE, TimestampLogs } from "../core/timestamp-logs.js";
+import { KeyList } from "./key-list.js";
+import { PlaceIndex } from "./place-index.js";
 
 /** How many keys the tables of a store hold together. */
 export interface Census {
@@ -15,9 +17,9 @@ export interface Census {
  * Every string is a key like any other, because a `Map` has no prototype keys.
  */
 export class LogTable {
-  readonly #places = new Map<string, number>();
-  /** By place, of which there is no 0. */
-  #keys: string[] = [""];
+  readonly #places = new PlaceIndex();
+  /** In the order of places, which begin with 1. */
+  readonly #keys = new KeyList();
   readonly #logs = new TimestampLogs();
   readonly #census: Census;
 
@@ -58,7 +60,7 @@ export class LogTable {
 
   /** Whose log is at a place. Precondition: 1 <= place <= size. */
   keyAt(place: number): string {
-    return this.#keys[place] as string;
+    return this.#keys.at(place - 1);
   }
 
   /**
@@ -92,10 +94,10 @@ export class LogTable {
 
   /** Forgets the key at a place, which the key of the last place takes over. Precondition: 1 <= place <= size. */
   forgetAt(place: number): void {
-    const last = this.#keys.pop() as string;
-    this.#places.delete(place === this.size ? last : this.keyAt(place));
+    this.#places.delete(this.keyAt(place));
+    const last = this.#keys.pop();
     if (place !== this.size) {
-      this.#keys[place] = last;
+      this.#keys.set(place - 1, last);
       this.#places.set(last, place);
     }
     this.#logs.remove(place);
@@ -112,7 +114,7 @@ export class LogTable {
   clear(): void {
     this.#census.size -= this.size;
     this.#places.clear();
-    this.#keys = [""];
+    this.#keys.clear();
     this.#logs.clear();
   }
 
