@@ -130,13 +130,18 @@ export class Hand {
     const free = Math.max(0, this.#maxKeys - this.size);
     let next = this.#position;
     const victims: Victim[] = [];
+    const taken: Spared[] = [...spared];
     let wait = 0;
     while (wait === 0 && free + victims.length < newcomers) {
       // Each from the same place on: what one left untaken may be all there is for the next.
       next = at(this.#position);
-      const found = this.#lookFrom(next, now, [...spared, ...victims]);
-      if (typeof found === "number") wait = found;
-      else victims.push(found);
+      const found = this.#lookFrom(next, now, taken);
+      if (typeof found === "number") {
+        wait = found;
+      } else {
+        victims.push(found);
+        taken.push(found);
+      }
     }
     return { places: free + victims.length, wait, victims, next };
   }
@@ -144,9 +149,11 @@ export class Hand {
   /** Forgets what was found to be forgotten, and stands where the looking ended. */
   takeRoom(room: Room): void {
     this.moveOn(room);
-    for (const { table, key, isLive } of room.victims) {
+    for (const { table, place, key, isLive } of room.victims) {
       if (isLive) this.#evictions += 1;
-      table.forget(key);
+      // Mostly it is where it was, and a name that need not be looked up is a tenth of what a newcomer costs.
+      if (place <= table.size && table.keyAt(place) === key) table.forgetAt(place);
+      else table.forget(key);
     }
   }
 
@@ -184,7 +191,7 @@ export class Hand {
       if (table === undefined) break;
       const { place } = position;
       position.place += 1;
-      if (taken.some((other) => other.place === place && other.table === table)) continue;
+      if (isAmong(taken, table, place)) continue;
       if (table.isIdle(place, now)) return { table, place, key: table.keyAt(place), isLive: false };
       const untilCallsLeft = this.#evicts ? judge(table.logAt(place), table.limits, 1, now) : Infinity;
       // Where no calls are ever left, of a limit that was lowered to 0 or in a store that evicts nobody, a key stays until it
@@ -219,6 +226,12 @@ export class Hand {
     }
     return undefined;
   }
+}
+
+/** By hand, and not by `some`: it is asked for each key that is looked at, mostly of nobody. */
+function isAmong(taken: readonly Spared[], table: LogTable, place: number): boolean {
+  for (const other of taken) if (other.place === place && other.table === table) return true;
+  return false;
 }
 
 /** A position that moves on its own. Made here only: a spread makes objects of another shape, and every sweep slower. */
