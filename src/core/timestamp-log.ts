@@ -36,7 +36,7 @@ export class TimestampLog {
     let least = 0;
     let most = this.#count;
     while (least < most) {
-      const middle = Math.ceil((least + most) / 2);
+      const middle = (least + most + 1) >>> 1;
       if (this.nthMostRecent(middle) > instant) least = middle;
       else most = middle - 1;
     }
