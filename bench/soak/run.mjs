@@ -27,7 +27,7 @@ const LAYERS = [
   { name: "Long", maxCalls: 40, period: "2m" },
 ];
 const HOUSES = [
-  { name: "a full store that evicts", maxKeys: 20_000, onFull: "evict", spaces: [only(5, "10s"), LAYERS] },
+  { name: "a full store that evicts", maxKeys: 100_000, onFull: "evict", spaces: [only(5, "10s"), LAYERS] },
   { name: "a full store that denies", maxKeys: 5000, onFull: "deny", spaces: [LAYERS, only(2, "3s")] },
   {
     name: "a store full of keys at their limit",

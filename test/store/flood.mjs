@@ -15,7 +15,8 @@ for (let key = 0; key < guarded; key += 1) limiter.checkSync(`guarded ${key}`, {
 
 function heap() {
   globalThis.gc();
-  return process.memoryUsage().heapUsed;
+  const { heapUsed, arrayBuffers } = process.memoryUsage();
+  return heapUsed + arrayBuffers;
 }
 
 let refused = 0;

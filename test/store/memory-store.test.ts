@@ -138,6 +138,33 @@ describe("what a MemoryStore writes", () => {
   });
 });
 
+describe("a hundred thousand keys in one space", () => {
+  it("are counted each on its own as they come, call again, are reset, expire and come back", async () => {
+    const { clock, store, limiter } = cappedStore(200_000);
+    const login = limiter("login", perMinute(2));
+    const keys = Array.from({ length: 100_000 }, (_, at) => `user ${String(at)}`);
+    const asked = async (whom: readonly string[]): Promise<number> => {
+      let admitted = 0;
+      for (const key of whom) if (await login.isAllowed(key)) admitted += 1;
+      return admitted;
+    };
+    expect(await asked(keys)).toBe(100_000);
+    clock.advance("30s");
+    const some = keys.filter((_, at) => at % 3 === 0);
+    expect([await asked(some), await asked(some)]).toEqual([some.length, 0]);
+    for (const key of some) await login.reset(key);
+    expect(store.size).toBe(keys.length - some.length);
+    expect([await asked(some), await asked(keys)]).toEqual([some.length, 100_000]);
+    clock.advance("30s");
+    // The first calls of those that were not reset are a minute old.
+    expect(await asked(keys)).toBe(keys.length - some.length);
+    clock.advance("2m");
+    expect(await asked(keys.slice(0, 60_000))).toBe(60_000);
+    expect(store.size).toBeLessThan(70_000);
+    expect(store.evictions).toBe(0);
+  });
+});
+
 describe("idle keys", () => {
   it("are reclaimed as calls are admitted, two for each", async () => {
     const { clock, store, limiter } = cappedStore(1000);

@@ -10,7 +10,8 @@ const limiter = new AsyncRateLimiter({ maxCalls: 5, period: "1h", store, bypass:
 const heap = async () => {
   await new Promise((resolve) => setTimeout(resolve, 50));
   globalThis.gc();
-  return process.memoryUsage().heapUsed;
+  const { heapUsed, arrayBuffers } = process.memoryUsage();
+  return heapUsed + arrayBuffers;
 };
 
 const before = await heap();
