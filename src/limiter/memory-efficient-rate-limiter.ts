@@ -26,7 +26,7 @@ const OWN = ["maxCalls", "period"];
 /**
  * An {@link AsyncRateLimiter} whose memory is capped: it never holds more than `maxKeys` keys, at any instant.
  *
- * It is one over a `MemoryStore({ maxKeys, onFull })` of its own. A key takes about 150 bytes, its own length, and 8 bytes
+ * It is one over a `MemoryStore({ maxKeys, onFull })` of its own. A key takes about 100 bytes, its own length, and 8 bytes
  * for each live call; see the README for what a flood of new keys does to either mode.
  *
  * @example

@@ -12,7 +12,8 @@ import { checkSpaceName } from "./store.js";
 
 /**
  * The most keys a store can be asked to hold. A `Map` throws at 2^24 entries, those included that were deleted since it
- * last rearranged itself; under a churn of new keys that are as many again as live ones.
+ * last rearranged itself; under a churn of new keys that are as many again as live ones. They are spread over many maps, but
+ * whoever chooses his keys can have them all in one.
  */
 const MOST_KEYS = 2 ** 23;
 
