@@ -50,12 +50,9 @@ export class StampPages {
     if (order === size.pages.length) this.#addPage(size);
     const number = size.pages[order] as number;
     const base = this.baseOf(log2, block);
-    const page = this.pages[number] as Float64Array;
-    const roomy = base > page.length ? twice(page) : page;
-    this.pages[number] = roomy;
-    // Each block has its owner in front of it, for the day on which it moves.
-    roomy[base - 1] = owner;
+    if (base > (this.pages[number] as Float64Array).length) this.#doublePage(number);
     size.blocks += 1;
+    this.setOwner(number, base, owner);
     return block;
   }
 
@@ -73,6 +70,7 @@ export class StampPages {
 
   /** Notes whose block this is from now on. */
   setOwner(page: number, base: number, owner: number): void {
+    // In front of the block, which moves with it.
     (this.pages[page] as Float64Array)[base - 1] = owner;
   }
 
@@ -108,6 +106,13 @@ export class StampPages {
     size.pages.push(number);
   }
 
+  #doublePage(number: number): void {
+    const page = this.pages[number] as Float64Array;
+    const larger = new Float64Array(2 * page.length);
+    larger.set(page);
+    this.pages[number] = larger;
+  }
+
   /** Drops pages that are empty, but one if it is shared: a key that comes and goes is not to make and drop one each time. */
   #dropPages({ blocks, perPage, pages }: Size): void {
     const inUse = Math.ceil(blocks / perPage);
@@ -132,10 +137,4 @@ export function copyStamps(from: Float64Array, start: number, to: Float64Array, 
   // A view of a few elements costs more than they do.
   if (count > 40) to.set(from.subarray(start, start + count), at);
   else for (let step = 0; step < count; step += 1) to[at + step] = from[start + step] as number;
-}
-
-function twice(page: Float64Array): Float64Array {
-  const larger = new Float64Array(2 * page.length);
-  larger.set(page);
-  return larger;
 }

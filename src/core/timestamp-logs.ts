@@ -46,7 +46,10 @@ export class TimestampLogs {
     return this.#size;
   }
 
-  /** The number that tells this log from every other here, growth and moves aside. It comes round after 2^32 logs. */
+  /**
+   * The number that tells this log from every other here, and stays with it as it grows and moves. It comes round after 2^32
+   * logs, more than begin in a millisecond: two of one key that hold the same stamp have different ones.
+   */
   epochOf(place: number): number {
     return this.#field(place, EPOCH);
   }

@@ -48,7 +48,7 @@ export class LogTable {
     return this.#places.get(key) ?? NOWHERE;
   }
 
-  /** The log at a place, as it is now; an empty one {@link NOWHERE}. */
+  /** The log at a place, as it is now; at {@link NOWHERE} an empty one. */
   logAt(place: number): TimestampLog {
     return this.#logs.at(place);
   }
