@@ -35,7 +35,7 @@ export class RedisServer {
   readonly client: object;
   readonly #connection: Connection;
   readonly #deadline: Deadline;
-  readonly #onStoreError: ((error: unknown) => unknown) | undefined;
+  readonly #onStoreError: (error: unknown) => unknown;
   /** What went wrong last: why Redis is not asked. */
   #latest: unknown;
   #isCluster: boolean;
@@ -46,7 +46,7 @@ export class RedisServer {
     this.client = client as object;
     this.#isCluster = this.#connection.isCluster;
     this.#deadline = new Deadline(timeoutMs, () => new Error(`Redis did not answer within ${timeoutMs} ms`));
-    this.#onStoreError = onStoreError;
+    this.#onStoreError = onStoreError ?? firstOnly();
   }
 
   /**
@@ -138,10 +138,8 @@ export class RedisServer {
 
   /** Tells `onStoreError` of a failure. */
   tell(failure: StoreError): void {
-    const onStoreError = this.#onStoreError;
-    if (onStoreError === undefined) return;
     tell(
-      () => onStoreError(failure),
+      () => this.#onStoreError(failure),
       (problem) => warn("onStoreError failed; the call was answered all the same", problem),
     );
   }
@@ -179,4 +177,13 @@ const HAND_OVER =
 /** A text as `SCAN` matches it literally. */
 function escaped(text: string): string {
   return text.replace(/[\\*?[\]^]/g, "\\$&");
+}
+
+/** Stands in for an `onStoreError` that was not given: a fleet that never reaches its Redis should not be silent about it. */
+function firstOnly(): (failure: unknown) => void {
+  let isTold = false;
+  return (failure) => {
+    if (!isTold) warn("Redis failed a RedisStore, which says so once where it has no onStoreError", failure);
+    isTold = true;
+  };
 }

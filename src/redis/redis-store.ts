@@ -42,7 +42,10 @@ export interface RedisStoreOptions {
    * @default { maxAge: "1s" }
    */
   readonly denyCache?: false | { readonly maxAge?: Duration | undefined } | undefined;
-  /** Hears of every failure of Redis, and decides nothing. What it throws becomes a process warning. */
+  /**
+   * Called for every failure of Redis; what it returns is ignored, and what it throws becomes a process warning. Without it
+   * the first failure is a process warning, and the others are heard by nobody.
+   */
   readonly onStoreError?: ((error: unknown) => unknown) | undefined;
 }
 

@@ -227,6 +227,20 @@ describe.skipIf(withoutRedis !== undefined)("when Redis is slow, hung or gone", 
     expect(warned).toHaveBeenCalledOnce();
   });
 
+  it("the first failure is a process warning where nobody listens, and no other", async () => {
+    const warned = vi.spyOn(process, "emitWarning").mockReturnValue();
+    const limiter = limiterOf({ onStoreError: undefined });
+    await limiter.check("ada");
+    expect(warned).not.toHaveBeenCalled();
+    await redis.kill();
+    for (let call = 0; call < 5; call += 1) expect((await limiter.check("ada")).source).toBe("fallback");
+    expect(warned).toHaveBeenCalledOnce();
+    expect(warned.mock.calls[0]).toMatchObject([
+      expect.stringMatching(/^Redis failed a RedisStore/),
+      { type: "SluicegateWarning" },
+    ]);
+  });
+
   it("a value that is not ours is a StoreError, and never lets anybody pass", async () => {
     const limiter = limiterOf({ whenDown: "allow" });
     await client.set("rate_limit:default:text", "not a log, and longer than a header of one is");
