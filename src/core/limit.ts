@@ -33,7 +33,7 @@ export interface Limit {
   readonly reducedFrom?: number | undefined;
 }
 
-/** The deepest log that one array holds without V8 turning it into a dictionary, ten thousand times as slow. */
+/** The deepest log: 128 MB of stamps for one key. */
 const MOST_CALLS = 2 ** 24;
 
 /**

@@ -1,9 +1,7 @@
-import { expected } from "./expected.js";
+import { StoreError } from "./errors.js";
 
-/** Stamps of a page, as a power of 2: 64 KB of them. A larger block is a page of its own. */
+/** Stamps of a page, as a power of 2: 64 KB of them, and their owners. A larger block is a page of its own. */
 const PAGE_LOG2 = 13;
-/** The largest block, as a power of 2: what a log counts in 32 bits with a sign. */
-const LARGEST_LOG2 = 30;
 
 /** The page of no block, which is number 0, and what is there of a page that was dropped. */
 const NOTHING = new Float64Array(0);
@@ -28,7 +26,8 @@ interface Size {
  *
  * A typed array for each key would take 200 bytes to hold 8, and a plain one that grows is garbage each time; a page is one
  * object for thousands of keys, and a block that grows leaves nothing behind. There are no holes: the last block of a size
- * moves to where one is given back, so that the memory in use is that of the blocks in use, whatever came before.
+ * moves to where one is given back, so that the memory in use is that of the blocks in use and a page for each size, whatever
+ * came before.
  */
 export class StampPages {
   /** By number. For who reads and writes stamps: a slot is `pages[page][base + index]`. It may change at each `take` and `give`. */
@@ -39,11 +38,11 @@ export class StampPages {
   /**
    * Takes a block of `2 ** log2` stamps, which holds anything.
    *
-   * @returns its number among those of its size, until the next `give`: {@link pageOf} and {@link baseOf} tell where it is.
-   * @throws RangeError when it is too large, for this class or for the memory there is; nothing has changed then.
+   * @returns its number among those of its size, until the next `give` of that size: {@link pageOf} and {@link baseOf} tell
+   *   where it is.
+   * @throws StoreError when there is no memory for it; nothing has changed then.
    */
   take(log2: number, owner: number): number {
-    if (log2 > LARGEST_LOG2) throw new RangeError(expected("a log", "one of at most 2^30 calls", `2^${log2}`));
     const size = this.#sizeOf(log2);
     const block = size.blocks;
     const order = block >>> size.perPageLog2;
@@ -100,7 +99,7 @@ export class StampPages {
   #addPage(size: Size): void {
     // The first begins with one block, and doubles: most limiters of most services have a few keys.
     const blocks = size.pages.length === 0 ? 1 : size.perPage;
-    const page = new Float64Array(blocks * (size.slots + 1));
+    const page = newPage(blocks * (size.slots + 1));
     const number = this.#unused.pop() ?? this.pages.length;
     this.pages[number] = page;
     size.pages.push(number);
@@ -108,7 +107,7 @@ export class StampPages {
 
   #doublePage(number: number): void {
     const page = this.pages[number] as Float64Array;
-    const larger = new Float64Array(2 * page.length);
+    const larger = newPage(2 * page.length);
     larger.set(page);
     this.pages[number] = larger;
   }
@@ -129,6 +128,14 @@ export class StampPages {
       this.#sizes.push({ slots: 2 ** at, perPage: 2 ** perPageLog2, perPageLog2, pages: [], blocks: 0 });
     }
     return this.#sizes[log2] as Size;
+  }
+}
+
+function newPage(length: number): Float64Array {
+  try {
+    return new Float64Array(length);
+  } catch (cause) {
+    throw new StoreError("There is no memory to record another call in", { cause });
   }
 }
 

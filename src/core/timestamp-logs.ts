@@ -4,7 +4,7 @@ import { TimestampLog } from "./timestamp-log.js";
 /** The place of no key: the log there is empty, for ever, and answers for every key that has none. */
 export const NOWHERE = 0;
 
-// The header of a log: six numbers of 32 bits, in pages of headers.
+// The header of a log: six numbers, in pages of headers. Each fits 32 bits, because no limit is of more than 2^24 calls.
 const FIELDS = 6;
 /** Where its ring is: in which page of stamps, from where on. */
 const PAGE = 0;
@@ -76,7 +76,7 @@ export class TimestampLogs {
     this.#lastEpoch += 1;
     this.#setField(place, EPOCH, this.#lastEpoch);
     this.#setField(place, COUNT, 0);
-    this.#setRing(place, 0, block, 0);
+    this.#setRing(place, this.#rings.pageOf(0, block), this.#rings.baseOf(0, block), 1, 0);
     return place;
   }
 
@@ -85,7 +85,7 @@ export class TimestampLogs {
    *
    * @param stamp - not below the newest.
    * @param horizon - stamps up to this instant are dead in every layer, and may be overwritten.
-   * @throws RangeError when the ring has to grow and there is no memory; it is as it was then.
+   * @throws StoreError when the ring has to grow and there is no memory; it is as it was then.
    */
   append(place: number, stamp: number, horizon: number): void {
     const header = this.#headers[place >>> PER_PAGE_LOG2] as Int32Array;
@@ -108,6 +108,21 @@ export class TimestampLogs {
   }
 
   /**
+   * Grows the ring until as many stamps more go into slots that are free, or hold what is dead: so that of several, all are
+   * recorded or none.
+   *
+   * @throws StoreError when there is no memory; the log is as it was then.
+   */
+  reserve(place: number, stamps: number, horizon: number): void {
+    const count = this.#field(place, COUNT);
+    for (let capacity = this.#field(place, MASK) + 1; count + stamps > capacity; capacity *= 2) {
+      // Of those to be overwritten, the newest is the last to die.
+      if (stamps <= capacity && this.at(place).nthMostRecent(capacity - stamps + 1) <= horizon) return;
+      this.#grow(place);
+    }
+  }
+
+  /**
    * Takes away up to `most` of the stamps that equal `stamp`, and returns how many it took.
    *
    * Newer stamps move into the gap, so it costs what has come since: nothing for the latest call.
@@ -117,6 +132,7 @@ export class TimestampLogs {
     const newer = log.countAfter(stamp);
     let taken = 0;
     while (taken < most && log.nthMostRecent(newer + taken + 1) === stamp) taken += 1;
+    if (taken === 0) return 0;
     const page = this.#pages[this.#field(place, PAGE)] as Float64Array;
     const base = this.#field(place, BASE);
     const head = this.#field(place, HEAD);
@@ -162,22 +178,23 @@ export class TimestampLogs {
     }
   }
 
-  /** Moves a ring to one of twice the capacity. Precondition: it is full. */
+  /** Moves a ring to one of twice the capacity. */
   #grow(place: number): void {
     const capacity = this.#field(place, MASK) + 1;
+    const count = this.#field(place, COUNT);
     const log2 = log2Of(capacity);
     const block = this.#rings.take(log2 + 1, place);
     // What it leaves is given back only now: had there been no memory, it would still be there.
     const from = this.#pages[this.#field(place, PAGE)] as Float64Array;
     const base = this.#field(place, BASE);
-    const head = this.#field(place, HEAD);
-    const to = this.#pages[this.#rings.pageOf(log2 + 1, block)] as Float64Array;
+    const oldest = (this.#field(place, HEAD) - count) & (capacity - 1);
+    const page = this.#rings.pageOf(log2 + 1, block);
     const target = this.#rings.baseOf(log2 + 1, block);
-    // The oldest is at the head.
-    copyStamps(from, base + head, to, target, capacity - head);
-    copyStamps(from, base, to, target + capacity - head, head);
+    const straight = Math.min(count, capacity - oldest);
+    copyStamps(from, base + oldest, this.#pages[page] as Float64Array, target, straight);
+    copyStamps(from, base, this.#pages[page] as Float64Array, target + straight, count - straight);
     this.#giveRing(place);
-    this.#setRing(place, log2 + 1, block, capacity);
+    this.#setRing(place, page, target, 2 * capacity, count);
   }
 
   /** Gives back the ring of a log. The log whose ring moves to where it was is told so. */
@@ -190,10 +207,10 @@ export class TimestampLogs {
     this.#setField(moved, BASE, base);
   }
 
-  #setRing(place: number, log2: number, block: number, head: number): void {
-    this.#setField(place, PAGE, this.#rings.pageOf(log2, block));
-    this.#setField(place, BASE, this.#rings.baseOf(log2, block));
-    this.#setField(place, MASK, (1 << log2) - 1);
+  #setRing(place: number, page: number, base: number, capacity: number, head: number): void {
+    this.#setField(place, PAGE, page);
+    this.#setField(place, BASE, base);
+    this.#setField(place, MASK, capacity - 1);
     this.#setField(place, HEAD, head);
   }
 

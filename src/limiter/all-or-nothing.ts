@@ -49,7 +49,7 @@ interface Judged {
   readonly note: (answers: readonly Verdict[]) => void;
 }
 
-/** Spends at every store; where one fails, which takes a clock that calls limiters, what the others spent is taken back. */
+/** Spends at every store; where one fails, for want of memory or by a clock that calls limiters, what the others spent is taken back. */
 function spendAll(judged: readonly Judged[]): void {
   const spent: Verdict[] = [];
   try {

@@ -3,7 +3,7 @@ import { expected } from "../core/expected.js";
 import { NOWHERE } from "../core/timestamp-logs.js";
 import type { Spared } from "./hand.js";
 import { MemorySpace, type MemoryStoreParts } from "./memory-space.js";
-import type { Ask, Judgement } from "./store.js";
+import type { Ask, Judgement, Verdict } from "./store.js";
 
 /** Judges asks of several spaces of one memory store, and finds room for all their new keys together. */
 export function judgeTogether({ time, hand }: MemoryStoreParts, asks: readonly Ask[]): Judgement {
@@ -28,13 +28,20 @@ export function judgeTogether({ time, hand }: MemoryStoreParts, asks: readonly A
   return {
     verdicts,
     spend: () => {
-      // All are confirmed before the first is recorded, and recording cannot fail: so all are, or none.
+      // All are confirmed before the first is recorded: so all are, or none.
       if (!passing.every(({ space, key, limits, cost }) => space.passes(key, limits, cost))) {
         throw new StoreError("A clock called a limiter in the middle of a call about several keys");
       }
       hand.takeRoom(room);
-      const spent = new Map(passing.map((part) => [part, part.space.spend(part.key, part.limits, part.cost)]));
-      return verdicts.map((verdict, at) => spent.get(parts[at] as (typeof parts)[number]) ?? verdict);
+      const spent = new Map<(typeof parts)[number], Verdict>();
+      try {
+        for (const part of passing) spent.set(part, part.space.spend(part.key, part.limits, part.cost));
+      } catch (error) {
+        // There is no memory for one of them.
+        for (const { receipt } of spent.values()) void receipt?.refund();
+        throw error;
+      }
+      return parts.map((part, at) => spent.get(part) ?? (verdicts[at] as Verdict));
     },
   };
 }

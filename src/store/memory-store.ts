@@ -11,9 +11,9 @@ import type { Ask, Judgement, Store } from "./store.js";
 import { checkSpaceName } from "./store.js";
 
 /**
- * The most keys a store can be asked to hold. A `Map` throws at 2^24 entries, those included that were deleted since it
- * last rearranged itself; under a churn of new keys that are as many again as live ones. They are spread over many maps, but
- * whoever chooses his keys can have them all in one.
+ * The most keys a store can be asked to hold. They are spread over many maps, but whoever chooses his keys can have
+ * them all in one, and a `Map` throws at 2^24 entries, those included that were deleted since it last rearranged itself: under
+ * a churn of new keys as many again as live ones.
  */
 const MOST_KEYS = 2 ** 23;
 

@@ -70,11 +70,11 @@ export class PlaceIndex {
   }
 }
 
-/** Which of the maps a key belongs to, by eight of its letters, spread over all of it, the last included. */
+/** Which of the maps a key belongs to: by all its letters, or of a long key by at least 64, spread over it. */
 function mapOf(key: string): number {
-  const last = key.length - 1;
-  const step = (key.length >>> 3) | 1;
+  // Fewer are not enough: of addresses and paths only a few letters differ, and those fall between the ones that are read.
+  const step = (key.length >>> 7) + 1;
   let hash = key.length;
-  for (let at = last; at >= 0 && at > last - 8 * step; at -= step) hash = Math.imul(hash, 31) + key.charCodeAt(at);
+  for (let at = key.length - 1; at >= 0; at -= step) hash = Math.imul(hash, 31) + key.charCodeAt(at);
   return (hash ^ (hash >>> 8)) & (MAPS - 1);
 }

@@ -63,7 +63,7 @@ describe("stamp pages", () => {
     for (let block = 0; block < blocks; block += 1) pages.take(1, block);
     const full = room(pages);
     for (let left = blocks; left > 0; left -= 1) {
-      const block = (left * 7919) % left;
+      const block = ((left * 7919 + 6151) % 15_013) % left;
       pages.give(1, pages.pageOf(1, block), pages.baseOf(1, block));
       expect(room(pages)).toBeLessThanOrEqual((Math.ceil((left - 1) / 2 ** 12) + 1) * 3 * 2 ** 12);
     }
@@ -89,12 +89,5 @@ describe("stamp pages", () => {
     expect(room(pages)).toBe(2 * (2 ** 13 + 1));
     expect(pages.pageOf(14, pages.take(14, 4))).toBe(3);
     expect(pages.pages).toHaveLength(4);
-  });
-
-  it("refuse a block that a log could not count, and are as they were", () => {
-    const pages = new StampPages();
-    expect(() => pages.take(31, 1)).toThrow(RangeError);
-    expect(() => pages.take(31, 1)).toThrow("Expected `a log` to be one of at most 2^30 calls, got `2^31`");
-    expect(room(pages)).toBe(0);
   });
 });

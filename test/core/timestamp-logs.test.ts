@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import { NOWHERE, TimestampLogs } from "../../src/core/timestamp-logs.js";
 import { stampsOf } from "../store/tables.js";
 
@@ -10,6 +10,25 @@ function logOf(stamps: readonly number[]): { logs: TimestampLogs; place: number 
   for (const stamp of stamps) logs.append(place, stamp, -Infinity);
   return { logs, place };
 }
+
+/** Counts the slots for stamps that memory is asked for from now on. */
+function countSlots(): () => number {
+  let made = 0;
+  vi.stubGlobal(
+    "Float64Array",
+    new Proxy(Float64Array, {
+      construct: (target, [length]: [number]) => {
+        made += length;
+        return new target(length);
+      },
+    }),
+  );
+  return () => made;
+}
+
+afterEach(() => {
+  vi.unstubAllGlobals();
+});
 
 const numbers = (count: number): number[] => Array.from({ length: count }, (_, at) => at);
 
@@ -28,6 +47,24 @@ describe("a timestamp log", () => {
     const { logs, place } = logOf([]);
     for (let stamp = 0; stamp < 1000; stamp += 1) logs.append(place, stamp, stamp - 4);
     expect(stampsOf(logs.at(place))).toEqual([999, 998, 997, 996]);
+  });
+
+  it("reserves for several stamps what free and dead slots do not hold, and no more", () => {
+    const { logs, place } = logOf([0, 0, 0, 10]);
+    const made = countSlots();
+    const reserved = (stamps: number): number => {
+      const before = made();
+      logs.reserve(place, stamps, 5);
+      return made() - before;
+    };
+    expect(reserved(3)).toBe(0);
+    // A block of eight, and a slot for its owner.
+    expect([reserved(4), reserved(4)]).toEqual([9, 0]);
+    expect(reserved(100)).toBeGreaterThan(0);
+    const before = made();
+    for (let stamp = 0; stamp < 100; stamp += 1) logs.append(place, 20, -1);
+    expect(made()).toBe(before);
+    expect(stampsOf(logs.at(place))).toEqual([...numbers(100).map(() => 20), 10, 0, 0, 0]);
   });
 
   it("holds times before, at and around 0 like any others", () => {
@@ -94,17 +131,36 @@ describe("timestamp logs", () => {
     }
     const model = numbers(count + 1);
     for (let left = count; left > 0; left -= 1) {
-      const place = 1 + ((left * 7919) % left || left - 1);
+      const place = 1 + (((left * 7919 + 6151) % 15_013) % left);
       logs.remove(place);
       model[place] = model[left] as number;
       if (left % 1000 === 0) {
-        for (let other = 1; other < left; other += 97) {
+        for (let other = 1; other < left; other += 17) {
           const whose = model[other] as number;
           expect(stampsOf(logs.at(other))).toEqual(numbers(1 + (whose % 5)).map(() => whose));
         }
       }
     }
     expect(logs.size).toBe(0);
+  });
+
+  it("use the memory of those that are gone again", () => {
+    const made = countSlots();
+    const logs = new TimestampLogs();
+    const comeAndGo = (): number => {
+      const before = made();
+      for (let key = 0; key < 3000; key += 1) {
+        const place = logs.add();
+        for (let call = 0; call <= key % 40; call += 1) logs.append(place, call, -1);
+      }
+      while (logs.size > 0) logs.remove(1 + (((logs.size * 31) % 1009) % logs.size));
+      return made() - before;
+    };
+    const rounds = [comeAndGo(), comeAndGo(), comeAndGo()];
+    expect(rounds[0]).toBeGreaterThan(3000 * 20);
+    // A page of each size is kept, and the others are made anew.
+    for (const later of rounds.slice(1)) expect(later).toBeLessThan((rounds[0] ?? 0) / 1.5);
+    expect(rounds[2]).toBe(rounds[1]);
   });
 
   it("agree with plain arrays after any adding, recording, taking back and forgetting, and hold every live stamp", () => {
@@ -154,6 +210,7 @@ describe("timestamp logs", () => {
             continue;
           } else if (verb === "append") {
             now += gap;
+            if (many > 1) logs.reserve(place, many, now - periodMs);
             for (let unit = 0; unit < many; unit += 1) {
               logs.append(place, now, now - periodMs);
               model.unshift(now);

@@ -117,6 +117,15 @@ describe("the hand, looking for room", () => {
     expect(freed()).toEqual([0, 32]);
   });
 
+  it("finds room for several, and frees those whose place another has taken over meanwhile", () => {
+    const { hand, table, freed } = fullStore([2, 1, 2, 1]);
+    const room = hand.findRoom(4, 0);
+    expect([room.places, freed()]).toEqual([4, []]);
+    hand.takeRoom(room);
+    expect([table.size, hand.evictions]).toEqual([0, 4]);
+    expect(freed()).toEqual([0, 1, 2, 3]);
+  });
+
   it("goes on from table to table, over those that are empty", () => {
     const hand = new Hand(3, true);
     const tables = Array.from({ length: 5 }, () => {

@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { PlaceIndex } from "../../src/store/place-index.js";
 
 /** As many keys as are in one map, less a few. */
@@ -53,6 +53,37 @@ describe("an index of places", () => {
       }),
       { numRuns: 8 },
     );
+  });
+
+  it.each<[string, (at: number) => string]>([
+    ["names", (at) => `user:${at}`],
+    ["mail addresses", (at) => `customer.number.${String(at).padStart(7, "0")}@mail.example.com`],
+    ["addresses", (at) => `203.0.${at >> 8}.${at & 255}`],
+    ["networks", (at) => `2001:db8:${(at * 7919).toString(16)}:${(at % 77).toString(16)}::/64`],
+    ["paths", (at) => `https://api.example.com/users/${String(at).padStart(6, "0")}/repositories?page=1&per_page=100`],
+  ])("spreads many %s over many maps, and leaves the one", (_, keyOf) => {
+    const index = new PlaceIndex();
+    const written = vi.spyOn(Map.prototype, "set");
+    const maps = (from: number, to: number): number[] => {
+      written.mockClear();
+      for (let at = from; at < to; at += 1) index.set(keyOf(at), at);
+      const sizes = new Map<unknown, number>();
+      const contexts = [...written.mock.contexts];
+      written.mockClear();
+      for (const map of contexts) sizes.set(map, (sizes.get(map) ?? 0) + 1);
+      return [...sizes.values()];
+    };
+    expect(maps(0, 2 ** 15)).toEqual([2 ** 15]);
+    // Each brings two of the one map along.
+    const moving = maps(2 ** 15, 2 ** 15 + 1000);
+    expect(moving.reduce((sum, size) => sum + size)).toBe(3000);
+    expect(maps(2 ** 15 + 1000, 2 ** 15 + 2 ** 14).length).toBeGreaterThan(200);
+    const later = maps(2 ** 15 + 2 ** 14, 2 ** 16);
+    expect(later.reduce((sum, size) => sum + size)).toBe(2 ** 14);
+    expect(later.length).toBeGreaterThan(200);
+    // 64 of them fall to each map.
+    expect(Math.max(...later)).toBeLessThan(64 * 4);
+    written.mockRestore();
   });
 
   it("forgets all at once, and begins anew", () => {
