@@ -1,24 +1,33 @@
+/** No page: what a log looks at before it is shown one. */
+const NOTHING = new Float64Array(0);
+
 /**
  * The log of one key, to be read: the stamps of the calls that were admitted, oldest to newest, in a ring.
  *
- * It shows what the ring holds now, and is worth nothing after the next write to the logs it is of. It is made anew for each
- * look, which allocates nothing on the hot path: V8 sees that it goes nowhere, and keeps its fields in registers, where each
- * layer finds them (`bench/gate.mjs` counts what a call leaves behind).
+ * It is a window on the logs that it belongs to, of which there is one: it shows the log that was last looked at, as it is
+ * until the next write. To make one for each look would be safer, and would be garbage for each call wherever the compiler
+ * does not see that it goes nowhere; to ask for each stamp by the place of its log reads the header once for each layer.
  */
 export class TimestampLog {
-  readonly #page: Float64Array;
-  readonly #base: number;
-  readonly #mask: number;
-  readonly #head: number;
-  readonly #count: number;
+  #page: Float64Array = NOTHING;
+  #base = 0;
+  #mask = 0;
+  #head = 0;
+  #count = 0;
 
-  /** @param mask - the ring's capacity, a power of 2, less 1. @param head - where in the ring the next stamp goes. */
-  constructor(page: Float64Array, base: number, mask: number, head: number, count: number) {
+  /**
+   * Shows another ring.
+   *
+   * @param mask - its capacity, a power of 2, less 1.
+   * @param head - where in it the next stamp goes.
+   */
+  show(page: Float64Array, base: number, mask: number, head: number, count: number): this {
     this.#page = page;
     this.#base = base;
     this.#mask = mask;
     this.#head = head;
     this.#count = count;
+    return this;
   }
 
   /** Whether no stamp is left. A log of dead stamps only is not empty. */

@@ -38,6 +38,7 @@ export class TimestampLogs {
   /** Of `#rings`, one step nearer. */
   #pages: readonly Float64Array[] = this.#rings.pages;
   #headers = [new Int32Array(FIELDS)];
+  readonly #window = new TimestampLog();
   #size = 0;
   #lastEpoch = 0;
 
@@ -54,11 +55,11 @@ export class TimestampLogs {
     return this.#field(place, EPOCH);
   }
 
-  /** The log at a place, to be read until the next write to any. */
+  /** The log at a place, to be read until the next look at any, or the next write to any. */
   at(place: number): TimestampLog {
     const header = this.#headers[place >>> PER_PAGE_LOG2] as Int32Array;
     const at = (place & WITHIN_PAGE) * FIELDS;
-    return new TimestampLog(
+    return this.#window.show(
       this.#pages[fieldOf(header, at, PAGE)] as Float64Array,
       fieldOf(header, at, BASE),
       fieldOf(header, at, MASK),
@@ -98,7 +99,7 @@ export class TimestampLogs {
     // In a full ring the oldest is where the next one goes.
     const isFull = count > mask;
     if (isFull && (page[slot] as number) > horizon) {
-      this.#grow(place);
+      this.#grow(place, count);
       this.append(place, stamp, horizon);
       return;
     }
@@ -114,12 +115,8 @@ export class TimestampLogs {
    * @throws StoreError when there is no memory; the log is as it was then.
    */
   reserve(place: number, stamps: number, horizon: number): void {
-    const count = this.#field(place, COUNT);
-    for (let capacity = this.#field(place, MASK) + 1; count + stamps > capacity; capacity *= 2) {
-      // Of those to be overwritten, the newest is the last to die.
-      if (stamps <= capacity && this.at(place).nthMostRecent(capacity - stamps + 1) <= horizon) return;
-      this.#grow(place);
-    }
+    const live = this.at(place).countAfter(horizon);
+    while (live + stamps > this.#field(place, MASK) + 1) this.#grow(place, live);
   }
 
   /**
@@ -178,23 +175,23 @@ export class TimestampLogs {
     }
   }
 
-  /** Moves a ring to one of twice the capacity. */
-  #grow(place: number): void {
+  /** Moves a ring to one of twice the capacity, with its `kept` newest stamps: the others are dead. */
+  #grow(place: number, kept: number): void {
     const capacity = this.#field(place, MASK) + 1;
-    const count = this.#field(place, COUNT);
     const log2 = log2Of(capacity);
     const block = this.#rings.take(log2 + 1, place);
     // What it leaves is given back only now: had there been no memory, it would still be there.
     const from = this.#pages[this.#field(place, PAGE)] as Float64Array;
     const base = this.#field(place, BASE);
-    const oldest = (this.#field(place, HEAD) - count) & (capacity - 1);
+    const first = (this.#field(place, HEAD) - kept) & (capacity - 1);
     const page = this.#rings.pageOf(log2 + 1, block);
     const target = this.#rings.baseOf(log2 + 1, block);
-    const straight = Math.min(count, capacity - oldest);
-    copyStamps(from, base + oldest, this.#pages[page] as Float64Array, target, straight);
-    copyStamps(from, base, this.#pages[page] as Float64Array, target + straight, count - straight);
+    const straight = Math.min(kept, capacity - first);
+    copyStamps(from, base + first, this.#pages[page] as Float64Array, target, straight);
+    copyStamps(from, base, this.#pages[page] as Float64Array, target + straight, kept - straight);
     this.#giveRing(place);
-    this.#setRing(place, page, target, 2 * capacity, count);
+    this.#setRing(place, page, target, 2 * capacity, kept);
+    this.#setField(place, COUNT, kept);
   }
 
   /** Gives back the ring of a log. The log whose ring moves to where it was is told so. */

@@ -56,7 +56,7 @@ export class LogTable {
     return this.#places.get(key) ?? NOWHERE;
   }
 
-  /** The log at a place, as it is now; at {@link NOWHERE} an empty one. */
+  /** The log at a place, to be read until the next look at any, or the next write; at {@link NOWHERE} an empty one. */
   logAt(place: number): TimestampLog {
     return this.#logs.at(place);
   }
