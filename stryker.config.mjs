@@ -2,13 +2,15 @@
 //
 // What survives is of two kinds. Words of complaints that no test repeats; and mutants that make no answer wrong:
 // - `bypass`: an empty `catch` returns undefined as well.
-// - `timestamp-log`: a removal of none writes the head that was there. `log-table`: a log that has not moved is set where it is;
-//   epochs that count down differ as well.
-// - `hand`: `makeRoom` with room to spare finds no victim; a look at 0 keys asks for no table; one table more is one that was
-//   asked before; tables are never undefined within their number.
+// - `timestamp-logs`: a log of the last place moves to where it is; epochs that count down differ as well; a page of headers that
+//   is kept, or doubled early, is memory alone. `stamp-pages`: a copy by a view and one by a loop, of a block and of a page that
+//   is one block, are the same. `place-index`, `key-list`: where a key is kept decides how long it takes to find, and not what
+//   is found. `log-table`: what was recorded in a log of the same epoch, and has not expired, is there to be taken.
+// - `hand`: a name that is where it was need not be looked up; `makeRoom` with room to spare finds no victim; a look at 0 keys
+//   asks for no table; one table more is one that was asked before; tables are never undefined within their number.
 // - `memory-judgement`: undefined among the spared spares nobody; every part has its verdict; no limiter asks one memory store
 //   about a space of another. A hand that moves on although there is room answers as rightly, from another place on.
-// - `memory-space`: what is live and of the same log is there to be taken, so `taken` is never 0.
+// - `memory-space`: nowhere is no epoch of a log.
 /** @type {import("@stryker-mutator/api/core").PartialStrykerOptions} */
 export default {
   mutate: ["src/core/**/*.ts", "src/store/**/*.ts"],
