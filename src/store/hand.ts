@@ -1,5 +1,6 @@
 import { judge } from "../core/sliding-window.js";
 import type { Census, LogTable } from "./log-table.js";
+import type { Position, Room, Spared, Victim } from "./room.js";
 
 /** Entries the hand moves past for each admission: more than one, so that garbage cannot outgrow traffic. */
 const SWEPT_PER_ADMISSION = 2;
@@ -10,37 +11,6 @@ const COMPARED = 8;
 
 /** Places of a table are counted from here. */
 const FIRST = 1;
-
-/** Where the hand stands: an entry of a table. */
-interface Position {
-  table: number;
-  place: number;
-}
-
-/** A key that is not to be forgotten. */
-export interface Spared {
-  readonly table: LogTable;
-  readonly place: number;
-}
-
-/** A key to forget, by its name as well: its place may have changed by the time it is forgotten. */
-interface Victim extends Spared {
-  readonly key: string;
-  /** Forgetting it loses live calls. */
-  readonly isLive: boolean;
-}
-
-/** What the hand found by looking for room. */
-export interface Room {
-  /** How many of the newcomers there is room for. */
-  readonly places: number;
-  /** Milliseconds until there may be room for the next; 0 where there is room for all. */
-  readonly wait: number;
-  /** The keys to forget for them. */
-  readonly victims: readonly Victim[];
-  /** Where the hand stands afterwards. */
-  readonly next: Position;
-}
 
 /**
  * The hand that keeps a store tidy: it goes round over all keys of all spaces, a few at a time, as calls are admitted.

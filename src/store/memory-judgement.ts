@@ -1,8 +1,8 @@
 import { StoreError } from "../core/errors.js";
 import { expected } from "../core/expected.js";
 import { NOWHERE } from "../core/timestamp-logs.js";
-import type { Spared } from "./hand.js";
 import { MemorySpace, type MemoryStoreParts } from "./memory-space.js";
+import type { Spared } from "./room.js";
 import type { Ask, Judgement, Verdict } from "./store.js";
 
 /** Judges asks of several spaces of one memory store, and finds room for all their new keys together. */

@@ -3,8 +3,9 @@ import type { Limit } from "../core/limit.js";
 import { passes, quietAfter, survey } from "../core/sliding-window.js";
 import type { StoreTime } from "../core/store-time.js";
 import { NOWHERE } from "../core/timestamp-logs.js";
-import type { Hand, Spared } from "./hand.js";
+import type { Hand } from "./hand.js";
 import type { LogTable } from "./log-table.js";
+import type { Spared } from "./room.js";
 import type { KeyState, Space, Verdict } from "./store.js";
 
 /** What the spaces of one memory store share. */
