@@ -11,7 +11,7 @@ export default defineConfig({
       "test/property/{oracle,promises}.test.ts",
       "test/limiter/{all-of,async-rate-limiter,validation}.test.ts",
     ],
-    exclude: ["test/store/flood.test.ts"],
+    exclude: ["test/store/{flood,cut-off}.test.ts"],
     globalSetup: [],
     // A worker for each file takes longer than the tests.
     isolate: false,

@@ -1,3 +1,4 @@
+import { headroom } from "./headroom.js";
 import { copyStamps, NO_OWNER, StampPages } from "./stamp-pages.js";
 import { TimestampLog } from "./timestamp-log.js";
 
@@ -130,6 +131,7 @@ export class TimestampLogs {
     let taken = 0;
     while (taken < most && log.nthMostRecent(newer + taken + 1) === stamp) taken += 1;
     if (taken === 0) return 0;
+    headroom();
     const page = this.#pages[this.#field(place, PAGE)] as Float64Array;
     const base = this.#field(place, BASE);
     const head = this.#field(place, HEAD);
@@ -177,6 +179,7 @@ export class TimestampLogs {
 
   /** Moves a ring to one of twice the capacity, with its `kept` newest stamps: the others are dead. */
   #grow(place: number, kept: number): void {
+    headroom();
     const capacity = this.#field(place, MASK) + 1;
     const log2 = log2Of(capacity);
     const block = this.#rings.take(log2 + 1, place);

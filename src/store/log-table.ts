@@ -1,9 +1,8 @@
-import { StoreError } from "../core/errors.js";
+import { headroom } from "../core/headroom.js";
 import type { Limit } from "../core/limit.js";
 import { quietAfter } from "../core/sliding-window.js";
 import type { TimestampLog } from "../core/timestamp-log.js";
 import { NOWHERE, TimestampLogs } from "../core/timestamp-logs.js";
-import { warn } from "../core/warn.js";
 import { KeyList } from "./key-list.js";
 import { PlaceIndex } from "./place-index.js";
 
@@ -24,10 +23,6 @@ export class LogTable {
   readonly #keys = new KeyList();
   readonly #logs = new TimestampLogs();
   readonly #census: Census;
-  /** How many of those that the census has counted are in this table. */
-  #counted = 0;
-  /** A write has begun and not ended. */
-  #isTorn = false;
 
   /** How long a stamp can matter to this space. */
   readonly longestMs: number;
@@ -46,13 +41,11 @@ export class LogTable {
 
   /** How many keys are remembered, those included of which no call is live any more. */
   get size(): number {
-    if (this.#isTorn) this.#mend();
     return this.#logs.size;
   }
 
   /** The place of a key's log, or {@link NOWHERE} for a key that has none. It holds until a key is forgotten. */
   placeOf(key: string): number {
-    if (this.#isTorn) this.#mend();
     return this.#places.get(key) ?? NOWHERE;
   }
 
@@ -79,28 +72,17 @@ export class LogTable {
    * @throws StoreError when there is no memory for them; none is recorded then.
    */
   record(key: string, place: number, cost: number, stamp: number, now: number): number {
-    // Whatever may fail for itself comes before the first write.
-    const newcomer = place === NOWHERE ? copyOf(key) : undefined;
-    this.#isTorn = true;
-    try {
-      const own = newcomer === undefined ? place : this.#add(newcomer);
-      const horizon = now - this.longestMs;
-      if (cost > 1) this.#logs.reserve(own, cost, horizon);
-      for (let spent = 0; spent < cost; spent += 1) this.#logs.append(own, stamp, horizon);
-      this.#isTorn = false;
-      return own;
-    } catch (error) {
-      // Nothing is half done where there was no memory. A new key may be left with an empty log, which is idle.
-      if (error instanceof StoreError) this.#isTorn = false;
-      throw error;
-    }
+    const own = place === NOWHERE ? this.#add(key) : place;
+    const horizon = now - this.longestMs;
+    // Where that fails, a new key is left with an empty log, which is idle.
+    if (cost > 1) this.#logs.reserve(own, cost, horizon);
+    for (let spent = 0; spent < cost; spent += 1) this.#logs.append(own, stamp, horizon);
+    return own;
   }
 
   /** Takes back up to `cost` of the stamps that equal `stamp`, and forgets a key that is left with none. */
   takeBack(place: number, stamp: number, cost: number): boolean {
-    this.#isTorn = true;
     const taken = this.#logs.removeStamps(place, stamp, cost);
-    this.#isTorn = false;
     if (this.logAt(place).isEmpty) this.forgetAt(place);
     return taken > 0;
   }
@@ -117,16 +99,15 @@ export class LogTable {
 
   /** Forgets the key at a place, which the key of the last place takes over. Precondition: 1 <= place <= size. */
   forgetAt(place: number): void {
-    this.#isTorn = true;
+    headroom();
     this.#places.delete(this.keyAt(place));
     const last = this.#keys.pop();
-    if (place !== this.#logs.size) {
+    if (place !== this.size) {
       this.#keys.set(place - 1, last);
       this.#places.set(last, place);
     }
     this.#logs.remove(place);
-    this.#count(-1);
-    this.#isTorn = false;
+    this.#census.size -= 1;
   }
 
   /** Forgets a key, if it is remembered. */
@@ -137,34 +118,22 @@ export class LogTable {
 
   /** Forgets every key, at once however many they are. */
   clear(): void {
-    this.#isTorn = true;
-    this.#count(-this.#counted);
+    headroom();
+    this.#census.size -= this.size;
     this.#places.clear();
     this.#keys.clear();
     this.#logs.clear();
-    this.#isTorn = false;
   }
 
   #add(key: string): number {
+    // Whatever may fail comes before the first write.
+    const own = copyOf(key);
+    headroom();
     const place = this.#logs.add();
-    this.#places.set(key, place);
-    this.#keys.push(key);
-    this.#count(1);
+    this.#places.set(own, place);
+    this.#keys.push(own);
+    this.#census.size += 1;
     return place;
-  }
-
-  #count(keys: number): void {
-    this.#counted += keys;
-    this.#census.size += keys;
-  }
-
-  /**
-   * Begins anew after a write that was cut off: by a stack that overflowed, in a caller that recursed too deep and went on.
-   * Half of a write would give one key the calls of another, for good.
-   */
-  #mend(): void {
-    this.clear();
-    warn("A MemoryStore has forgotten the keys of one limiter", "A write was cut off, by a stack overflow for one.");
   }
 }
 
