@@ -1,5 +1,5 @@
 /** As small as frames get, so many more of them than a write is deep: by `test/store/dive.mjs` 16 are enough, and 8 are not. */
-const FRAMES = 32;
+const FRAMES = 24;
 
 /**
  * Fails now where the stack is nearly full, so that a write of several steps does not fail between two of them: a caller that

@@ -22,9 +22,9 @@ export class PlaceIndex {
 
   /** Undefined for a key without a place. */
   get(key: string): number | undefined {
-    const place = this.#one.get(key);
-    if (place !== undefined || this.#many === undefined) return place;
-    return this.#many[mapOf(key)]?.get(key);
+    if (this.#many === undefined) return this.#one.get(key);
+    const place = this.#many[mapOf(key)]?.get(key);
+    return place === undefined && this.#moving !== undefined ? this.#one.get(key) : place;
   }
 
   set(key: string, place: number): void {
@@ -38,7 +38,8 @@ export class PlaceIndex {
   }
 
   delete(key: string): void {
-    if (!this.#one.delete(key)) this.#many?.[mapOf(key)]?.delete(key);
+    if (this.#many === undefined || this.#moving !== undefined) this.#one.delete(key);
+    this.#many?.[mapOf(key)]?.delete(key);
   }
 
   clear(): void {
