@@ -138,8 +138,10 @@ export class RedisServer {
 
   /** Tells `onStoreError` of a failure. */
   tell(failure: StoreError): void {
+    // By itself: a listener is not to see the server as its `this`.
+    const onStoreError = this.#onStoreError;
     tell(
-      () => this.#onStoreError(failure),
+      () => onStoreError(failure),
       (problem) => warn("onStoreError failed; the call was answered all the same", problem),
     );
   }
