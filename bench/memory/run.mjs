@@ -11,13 +11,12 @@ export const ratios = ({ ns: [ours, theirs] }) => theirs.map((value, round) => v
 
 /**
  * @param options.shapes - names; all without.
- * @param options.command - another runtime than this one.
  */
-export async function memory({ quick, peers = PAIRED, shapes = quick ? FEW : [], command, flags }) {
+export async function memory({ quick, peers = PAIRED, shapes = quick ? FEW : [] }) {
   const pairs = [];
   for (const peer of peers) {
     const args = [peer, shapes.join(";"), quick ? "3" : "5"];
-    pairs.push(await result("memory/pair.mjs", args, { command, flags }));
+    pairs.push(await result("memory/pair.mjs", args, { flags: ["--expose-gc"] }));
     console.error(`memory: ${peer}`);
   }
   return pairs;
