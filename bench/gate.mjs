@@ -3,6 +3,7 @@
 import process from "node:process";
 import { MOST as DESIGNED, sizes } from "./size.mjs";
 import { table } from "./stats.mjs";
+import { keptBytes } from "./weight.mjs";
 
 /** The most that each may be. What is measured beside it, and what it takes to trip it, is in the commits that set them. */
 const MOST = {
@@ -89,19 +90,12 @@ async function leftBehind() {
   return least[0] - least[1];
 }
 
-async function heap() {
-  await new Promise((resolve) => setTimeout(resolve, 50));
-  globalThis.gc();
-  const { heapUsed, arrayBuffers } = process.memoryUsage();
-  return heapUsed + arrayBuffers;
-}
-
 async function bytesOfAKey() {
   const count = 2 ** 18;
-  const before = await heap();
+  const before = await keptBytes();
   const limiter = (await PEERS.sluicegate.load())({ limits: [{ maxCalls: 100, periodMs: HOUR }], maxKeys: count });
   for (let key = 0; key < count; key += 1) await limiter.ask(`user:${key}`);
-  return ((await heap()) - before) / limiter.size();
+  return ((await keptBytes()) - before) / limiter.size();
 }
 
 const found = {};

@@ -3,6 +3,7 @@
 import process from "node:process";
 import { setImmediate as turn } from "node:timers/promises";
 import { tell } from "../child.mjs";
+import { heldBytes } from "../weight.mjs";
 import { PEERS } from "./peers.mjs";
 
 const [peer, keys = "20000000", maxKeys = "1000000"] = process.argv.slice(2);
@@ -11,14 +12,10 @@ const limiter = (await PEERS[peer].load())({
   maxKeys: Number(maxKeys),
 });
 const start = performance.now();
-const megabytes = () => {
-  const { heapUsed, arrayBuffers } = process.memoryUsage();
-  return Math.round((heapUsed + arrayBuffers) / 2 ** 20);
-};
 const told = (asked) => ({
   asked,
   held: limiter.size(),
-  heapMb: megabytes(),
+  heapMb: Math.round(heldBytes() / 2 ** 20),
   ms: Math.round(performance.now() - start),
 });
 for (let asked = 0; asked < Number(keys); asked += 1) {

@@ -2,22 +2,11 @@
 // Usage: npm run build && node --expose-gc bench/memory/heap.mjs [limiter, default sluicegate] [keys, default 1,000,000]
 import process from "node:process";
 import { tell } from "../child.mjs";
+import { keptBytes } from "../weight.mjs";
 import { PEERS } from "./peers.mjs";
 
 const [peer = "sluicegate", keys = "1000000", cases = "1,2,5,20,100"] = process.argv.slice(2);
 const open = await PEERS[peer].load();
-
-async function heap() {
-  // What the last case left behind goes in a turn of its own, when nothing on the stack holds it any more; array buffers go
-  // in a thread of their own, some time after the collection that found them.
-  for (let round = 0; round < 2; round += 1) {
-    await new Promise((resolve) => setTimeout(resolve, 100));
-    globalThis.gc();
-  }
-  const { heapUsed, arrayBuffers } = process.memoryUsage();
-  // Logs are in array buffers, which are not in the heap.
-  return heapUsed + arrayBuffers;
-}
 
 async function filled(calls, count) {
   const limiter = open({ limits: [{ maxCalls: 100, periodMs: 3_600_000 }], maxKeys: count });
@@ -31,9 +20,9 @@ const bytes = {};
 for (const calls of cases.split(",").map(Number)) {
   // Fewer keys where each is large, so that all cases fit a default heap.
   const count = Math.floor(Number(keys) / calls);
-  const before = await heap();
+  const before = await keptBytes();
   const kept = { limiter: await filled(calls, count) };
-  bytes[calls] = Math.round(((await heap()) - before) / kept.limiter.size());
+  bytes[calls] = Math.round(((await keptBytes()) - before) / kept.limiter.size());
   kept.limiter.close?.(Array.from({ length: count }, (_, key) => `user:${key}`));
   delete kept.limiter;
   const formula = 100 + "user:123456".length + 8 * 2 ** Math.ceil(Math.log2(calls));

@@ -1,4 +1,5 @@
 import { monitorEventLoopDelay, performance } from "node:perf_hooks";
+import { heldBytes } from "../weight.mjs";
 
 /** How the process feels: its heap over time, and how long it was held up. Collecting garbage on demand is left out. */
 export class Vitals {
@@ -36,8 +37,7 @@ export class Vitals {
     this.#longestDelay = this.longestDelay;
     this.#delay.disable();
     globalThis.gc();
-    const { heapUsed, arrayBuffers } = process.memoryUsage();
-    const mb = (heapUsed + arrayBuffers) / 2 ** 20;
+    const mb = heldBytes() / 2 ** 20;
     this.#heap.push({ minute: (performance.now() - this.#start) / 60_000, mb });
     // A turn, so that what the collection held up is not counted as a stall.
     await new Promise((resolve) => setImmediate(resolve));
