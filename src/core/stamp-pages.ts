@@ -4,7 +4,7 @@ import { StoreError } from "./errors.js";
 const PAGE_LOG2 = 13;
 
 /** The page of no block, which is number 0, and what is there of a page that was dropped. */
-const NOTHING = new Float64Array(0);
+export const NOTHING: Float64Array = new Float64Array(0);
 
 /** No block has this owner. */
 export const NO_OWNER = -1;

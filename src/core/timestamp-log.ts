@@ -1,5 +1,4 @@
-/** No page: what a log looks at before it is shown one. */
-const NOTHING = new Float64Array(0);
+import { NOTHING } from "./stamp-pages.js";
 
 /**
  * The log of one key, to be read: the stamps of the calls that were admitted, oldest to newest, in a ring.

@@ -121,7 +121,7 @@ export class Hand {
     this.moveOn(room);
     for (const { table, place, key, isLive } of room.victims) {
       if (isLive) this.#evictions += 1;
-      // Mostly it is where it was, and a name that need not be looked up is a tenth of what a newcomer costs.
+      // Mostly it is where it was, and its name need not be looked up.
       if (place <= table.size && table.keyAt(place) === key) table.forgetAt(place);
       else table.forget(key);
     }
@@ -162,11 +162,12 @@ export class Hand {
       const { place } = position;
       position.place += 1;
       if (isAmong(taken, table, place)) continue;
-      if (table.isIdle(place, now)) return { table, place, key: table.keyAt(place), isLive: false };
+      const idleAfter = table.idleAfter(place, now);
+      if (idleAfter === 0) return { table, place, key: table.keyAt(place), isLive: false };
       const untilCallsLeft = this.#evicts ? judge(table.logAt(place), table.limits, 1, now) : Infinity;
       // Where no calls are ever left, of a limit that was lowered to 0 or in a store that evicts nobody, a key stays until it
       // is idle.
-      wait = Math.min(wait, untilCallsLeft, table.idleAfter(place, now));
+      wait = Math.min(wait, untilCallsLeft, idleAfter);
       if (untilCallsLeft > 0 || compared === COMPARED) continue;
       compared += 1;
       const live = table.logAt(place).countAfter(now - table.longestMs);

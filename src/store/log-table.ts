@@ -87,12 +87,7 @@ export class LogTable {
     return taken > 0;
   }
 
-  /** Whether no call in the log is live in any layer: forgetting it changes no answer. */
-  isIdle(place: number, now: number): boolean {
-    return this.logAt(place).nthMostRecent(1) <= now - this.longestMs;
-  }
-
-  /** Milliseconds until the log is idle, if no call is added. */
+  /** Milliseconds until no call in the log is live in any layer, so that forgetting it changes no answer; 0 when none is. */
   idleAfter(place: number, now: number): number {
     return quietAfter(this.logAt(place), this.longestMs, now);
   }

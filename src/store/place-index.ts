@@ -1,4 +1,4 @@
-/** Up to this many keys are in one `Map`, which stands still for 2 ms at most when it grows. */
+/** Up to this many keys are in one `Map`, which stands still for a few milliseconds when it grows. */
 const FEW = 2 ** 15;
 /** How many maps the keys are spread over beyond that, a power of 2. */
 const MAPS = 256;
