@@ -1,5 +1,5 @@
 interface Host {
-  process?: { emitWarning?(warning: string, options: { type: string; detail: string }): void };
+  process?: { emitWarning?(warning: string, options: { type: string; detail: string; code?: string }): void };
   console?: { warn(...values: unknown[]): void };
 }
 
@@ -8,9 +8,34 @@ interface Host {
  * `SluicegateWarning`, or on the console where there is no process.
  */
 export function warn(message: string, error: unknown): void {
-  const detail = detailOf(error);
+  emit(message, detailOf(error));
+}
+
+/** The codes of the warnings about misuse. README, "Warnings", says of each what it means and how to mend it. */
+export type WarningCode =
+  | "SLUICEGATE_COUNTED_TWICE"
+  | "SLUICEGATE_FORWARDED_NOT_TRUSTED"
+  | "SLUICEGATE_LIMITER_PER_REQUEST"
+  | "SLUICEGATE_SHARED_KEYS";
+
+const issued = new Set<string>();
+
+/**
+ * Warns of misuse, once per process and code: as a process warning of the type `SluicegateWarning` with that `code`, or on
+ * the console where there is no process.
+ *
+ * @param detail - what was found: names and numbers, and never a key or an address.
+ */
+export function warnOnce(code: WarningCode, message: string, detail: string): void {
+  if (issued.has(code)) return;
+  issued.add(code);
+  emit(message, detail, code);
+}
+
+function emit(message: string, detail: string, code?: WarningCode): void {
   const { process, console } = globalThis as Host;
-  if (typeof process?.emitWarning === "function") process.emitWarning(message, { type: "SluicegateWarning", detail });
+  const options = { type: "SluicegateWarning", detail, ...(code !== undefined && { code }) };
+  if (typeof process?.emitWarning === "function") process.emitWarning(message, options);
   else console?.warn(`SluicegateWarning: ${message}`, detail);
 }
 
