@@ -91,9 +91,4 @@ describe("the house", () => {
     const web = ["http", "express", "fastify", "fetch", "hono", "koa"];
     expect(inside.filter(({ from, to }) => web.includes(roomOf(from)) && roomOf(to) === "store")).toEqual([]);
   });
-
-  it("keeps files small enough to read at once", () => {
-    const long = files.filter((file) => readFileSync(join(source, file), "utf8").split("\n").length > 240);
-    expect(long).toEqual([]);
-  });
 });
