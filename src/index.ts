@@ -1,7 +1,7 @@
 export type { Bypass } from "./core/bypass.js";
 export { testingBypass } from "./core/bypass.js";
 export type { Clock } from "./core/clock.js";
-export type { Decision, LayerStatus, Reason, Receipt, Source } from "./core/decision.js";
+export type { Decision, LayerStatus, Reason, Receipt, RefusedBy, Source } from "./core/decision.js";
 export type { Duration } from "./core/duration.js";
 export type { RateLimitExceededErrorOptions } from "./core/errors.js";
 export { RateLimitExceededError, StoreError } from "./core/errors.js";
@@ -34,4 +34,4 @@ export { TieredRateLimiter } from "./limiter/tiered-rate-limiter.js";
 export type { AcquireOptions, WaitOptions } from "./limiter/wish.js";
 export type { MemoryStoreOptions } from "./store/memory-store.js";
 export { MemoryStore } from "./store/memory-store.js";
-export type { Ask, Judgement, KeyState, Space, Store, Verdict } from "./store/store.js";
+export type { Ask, Judgement, KeyState, Space, Store, Together, Verdict } from "./store/store.js";

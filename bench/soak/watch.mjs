@@ -93,7 +93,7 @@ export class Watch {
 
   #believe(key, verb, truth, cost, decision, isSpent) {
     const now = this.#house.now();
-    const isNoRoom = decision.reason === "Key capacity exceeded";
+    const isNoRoom = decision.refusedBy === "capacity";
     const isExcused = isNoRoom && !decision.allowed && decision.retryAfterMs > 0 && this.#isFull();
     const explains = (history) =>
       isNoRoom

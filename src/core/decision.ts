@@ -3,7 +3,12 @@ import type { Limit } from "./limit.js";
 
 /** What one limit stands at, in a {@link Decision}: after this call's spend when it was admitted. */
 export interface LayerStatus extends Limit {
-  /** What may still be spent in this layer now. Example: 2 of 5 spent in the window leaves 3. Never below 0. */
+  /**
+   * Units of cost recorded in the window now. It exceeds `maxCalls` after a limit was lowered, until the extra calls expire.
+   * Example: 2.
+   */
+  readonly used: number;
+  /** What may still be spent in this layer now: `maxCalls - used`, and never below 0. Example: 2 used of 5 leave 3. */
   readonly remaining: number;
   /** Milliseconds until this layer would let a call of this cost pass: 0 when it does, `Infinity` when it never can. */
   readonly retryAfterMs: number;
@@ -24,6 +29,9 @@ export type Reason =
   | "Key capacity exceeded"
   | `${string} rate limit exceeded`;
 
+/** The cause of a refusal: see {@link Decision.refusedBy}. */
+export type RefusedBy = "limit" | "load" | "capacity";
+
 /** Who gave the answer. */
 export type Source = "memory" | "redis" | "deny-cache" | "fallback" | "bypass";
 
@@ -41,6 +49,17 @@ export interface Decision {
    * that has no room for a new key gives `"Key capacity exceeded"`.
    */
   readonly reason: Reason;
+  /**
+   * The cause of a refusal; `null` when no layer refuses, and for a bypassed call. Example: `"limit"`.
+   *
+   * - `"limit"`: the key has used up a limit, or the cost exceeds it. A 429 over HTTP.
+   * - `"load"`: only a limit that is reduced for the load refuses; the full limit would admit the call. A 503.
+   * - `"capacity"`: the store has no room for a new key. A 503.
+   *
+   * In shadow mode it is the cause that enforce mode would give. Branch on it, and not on `reason`, which is a text for
+   * people.
+   */
+  readonly refusedBy: RefusedBy | null;
   /**
    * The limit that binds: of a refusal the one with the longest wait, else the one with least remaining; the first listed
    * wins a tie. One of the limiter's own `limits`. Example: `{ maxCalls: 3, periodMs: 60000 }`.
@@ -60,8 +79,7 @@ export interface Decision {
   /** Milliseconds until the log holds no live call in any layer. Example: 50000. */
   readonly resetAfterMs: number;
   /**
-   * The call was refused only because a limit is reduced for the load: in quiet times all would have let it pass. It is the
-   * service that is short of capacity then, and not the caller who asked too much: a 503, and not a 429.
+   * Whether `refusedBy` is `"load"`: the call was refused only because a limit is reduced for the load.
    */
   readonly reduced: boolean;
   /** What each limit stands at, in their order. */
@@ -89,6 +107,7 @@ class SettledDecision implements Decision {
 
   readonly allowed: boolean;
   readonly reason: Reason;
+  readonly refusedBy: RefusedBy | null;
   readonly limit: Limit;
   readonly remaining: number;
   readonly retryAfterMs: number;
@@ -102,6 +121,7 @@ class SettledDecision implements Decision {
   constructor(fields: Decision, receipt: Receipt | undefined) {
     this.allowed = fields.allowed;
     this.reason = fields.reason;
+    this.refusedBy = fields.refusedBy;
     this.limit = fields.limit;
     this.remaining = fields.remaining;
     this.retryAfterMs = fields.retryAfterMs;

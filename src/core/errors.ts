@@ -29,7 +29,7 @@ export class RateLimitExceededError extends Error {
 
   /**
    * The HTTP status of the refusal, where frameworks look for it: 429, or 503 where it is the service that is short of
-   * something, and not the caller who asked too much (`decision.reduced`, or a store without room for a new key).
+   * something, and not the caller who asked too much (`decision.refusedBy` is `"load"` or `"capacity"`).
    */
   readonly status: 429 | 503;
 
@@ -62,9 +62,9 @@ export class RateLimitExceededError extends Error {
   }
 }
 
-/** Whether a refusal is for want of capacity on the side of the service, and no quota of the caller's was exceeded. */
-export function isShortage({ reduced, reason }: Decision): boolean {
-  return reduced || reason === "Key capacity exceeded";
+/** Whether the service is short of capacity, and the caller exceeded no quota of its own: a 503, and not a 429. */
+export function isShortage({ refusedBy }: Decision): boolean {
+  return refusedBy === "load" || refusedBy === "capacity";
 }
 
 /**

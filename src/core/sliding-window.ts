@@ -36,15 +36,17 @@ export function passes(log: TimestampLog, limits: readonly Limit[], cost: number
  * What each layer stands at, in the order of `limits`, before the call is recorded: `retryAfterMs` is {@link judge}'s
  * answer layer by layer.
  *
- * Counting what remains is a binary search, so only the verbs that report it ask for it.
+ * Counting what is used is a binary search, so only the verbs that report it ask for it.
  */
 export function survey(log: TimestampLog, limits: readonly Limit[], cost: number, now: number): LayerStatus[] {
   return limits.map((limit) => {
-    const remaining = Math.max(0, limit.maxCalls - log.countAfter(now - limit.periodMs));
+    const used = log.countAfter(now - limit.periodMs);
+    const remaining = Math.max(0, limit.maxCalls - used);
     return {
       name: limit.name,
       maxCalls: limit.maxCalls,
       periodMs: limit.periodMs,
+      used,
       remaining,
       retryAfterMs: waitFor(log, limit, cost, now),
       moreAfterMs: waitFor(log, limit, remaining + 1, now),

@@ -42,12 +42,12 @@ export type AdaptiveRateLimiterOptions<K extends string = string> = {
  *
  * The share comes from {@link adjustForLoad}, or from a `LoadMonitor` handed over as `load`. A limit that moves asks the
  * same log at another depth: nothing is migrated, and no call is admitted beyond the limit in force at that instant. A
- * refusal that quiet times would not have seen has `reduced: true`: answer it with a 503, and not with a 429.
+ * refusal that quiet times would not have seen has `refusedBy: "load"`: answer it with a 503, and not with a 429.
  *
  * @example
  * const limiter = new AdaptiveRateLimiter({ baseMaxCalls: 100, period: "1s", load: new LoadMonitor() });
- * const { allowed, reduced } = await limiter.check("all");
- * if (!allowed) return reply.status(reduced ? 503 : 429).send();
+ * const { allowed, refusedBy } = await limiter.check("all");
+ * if (!allowed) return reply.status(refusedBy === "load" ? 503 : 429).send();
  */
 export class AdaptiveRateLimiter<in K extends string = string> extends RateLimiter<K> {
   readonly #full: Limit;
@@ -94,7 +94,7 @@ export class AdaptiveRateLimiter<in K extends string = string> extends RateLimit
    * Moves the limit to what the curve says of a load, from the next call on.
    *
    * It stays there until it is called again. A cost between the limit then and the base limit has a `retryAfterMs` of
-   * `Infinity`, with `reduced: true`: it could pass later, and nobody knows when.
+   * `Infinity`, with `refusedBy: "load"`: it could pass later, and nobody knows when.
    *
    * @param cpuUsage - the share of the processor that is in use, from 0 to 1.
    * @param memoryUsage - the share of the memory that is in use, from 0 to 1.
@@ -157,8 +157,9 @@ function reporting<K extends string>(
   onDecision: ((decision: Decision, key: K) => unknown) | undefined,
 ): (decision: Decision, key: K) => unknown {
   return (decision, key) => {
-    const [{ maxCalls, remaining }] = decision.layers as readonly [LayerStatus];
-    if (!decision.bypassed && full.maxCalls > 0) load.report((maxCalls - remaining) / full.maxCalls);
+    const [{ used }] = decision.layers as readonly [LayerStatus];
+    // Other processes that share the log may have a higher limit.
+    if (!decision.bypassed && full.maxCalls > 0) load.report(Math.min(1, used / full.maxCalls));
     return onDecision?.(decision, key);
   };
 }

@@ -1,4 +1,4 @@
-import type { Decision, LayerStatus, Reason, Receipt } from "../core/decision.js";
+import type { Decision, LayerStatus, Reason, Receipt, RefusedBy } from "../core/decision.js";
 import { settle } from "../core/decision.js";
 import type { Limit } from "../core/limit.js";
 import type { Verdict } from "../store/store.js";
@@ -14,11 +14,13 @@ export function decided(verdict: Verdict, inForce: LimitsInForce, isShadow: bool
   const { resetAfterMs, noRoom, source, receipt } = verdict;
   const { layers, retryAfterMs, isReduced } = rulingOf(verdict, inForce);
   const isRefused = retryAfterMs > 0;
+  const refusedBy = isRefused ? causeOf(noRoom, isReduced) : null;
   const limit = bindingLimit(layers, inForce.limits, isRefused && !noRoom);
   return settle(
     {
       allowed: !isRefused || isShadow,
-      reason: isRefused ? refusal(limit, noRoom, isReduced) : "Allowed",
+      reason: refusedBy === null ? "Allowed" : refusal(limit, refusedBy),
+      refusedBy,
       limit,
       // Every layer has something left for a newcomer that there is no room for; it can still spend nothing.
       remaining: noRoom ? 0 : leastRemaining(layers),
@@ -46,6 +48,7 @@ export function bypassed(limits: readonly Limit[], spend: number): Decision {
     name,
     maxCalls,
     periodMs,
+    used: spend,
     remaining: Math.max(0, maxCalls - spend),
     retryAfterMs: 0,
     moreAfterMs: spend > 0 && maxCalls > 0 ? periodMs : Infinity,
@@ -54,6 +57,7 @@ export function bypassed(limits: readonly Limit[], spend: number): Decision {
   return settle({
     allowed: true,
     reason: "Allowed",
+    refusedBy: null,
     limit: bindingLimit(layers, limits, false),
     remaining: leastRemaining(layers),
     retryAfterMs: 0,
@@ -77,8 +81,14 @@ function leastRemaining(layers: readonly LayerStatus[]): number {
   return layers.reduce((least, { remaining }) => Math.min(least, remaining), Infinity);
 }
 
-function refusal({ name }: Limit, noRoom: boolean, isReduced: boolean): Reason {
-  if (noRoom) return "Key capacity exceeded";
-  if (isReduced) return name === undefined ? "Reduced rate limit exceeded" : `Reduced ${name} rate limit exceeded`;
+function causeOf(noRoom: boolean, isReduced: boolean): RefusedBy {
+  if (noRoom) return "capacity";
+  return isReduced ? "load" : "limit";
+}
+
+function refusal({ name }: Limit, refusedBy: RefusedBy): Reason {
+  if (refusedBy === "capacity") return "Key capacity exceeded";
+  if (refusedBy === "load")
+    return name === undefined ? "Reduced rate limit exceeded" : `Reduced ${name} rate limit exceeded`;
   return name === undefined ? "Rate limit exceeded" : `${name} rate limit exceeded`;
 }

@@ -60,6 +60,7 @@ function fresh(limits: readonly Limit[], spend: number): Verdict {
       name,
       maxCalls,
       periodMs,
+      used: spend,
       remaining: Math.max(0, maxCalls - spend),
       retryAfterMs: 0,
       moreAfterMs: Infinity,

@@ -31,11 +31,13 @@ export function replyFrom(numbers: readonly number[], limits: readonly Limit[], 
   const [passed, epoch = 0, time = 0, newest = 0] = numbers.slice(start, start + COMMON);
   const layers = limits.map(({ name, maxCalls, periodMs }, at): LayerStatus => {
     const first = start + COMMON + PER_LAYER * at;
+    const used = numbers[first] as number;
     return {
       name,
       maxCalls,
       periodMs,
-      remaining: numbers[first] as number,
+      used,
+      remaining: Math.max(0, maxCalls - used),
       retryAfterMs: orNever(numbers[first + 1] as number),
       moreAfterMs: orNever(numbers[first + 2] as number),
       resetAfterMs: Math.max(0, newest + periodMs),

@@ -31,5 +31,5 @@ for at, asked in ipairs(asks) do
 end
 return table.concat(replies, ' ')
 `,
-  sha1: "e58d6ed473360036acc5f99e1ad5ee571c803eee",
+  sha1: "3dbc652b97c6bf5a31569c78812c3e44c3d62023",
 };

@@ -207,9 +207,10 @@ local newest = count > 0 and (stamp or at(1)) - time or NEVER
 local reply = string.format('%d %.0f %.0f %.0f', passes and 1 or 0, epoch, time, newest)
 for layer = 4, #ARGV, 2 do
   local max_calls, period = tonumber(ARGV[layer]), tonumber(ARGV[layer + 1])
-  local remaining = math.max(0, max_calls - countAfter(now - period))
+  local used = countAfter(now - period)
   local again = passes and 0 or wait(max_calls, period, cost)
-  reply = string.format('%s %d %.0f %.0f', reply, remaining, again, wait(max_calls, period, remaining + 1))
+  local more = wait(max_calls, period, math.max(0, max_calls - used) + 1)
+  reply = string.format('%s %d %.0f %.0f', reply, used, again, more)
 end
 return reply
 `;
@@ -226,5 +227,5 @@ export const CLOCK = "local clock = redis.call('TIME')\n";
 /** Asks one key. */
 export const SCRIPT: Script = {
   text: CLOCK + SCRIPT_BODY,
-  sha1: "ec36203142d3fa2358e89e0027c3a2422b7429ce",
+  sha1: "f2f31f02d2421ca5cb6236ec6ebac07fce10c5d7",
 };

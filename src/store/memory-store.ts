@@ -37,7 +37,7 @@ export interface MemoryStoreOptions {
  *
  * Keys of which no call is live are reclaimed as calls are admitted, without a timer. At `maxKeys` a new key takes the
  * place of one that nobody misses, or of one with few live calls (counted in `evictions`), but never of a key that stands
- * at its limit; where only such keys are found the newcomer is refused, with the reason `"Key capacity exceeded"`.
+ * at its limit; where only such keys are found the newcomer is refused, with `refusedBy: "capacity"`.
  *
  * Hand one store to several limiters to have them share its cap and its clock; give each a `name` then.
  *

@@ -3,6 +3,7 @@ import {
   AdaptiveRateLimiter,
   allOf,
   AsyncRateLimiter,
+  type Decision,
   DOSProtectionLimiter,
   LayeredRateLimiter,
   type Source,
@@ -95,6 +96,38 @@ export function itIsAStore({ store, source }: Maker): void {
     const daily = await limiter.check("ada", { cost: 2 });
     expect(daily).toMatchObject({ allowed: false, reason: "Daily rate limit exceeded" });
     expect(daily.retryAfterMs).toBeGreaterThan(2_591_990_000);
+  });
+
+  it("reports what is used in each window, also above a limit that was lowered", async () => {
+    const layered = new LayeredRateLimiter({
+      limits: [
+        { name: "Burst", maxCalls: 4, period: "200ms" },
+        { name: "Daily", maxCalls: 9, period: "1d" },
+      ],
+      store: store(),
+    });
+    const used = ({ layers }: Decision): number[] => layers.map((layer) => layer.used);
+    expect(used(await layered.peek("ada"))).toEqual([0, 0]);
+    expect(used(await layered.check("ada", { cost: 3 }))).toEqual([3, 3]);
+    expect(used(await layered.check("ada", { cost: 3 }))).toEqual([3, 3]);
+    await sleep(250);
+    expect(used(await layered.check("ada", { cost: 2 }))).toEqual([2, 5]);
+
+    const adaptive = new AdaptiveRateLimiter({ baseMaxCalls: 10, period: "1h", store: store() });
+    await adaptive.check("ada", { cost: 8 });
+    adaptive.adjustForLoad(1, 1);
+    expect((await adaptive.check("ada")).layers).toMatchObject([{ maxCalls: 5, used: 8, remaining: 0 }]);
+    expect((await adaptive.peek("ada", { cost: 3 })).layers).toMatchObject([{ used: 8, remaining: 0 }]);
+  });
+
+  it("names the cause of a refusal", async () => {
+    const limiter = new AdaptiveRateLimiter({ baseMaxCalls: 2, period: "1h", store: store() });
+    expect(await limiter.check("ada")).toMatchObject({ allowed: true, refusedBy: null });
+    limiter.adjustForLoad(1, 1);
+    expect(await limiter.check("ada")).toMatchObject({ allowed: false, refusedBy: "load", reduced: true });
+    limiter.adjustForLoad(0, 0);
+    await limiter.check("ada");
+    expect(await limiter.check("ada")).toMatchObject({ allowed: false, refusedBy: "limit", reduced: false });
   });
 
   it("serves every variant: DOS, tiered, adaptive and shadow", async () => {
@@ -213,7 +246,12 @@ export function itIsAStore({ store, source }: Maker): void {
     const user = new AsyncRateLimiter({ maxCalls: 1, period: "1h", name: "user", store: shared });
     const both = allOf({ ip, user });
     expect((await both.check({ ip: "10.0.0.1", user: "ada" })).allowed).toBe(true);
-    expect(await both.check({ ip: "10.0.0.1", user: "ada" })).toMatchObject({ allowed: false, member: "user" });
+    expect(await both.check({ ip: "10.0.0.1", user: "ada" })).toMatchObject({
+      allowed: false,
+      member: "user",
+      refusedBy: "limit",
+      members: { user: { refusedBy: "limit" } },
+    });
     expect((await ip.peek("10.0.0.1")).remaining).toBe(4);
     const decision = await both.check({ ip: "10.0.0.1", user: null });
     expect(await both.refund(decision)).toBe(true);

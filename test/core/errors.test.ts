@@ -47,6 +47,13 @@ describe("RateLimitExceededError", () => {
     expect(new RateLimitExceededError(await full.check("ada")).status).toBe(429);
   });
 
+  it("takes its status from the cause of the refusal, and not from the text of the reason", async () => {
+    const refused = await new AsyncRateLimiter({ maxCalls: 0, period: "2s" }).check("ada");
+    const statusOf = (refusedBy: Decision["refusedBy"]): number =>
+      new RateLimitExceededError({ ...refused, reason: "Key capacity exceeded", refusedBy }).status;
+    expect([statusOf("limit"), statusOf("load"), statusOf("capacity")]).toEqual([429, 503, 503]);
+  });
+
   it("takes a message and a cause", async () => {
     const decision = await new AsyncRateLimiter({ maxCalls: 0, period: "2s" }).check("ada");
     const cause = new Error("inner");

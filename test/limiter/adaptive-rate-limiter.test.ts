@@ -189,14 +189,14 @@ describe("a decision of a reduced limit", () => {
     const limiter = new AdaptiveRateLimiter({ ...limit, store, bypass: false });
     limiter.adjustForLoad(0.9, 0);
     await limiter.check("ada");
-    expect(await limiter.check("eve")).toMatchObject({ reduced: false, reason: "Key capacity exceeded" });
+    expect(await limiter.check("eve")).toMatchObject({ reduced: false, refusedBy: "capacity" });
   });
 
   it("lets everybody through in shadow mode, and says what it would have done", async () => {
     const { limiter } = made({ mode: "shadow" });
     limiter.adjustForLoad(0.9, 0);
     for (let call = 0; call < 5; call += 1) await limiter.check("ada");
-    expect(await limiter.check("ada")).toMatchObject({ allowed: true, shadowed: true, reduced: true });
+    expect(await limiter.check("ada")).toMatchObject({ allowed: true, shadowed: true, refusedBy: "load" });
   });
 });
 
@@ -238,8 +238,10 @@ describe("a limiter with a load source", () => {
     await limiter.acquire("eve");
     load.set(0.5);
     await limiter.check("ada", { cost: 5 });
-    expect(load.reports).toEqual([0.3, 0.4, 0.1, 0.4]);
-    expect(onDecision).toHaveBeenCalledTimes(5);
+    load.set(0.2);
+    await limiter.check("ada");
+    expect(load.reports).toEqual([0.3, 0.4, 0.1, 0.4, 0.4]);
+    expect(onDecision).toHaveBeenCalledTimes(6);
   });
 
   it.each([NaN, 2, -1, "0.5", undefined])("does not move by a factor of %o, and says so", (factor) => {

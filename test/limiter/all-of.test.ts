@@ -65,6 +65,7 @@ describe.each(["memory", "a store that answers later"])("several keys at once, o
     expect(await both.check({ ip: null, user: null })).toMatchObject({
       allowed: true,
       bypassed: true,
+      refusedBy: null,
       members: { ip: null },
     });
   });
@@ -100,7 +101,11 @@ describe.each(["memory", "a store that answers later"])("several keys at once, o
     const both = allOf({ ip, user });
     await both.check({ ip: "10.0.0.1", user: "ada" });
     const shadowed = await both.check({ ip: "10.0.0.1", user: "ada" });
-    expect(shadowed).toMatchObject({ allowed: true, members: { ip: { shadowed: true }, user: { remaining: 0 } } });
+    expect(shadowed).toMatchObject({
+      allowed: true,
+      refusedBy: null,
+      members: { ip: { shadowed: true, refusedBy: "limit" }, user: { remaining: 0, refusedBy: null } },
+    });
     expect(await both.check({ ip: "10.0.0.1", user: "staff" })).toMatchObject({
       members: { user: { bypassed: true } },
     });

@@ -64,6 +64,7 @@ describe("a decision", () => {
     expect({ ...decision }).toEqual({
       allowed: false,
       reason: "Rate limit exceeded",
+      refusedBy: "limit",
       limit: { maxCalls: 3, periodMs: 60_000 },
       remaining: 0,
       retryAfterMs: 10_000,
@@ -73,6 +74,7 @@ describe("a decision", () => {
         {
           maxCalls: 3,
           periodMs: 60_000,
+          used: 3,
           remaining: 0,
           retryAfterMs: 10_000,
           moreAfterMs: 10_000,
@@ -145,6 +147,7 @@ describe("a decision", () => {
     expect(Object.keys(decision)).toEqual([
       "allowed",
       "reason",
+      "refusedBy",
       "limit",
       "remaining",
       "retryAfterMs",
@@ -251,6 +254,7 @@ describe("shadow mode", () => {
       allowed: true,
       shadowed: true,
       reason: "Rate limit exceeded",
+      refusedBy: "limit",
       remaining: 0,
       retryAfterMs: 60_000,
     });

@@ -26,7 +26,13 @@ describe("a memory-efficient limiter", () => {
     await limiter.check("ada");
     clock.advance("10s");
     await limiter.check("grace");
-    expect(await limiter.check("newcomer")).toMatchObject({ reason: "Key capacity exceeded", retryAfterMs: 50_000 });
+    expect(await limiter.check("newcomer")).toMatchObject({
+      reason: "Key capacity exceeded",
+      refusedBy: "capacity",
+      remaining: 0,
+      retryAfterMs: 50_000,
+      layers: [{ used: 0 }],
+    });
     expect((await limiter.check("ada")).remaining).toBe(3);
     expect((await limiter.check("newcomer")).retryAfterMs).toBe(60_000);
     clock.advance("1m");

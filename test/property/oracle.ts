@@ -11,11 +11,13 @@ export interface OracleLimit {
 export interface OracleAnswer {
   readonly allowed: boolean;
   readonly reason: string;
+  readonly refusedBy: "limit" | null;
   readonly limit: OracleLimit;
   readonly remaining: number;
   readonly retryAfterMs: number;
   readonly resetAfterMs: number;
   readonly layers: readonly (OracleLimit & {
+    readonly used: number;
     readonly remaining: number;
     readonly retryAfterMs: number;
     readonly moreAfterMs: number;
@@ -38,7 +40,7 @@ export class Oracle {
     if (!before.allowed) return before;
     this.admissions.push({ key, stamp, cost });
     const after = this.answer(key, limits, 0, now);
-    return { ...after, allowed: true, reason: "Allowed", retryAfterMs: 0 };
+    return { ...after, allowed: true, reason: "Allowed", refusedBy: null, retryAfterMs: 0 };
   }
 
   /** What the latest admission spent is taken back, if it is live in the longest of the periods. */
@@ -62,6 +64,7 @@ export class Oracle {
       name,
       maxCalls,
       periodMs,
+      used: this.live(key, periodMs, now),
       remaining: Math.max(0, maxCalls - this.live(key, periodMs, now)),
       retryAfterMs: this.#firstPass(key, { maxCalls, periodMs }, cost, now) - now,
       moreAfterMs: this.#firstMore(key, { maxCalls, periodMs }, now) - now,
@@ -78,6 +81,7 @@ export class Oracle {
     return {
       allowed,
       reason: allowed ? "Allowed" : refusal,
+      refusedBy: allowed ? null : "limit",
       limit,
       remaining,
       retryAfterMs,

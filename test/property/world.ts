@@ -100,8 +100,8 @@ export class World {
 /** Compares every field that the oracle has an opinion of. */
 function sameAnswer(decision: Decision, expected: OracleAnswer): void {
   if (isSame(decision, expected)) return;
-  const { allowed, reason, limit, remaining, retryAfterMs, resetAfterMs, layers } = decision;
-  expect({ allowed, reason, limit, remaining, retryAfterMs, resetAfterMs, layers }).toEqual(expected);
+  const { allowed, reason, refusedBy, limit, remaining, retryAfterMs, resetAfterMs, layers } = decision;
+  expect({ allowed, reason, refusedBy, limit, remaining, retryAfterMs, resetAfterMs, layers }).toEqual(expected);
   expect.unreachable("isSame found a difference that toEqual does not see");
 }
 
@@ -110,6 +110,7 @@ function isSame(decision: Decision, expected: OracleAnswer): boolean {
   return (
     decision.allowed === expected.allowed &&
     decision.reason === expected.reason &&
+    decision.refusedBy === expected.refusedBy &&
     decision.limit === expected.limit &&
     decision.remaining === expected.remaining &&
     decision.retryAfterMs === expected.retryAfterMs &&
@@ -121,6 +122,7 @@ function isSame(decision: Decision, expected: OracleAnswer): boolean {
         layer.name === other?.name &&
         layer.maxCalls === other?.maxCalls &&
         layer.periodMs === other.periodMs &&
+        layer.used === other.used &&
         layer.remaining === other.remaining &&
         layer.retryAfterMs === other.retryAfterMs &&
         layer.moreAfterMs === other.moreAfterMs &&

@@ -110,7 +110,7 @@ describe.skipIf(withoutRedis !== undefined)("the script, on a real server", () =
         expect([said, passed === 1]).toEqual([said, expected.allowed]);
         const never = (ms: number): number => (ms === Infinity ? -1 : ms);
         const flat = expected.layers.flatMap((layer) => [
-          layer.remaining,
+          layer.used,
           verb === "check" && passed === 1 ? 0 : never(layer.retryAfterMs),
           never(layer.moreAfterMs),
         ]);
