@@ -1,6 +1,7 @@
 import type { Decision, LayerStatus, Reason, Receipt, RefusedBy } from "../core/decision.js";
 import { settle } from "../core/decision.js";
 import type { Limit } from "../core/limit.js";
+import { freshVerdict } from "../store/fresh-verdict.js";
 import type { Verdict } from "../store/store.js";
 import type { LimitsInForce } from "./limits-in-force.js";
 import { rulingOf } from "./limits-in-force.js";
@@ -42,31 +43,22 @@ async function refunded(receipt: Receipt, onRefunded: () => void): Promise<boole
   return isRefunded;
 }
 
-/** Makes the decision of a call that nobody is asked about: what a fresh key would get, and always allowed. */
+/** Makes the decision of a bypassed call, which no store sees: always allowed, and otherwise that of a fresh key. */
 export function bypassed(limits: readonly Limit[], spend: number): Decision {
-  const layers = limits.map(({ name, maxCalls, periodMs }) => ({
-    name,
-    maxCalls,
-    periodMs,
-    used: spend,
-    remaining: Math.max(0, maxCalls - spend),
-    retryAfterMs: 0,
-    moreAfterMs: spend > 0 && maxCalls > 0 ? periodMs : Infinity,
-    resetAfterMs: spend > 0 ? periodMs : 0,
-  }));
+  const { layers, retryAfterMs, resetAfterMs, source } = freshVerdict(limits, spend, "bypass");
   return settle({
     allowed: true,
     reason: "Allowed",
     refusedBy: null,
     limit: bindingLimit(layers, limits, false),
     remaining: leastRemaining(layers),
-    retryAfterMs: 0,
-    resetAfterMs: layers.reduce((longest, { resetAfterMs }) => Math.max(longest, resetAfterMs), 0),
+    retryAfterMs,
+    resetAfterMs,
     reduced: false,
     layers,
     bypassed: true,
     shadowed: false,
-    source: "bypass",
+    source,
   });
 }
 

@@ -1,5 +1,6 @@
 import type { Limit } from "../core/limit.js";
 import type { StoreError } from "../core/errors.js";
+import { freshVerdict } from "../store/fresh-verdict.js";
 import type { KeyState, Store, Verdict } from "../store/store.js";
 
 /** Who answers for Redis while it cannot, for one space. */
@@ -21,11 +22,11 @@ export const denying: Fallback = {
   reset: () => undefined,
 };
 
-/** Everybody passes, and nothing is recorded. */
+/** Admits every call, records nothing, and describes the key as fresh. */
 export const allowing: Fallback = {
   admit: () => true,
-  check: (_failure, _key, limits, cost) => fresh(limits, cost),
-  peek: (_failure, _key, limits) => fresh(limits, 0),
+  check: (_failure, _key, limits, cost) => freshVerdict(limits, cost, "fallback"),
+  peek: (_failure, _key, limits) => freshVerdict(limits, 0, "fallback"),
   state: (failure) => Promise.reject(failure),
   reset: () => undefined,
 };
@@ -49,25 +50,4 @@ export function askingStore(store: Store, name: string, periodsMs: readonly numb
 
 function asFallback(verdict: Verdict): Verdict {
   return { ...verdict, source: "fallback" };
-}
-
-/** What a fresh key would get. */
-function fresh(limits: readonly Limit[], spend: number): Verdict {
-  return {
-    retryAfterMs: 0,
-    resetAfterMs: 0,
-    layers: limits.map(({ name, maxCalls, periodMs }) => ({
-      name,
-      maxCalls,
-      periodMs,
-      used: spend,
-      remaining: Math.max(0, maxCalls - spend),
-      retryAfterMs: 0,
-      moreAfterMs: Infinity,
-      resetAfterMs: 0,
-    })),
-    noRoom: false,
-    source: "fallback",
-    receipt: undefined,
-  };
 }

@@ -2,8 +2,9 @@ import { performance } from "node:perf_hooks";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Redis } from "ioredis";
 import { createClient } from "redis";
-import { AsyncRateLimiter, MemoryStore, StoreError } from "sluicegate";
+import { AsyncRateLimiter, LayeredRateLimiter, MemoryStore, StoreError } from "sluicegate";
 import { RedisRateLimiter, RedisStore, type RedisStoreOptions } from "sluicegate/redis";
+import { ManualClock } from "sluicegate/testing";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { freePort } from "../free-port.js";
 import { Proxy } from "./proxy.js";
@@ -355,6 +356,36 @@ describe("a client that behaves oddly", () => {
     expect(await limiter.refund(decision)).toBe(true);
     expect(await limiter.refund(decision)).toBe(false);
   });
+
+  it.each([1, 3, 9])(
+    "describes a key by `whenDown: allow` as a bypass and a fresh key in memory do, at cost %i",
+    async (cost) => {
+      const limits = [
+        { name: "Burst", maxCalls: 3, period: "10s" },
+        { name: "Daily", maxCalls: 9, period: "1d" },
+        { name: "Closed", maxCalls: 0, period: "2d" },
+      ] as const;
+      const down = new RedisStore({ client: async () => Promise.reject(new Error("gone")), whenDown: "allow" });
+      const allowing = new LayeredRateLimiter({ limits, store: down });
+      const bypassing = new LayeredRateLimiter({ limits, bypass: () => true });
+      const flags = { source: "bypass", bypassed: true } as const;
+      expect({ ...(await allowing.check("ada", { cost })), ...flags }).toEqual({
+        ...(await bypassing.check("ada", { cost })),
+      });
+      expect({ ...(await allowing.peek("ada", { cost })), ...flags }).toEqual({
+        ...(await bypassing.peek("ada", { cost })),
+      });
+
+      const store = new MemoryStore({ clock: new ManualClock() });
+      const counting = new LayeredRateLimiter({ limits: limits.slice(0, 2), store });
+      const { allowed, layers, resetAfterMs } = await counting.check("ada", { cost });
+      if (!allowed) return;
+      const described = await allowing.check("ada", { cost });
+      expect(described.layers.slice(0, 2)).toEqual(layers);
+      expect(described.layers[2]).toMatchObject({ used: cost, remaining: 0, moreAfterMs: Infinity });
+      expect([described.resetAfterMs, resetAfterMs]).toEqual([2 * 86_400_000, 86_400_000]);
+    },
+  );
 
   it("is asked again after whatever it rejects with, and leaves no timer behind whatever it returns", async () => {
     const timers = (): number => process.getActiveResourcesInfo().filter((kind) => kind === "Timeout").length;
