@@ -1,20 +1,29 @@
 import { expected } from "./expected.js";
 
-const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+type Unit = "ms" | "s" | "m" | "h" | "d" | "w";
+
+const UNITS: Readonly<Record<Unit, number>> = {
+  ms: 1,
+  s: 1000,
+  m: 60_000,
+  h: 3_600_000,
+  d: 86_400_000,
+  w: 604_800_000,
+};
 
 /** 10 million days: added to any instant of store time it is a safe integer. */
 const LONGEST_MS = 8.64e14;
 
 const RANGE = "of whole milliseconds up to 10 million days";
 
-const SHAPE = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/;
+const SHAPE = /^(\d+(?:\.\d+)?) ?(ms|s|m|h|d|w)$/;
 
 /**
- * A length of time with its unit: `"500ms"`, `"10s"`, `"15m"`, `"1h"`, `"7d"`.
+ * A length of time with its unit, with or without a space: `"500ms"`, `"10 s"`, `"15m"`, `"1h"`, `"7d"`, `"1w"`.
  *
  * A fraction is allowed where it comes to whole milliseconds: `"1.5h"` is, `"0.5ms"` is not.
  */
-export type Duration = `${number}${"ms" | "s" | "m" | "h" | "d"}`;
+export type Duration = `${number}${Unit}` | `${number} ${Unit}`;
 
 /**
  * Reads a duration and returns it in whole milliseconds.
@@ -24,10 +33,10 @@ export type Duration = `${number}${"ms" | "s" | "m" | "h" | "d"}`;
  *   a whole number of milliseconds.
  */
 export function parseDuration(name: string, value: unknown, least: 0 | 1 = 1): number {
-  const rule = `a duration with its unit, such as "500ms", "10s", "15m", "1h" or "7d", ${RANGE}`;
+  const rule = `a duration with its unit, such as "500ms", "10s", "15m", "1h", "7d" or "1w", ${RANGE}`;
   if (typeof value !== "string") throw new TypeError(expected(name, rule, value));
   const parts = SHAPE.exec(value);
-  const ms = parts === null ? NaN : wholeMs(Number(parts[1]), UNITS[parts[2] as string] as number);
+  const ms = parts === null ? NaN : wholeMs(Number(parts[1]), UNITS[parts[2] as Unit]);
   if (!(ms >= least && ms <= LONGEST_MS)) throw new RangeError(expected(name, rule, value));
   return ms;
 }
@@ -47,6 +56,17 @@ export function parsePeriod(name: string, value: unknown): number {
   const ms = wholeMs(value, 1000);
   if (!(ms >= 1 && ms <= LONGEST_MS)) throw new RangeError(expected(name, rule, value));
   return ms;
+}
+
+/**
+ * Writes a length of time as the shortest duration without a fraction: `"90s"`, `"1h"`, `"1w"`.
+ *
+ * Precondition: a whole number of milliseconds, at least 1.
+ */
+export function formatDuration(ms: number): string {
+  let shortest = `${ms}ms`;
+  for (const [unit, length] of Object.entries(UNITS)) if (ms % length === 0) shortest = `${ms / length}${unit}`;
+  return shortest;
 }
 
 /**

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { type Duration, parseDuration, parsePeriod } from "../../src/core/duration.js";
+import { type Duration, formatDuration, parseDuration, parsePeriod } from "../../src/core/duration.js";
 
 describe("a duration", () => {
   it.each([
@@ -9,6 +9,10 @@ describe("a duration", () => {
     ["15m", 900_000],
     ["1h", 3_600_000],
     ["7d", 604_800_000],
+    ["1w", 604_800_000],
+    ["10 s", 10_000],
+    ["1.5 h", 5_400_000],
+    ["2 w", 1_209_600_000],
     ["1.5h", 5_400_000],
     ["0.001s", 1],
     ["1.005s", 1005],
@@ -20,10 +24,14 @@ describe("a duration", () => {
   it.each([
     "",
     "10",
-    "10 s",
+    "10  s",
+    "10\ts",
+    "10 ",
+    "10s ",
     " 10s",
     "10S",
-    "10w",
+    "10y",
+    "10 W",
     "10sx",
     "1h30m",
     "-1s",
@@ -52,7 +60,7 @@ describe("a duration", () => {
     expect(parseDuration("duration", "0ms", 0)).toBe(0);
     expect(() => parseDuration("duration", "0ms")).toThrow(
       new RangeError(
-        'Expected `duration` to be a duration with its unit, such as "500ms", "10s", "15m", "1h" or "7d", of whole milliseconds up to 10 million days, got `0ms` (string)',
+        'Expected `duration` to be a duration with its unit, such as "500ms", "10s", "15m", "1h", "7d" or "1w", of whole milliseconds up to 10 million days, got `0ms` (string)',
       ),
     );
   });
@@ -62,6 +70,29 @@ describe("a duration", () => {
       fc.property(fc.integer({ min: 1, max: 31_536_000_000 }), (ms) => {
         expect(parseDuration("timeout", `${ms}ms`)).toBe(ms);
         expect(parsePeriod("period", ms / 1000)).toBe(ms);
+      }),
+    );
+  });
+});
+
+describe("a duration in words", () => {
+  it.each([
+    [1, "1ms"],
+    [1500, "1500ms"],
+    [90_000, "90s"],
+    [900_000, "15m"],
+    [3_600_000, "1h"],
+    [86_400_000, "1d"],
+    [604_800_000, "1w"],
+    [31_536_000_000, "365d"],
+  ])("of %d ms is %s", (ms, text) => {
+    expect(formatDuration(ms)).toBe(text);
+  });
+
+  it("is read back as the same length", () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 8.64e14 }), (ms) => {
+        expect(parseDuration("period", formatDuration(ms))).toBe(ms);
       }),
     );
   });

@@ -460,8 +460,8 @@ describe("the types", () => {
     const store = new MemoryStore();
     // @ts-expect-error -- a store has a clock of its own
     expect(() => new AsyncRateLimiter({ maxCalls: 1, period: 1, store, clock })).toThrow(TypeError);
-    // @ts-expect-error -- weeks are not a unit
-    expect(() => new AsyncRateLimiter({ maxCalls: 1, period: "1w" })).toThrow(RangeError);
+    // @ts-expect-error -- years are not a unit
+    expect(() => new AsyncRateLimiter({ maxCalls: 1, period: "1y" })).toThrow(RangeError);
     // @ts-expect-error -- maxCalls
     expect(() => new AsyncRateLimiter({ maxCals: 1, period: 1 })).toThrow(TypeError);
   });

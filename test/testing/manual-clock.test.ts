@@ -94,7 +94,7 @@ describe("a manual clock", () => {
     const clock = new ManualClock();
     // @ts-expect-error -- of what unit?
     expect(() => clock.advance(60)).toThrow(TypeError);
-    expect(() => clock.advance("1w" as Duration)).toThrow(RangeError);
+    expect(() => clock.advance("1y" as Duration)).toThrow(RangeError);
     expect(() => clock.set(NaN)).toThrow(RangeError);
     expect(() => clock.set("5" as unknown as number)).toThrow(TypeError);
     expect(() => new ManualClock(Infinity)).toThrow(RangeError);
