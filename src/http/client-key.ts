@@ -1,7 +1,7 @@
 import { expected, knownOptions, wholeNumber } from "../core/expected.js";
 import type { Trust } from "./client-address.js";
 import { clientAddress } from "./client-address.js";
-import { formatIpAddress, isIPv4, masked } from "./ip-address.js";
+import { formatIpAddress, isIPv4, isOneClient, masked } from "./ip-address.js";
 import type { HeaderBag } from "./header-bag.js";
 import { headerOf } from "./header-bag.js";
 import { parseNetwork } from "./network.js";
@@ -68,7 +68,7 @@ export function clientKeyMaker(
     // What most requests come to, and what is its own key: an IPv4 address that nobody else is asked about.
     if (trust.kind === "socket" && socketAddress !== undefined && isIPv4(socketAddress)) return socketAddress;
     const address = clientAddress(socketAddress, header, trust);
-    if (address === undefined || address.length === 4 || bits === 128) return address && formatIpAddress(address);
+    if (address === undefined || isOneClient(address) || bits === 128) return address && formatIpAddress(address);
     return `${formatIpAddress(masked(address, bits))}/${bits}`;
   };
 }

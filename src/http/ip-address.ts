@@ -58,18 +58,51 @@ function bytesOf(side: string, isLast: boolean): number[] | undefined {
   return bytes;
 }
 
-const MAPPED = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255];
-const NAT64 = [0, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0];
+/** The first 12 bytes of an address from its first six groups. */
+const prefixOf = (...groups: readonly number[]): readonly number[] =>
+  groups.flatMap((group) => [group >> 8, group & 255]);
+
+/** The networks of 96 bits whose last 32 are an IPv4 address. */
+const EMBEDDING = [
+  // IPv4-mapped: RFC 4291, section 2.5.5.2.
+  prefixOf(0, 0, 0, 0, 0, 0xffff),
+  // IPv4-translated, by SIIT: RFC 2765, section 2.1.
+  prefixOf(0, 0, 0, 0, 0xffff, 0),
+  // IPv4-compatible, deprecated: RFC 4291, section 2.5.5.1.
+  prefixOf(0, 0, 0, 0, 0, 0),
+  // The well-known prefix of NAT64: RFC 6052, section 2.1.
+  prefixOf(0x64, 0xff9b, 0, 0, 0, 0),
+];
+
+/** `64:ff9b:1::/48`, the prefix of NAT64 for use within a network: RFC 8215. */
+const LOCAL_NAT64 = prefixOf(0x64, 0xff9b, 1);
 
 /**
- * The IPv4 address that an IPv6 one stands for, mapped (`::ffff:0:0/96`) or translated (`64:ff9b::/96`); else the address
- * itself. Without it, every IPv4 client of a dual-stack socket would share one /64.
+ * The IPv4 address that an IPv6 address of these kinds stands for: mapped, translated (SIIT, NAT64) or compatible; else the
+ * address itself. Without it, all IPv4 clients of a dual-stack socket would share one /64.
  *
- * @see RFC 4291, section 2.5.5.2, and RFC 6052
+ * `::` and `::1` are IPv6 addresses of their own. 6to4 and Teredo addresses stay as they are, because a network stands
+ * behind the IPv4 address in them.
  */
 export function unwrapped(address: IpAddress): IpAddress {
-  const wraps = (prefix: readonly number[]): boolean => prefix.every((byte, at) => address[at] === byte);
-  return address.length === 16 && (wraps(MAPPED) || wraps(NAT64)) ? address.slice(12) : address;
+  if (address.length !== 16 || !EMBEDDING.some((prefix) => startsWith(address, prefix))) return address;
+  return isLoopbackOrUnspecified(address) ? address : address.slice(12);
+}
+
+/**
+ * Whether each address of its network is another client. In `64:ff9b:1::/48` an IPv4 address stands in a place that the
+ * operator chooses, so no bit of it can be left out.
+ */
+export function isOneClient(address: IpAddress): boolean {
+  return address.length === 4 || startsWith(address, LOCAL_NAT64);
+}
+
+function startsWith(address: IpAddress, prefix: readonly number[]): boolean {
+  return prefix.every((byte, at) => address[at] === byte);
+}
+
+function isLoopbackOrUnspecified(address: IpAddress): boolean {
+  return address.every((byte, at) => byte === 0 || (at === 15 && byte === 1));
 }
 
 /** The address with all but its first `bits` bits set to zero. */

@@ -103,8 +103,56 @@ describe("clientKey", () => {
     ["2001:DB8:1:2::1", "2001:db8:1:2::/64"],
     ["fe80::1%eth0", "fe80::/64"],
     ["::1", "::/64"],
+    ["::", "::/64"],
+    // IPv4-translated (SIIT), IPv4-compatible, and the NAT64 prefix for use within a network.
+    ["::ffff:0:203.0.113.7", "203.0.113.7"],
+    ["::FFFF:0:CB00:7107", "203.0.113.7"],
+    ["::203.0.113.7", "203.0.113.7"],
+    ["::cb00:7107", "203.0.113.7"],
+    ["64:ff9b:1::203.0.113.7", "64:ff9b:1::cb00:7107"],
+    ["64:ff9b:1:fffe::203.0.113.7", "64:ff9b:1:fffe::cb00:7107"],
+    ["64:ff9b:1:cb00:71:700::", "64:ff9b:1:cb00:71:700::"],
+    // Their neighbours are ordinary IPv6.
+    ["::ffff:1:203.0.113.7", "::/64"],
+    ["64:ff9b:2::203.0.113.7", "64:ff9b:2::/64"],
+    ["64:ff9b:0:1::203.0.113.7", "64:ff9b:0:1::/64"],
+    // 6to4 and Teredo: a network stands behind each.
+    ["2002:cb00:7107:1::1", "2002:cb00:7107:1::/64"],
+    ["2001:0:4136:e378:8000:63bf:3fff:fdd2", "2001:0:4136:e378::/64"],
   ])("of a socket of %s is %s", (address, key) => {
     expect(clientKey(from(address))).toBe(key);
+  });
+
+  it("keeps IPv4 clients of a dual-stack socket apart at every prefix length, as CVE-2026-30827 did not", () => {
+    const prefixes = ["::ffff:", "::FFFF:", "0:0:0:0:0:ffff:", "0000:0000:0000:0000:0000:ffff:", "::ffff:0:", "::"];
+    for (const ipv6Prefix of [32, 48, 56, 64, 80, 96, 128]) {
+      for (const prefix of prefixes) {
+        for (const [dotted, groups] of [
+          ["192.168.1.1", "c0a8:0101"],
+          ["192.168.1.2", "C0A8:102"],
+          ["8.8.8.8", "808:808"],
+        ] as const) {
+          expect(clientKey(from(prefix + dotted), { ipv6Prefix })).toBe(dotted);
+          expect(clientKey(from(prefix + groups), { ipv6Prefix })).toBe(dotted);
+        }
+      }
+      // Each address of the NAT64 prefix for local use may be another IPv4 client.
+      const keys = ["192.0.2.1", "192.0.2.2"].map((end) => clientKey(from(`64:ff9b:1::${end}`), { ipv6Prefix }));
+      expect(new Set(keys).size).toBe(2);
+    }
+  });
+
+  it("gives no new key for another address of a /64, another spelling, or a forged header, as CVE-2026-45364 did", () => {
+    const rotated = ["2001:db8:1:2::1", "2001:db8:1:2::2", "2001:db8:1:2:ffff:ffff:ffff:ffff"];
+    const spelled = ["2001:DB8:1:2::1", "2001:0db8:0001:0002:0:0:0:1", "2001:db8:1:2:0::1", "2001:db8:1:2::1%eth0"];
+    for (const address of [...rotated, ...spelled]) {
+      expect(clientKey(from(address))).toBe("2001:db8:1:2::/64");
+      expect(clientKey(from("10.0.0.1", `[${address}]:443`), { trustProxy: 1 })).toBe("2001:db8:1:2::/64");
+    }
+    for (const forged of ["1.1.1.1", "2.2.2.2", "::1", "unknown"]) {
+      expect(clientKey(from("203.0.113.7", forged))).toBe("203.0.113.7");
+      expect(clientKey(from("10.0.0.1", `${forged}, 203.0.113.7`), { trustProxy: 1 })).toBe("203.0.113.7");
+    }
   });
 
   it("takes as many bits of an IPv6 address as it is told", () => {
