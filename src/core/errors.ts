@@ -1,5 +1,6 @@
 import type { Decision } from "./decision.js";
 import { expected, knownOptions } from "./expected.js";
+import { retryAfterSeconds } from "./seconds.js";
 
 /** What a {@link RateLimitExceededError} may be given beside its decision. */
 export interface RateLimitExceededErrorOptions {
@@ -37,8 +38,8 @@ export class RateLimitExceededError extends Error {
   readonly statusCode: 429 | 503;
 
   /**
-   * Whole **seconds** until the call would pass, rounded up, as `Retry-After` wants them; `Infinity` when it never can, for
-   * which there is no such header.
+   * Whole **seconds** until the call would be admitted, rounded up, for `Retry-After`: never more than the window of the
+   * limit that refused, rounded up. `Infinity` when no wait helps; send no such header then.
    */
   readonly retryAfter: number;
 
@@ -51,7 +52,7 @@ export class RateLimitExceededError extends Error {
       throw new TypeError(expected("decision", "the decision that refused", decision));
     }
     const { message, cause } = knownOptions("options", options, ["message", "cause"]);
-    const retryAfter = Math.ceil(decision.retryAfterMs / 1000);
+    const retryAfter = retryAfterSeconds(decision);
     super(
       message ?? `${decision.reason}: ${retryAfter === Infinity ? "never" : `retry after ${String(retryAfter)} s`}`,
       cause === undefined ? undefined : { cause },

@@ -3,6 +3,7 @@ import type { Decision } from "../core/decision.js";
 import { RateLimitExceededError, StoreError } from "../core/errors.js";
 import { expected, oneOf, wholeNumber } from "../core/expected.js";
 import { andThen, isPromiseLike } from "../core/promise-like.js";
+import { retryAfterSeconds } from "../core/seconds.js";
 import { tell } from "../core/tell.js";
 import { warn } from "../core/warn.js";
 import { askerOf } from "./asker.js";
@@ -17,7 +18,6 @@ import { problemOf, UNAVAILABLE } from "./problem.js";
 import type { Asker, Question } from "./question.js";
 import { rateLimitDraft11 } from "./rate-limit-draft-11.js";
 import type { RequestView } from "./request-view.js";
-import { wholeSeconds } from "./seconds.js";
 import { xRateLimit } from "./x-rate-limit.js";
 
 /** The request goes on, and nobody hears of it. */
@@ -169,8 +169,8 @@ export class Guard<R, A extends readonly unknown[] = readonly [], K extends stri
   }
 
   #refused(decision: Decision, problem: Problem, limits: readonly Field[]): Refusal {
-    const { retryAfterMs } = decision;
-    const wait: Field[] = retryAfterMs < Infinity ? [["Retry-After", String(wholeSeconds(retryAfterMs))]] : [];
+    const seconds = retryAfterSeconds(decision);
+    const wait: Field[] = seconds < Infinity ? [["Retry-After", String(seconds)]] : [];
     return this.#refusal(problem, [...wait, NOT_STORED], limits, () => new RateLimitExceededError(decision));
   }
 

@@ -9,7 +9,7 @@ import { limiterLike } from "../guard/limiter-like.js";
  * `check` may be missing.
  */
 export interface HttpLimiter<K extends string = string> extends LimiterLike<K> {
-  /** What policies without a name of their own are called after. @default "default" */
+  /** The name that its policies are called by; `"default"`, the name of a limiter that was given none, counts as none. */
   readonly name?: string | undefined;
   /** The limits it enforces, whose names are checked when the guard is made. */
   readonly limits?: readonly Limit[] | undefined;
@@ -31,4 +31,9 @@ export function httpLimiter<K extends string>(name: string, value: unknown, need
     throw new TypeError(expected(name, rule, value));
   }
   return limiterLike<K>(name, value, { refund: needsRefund, acquire: false });
+}
+
+/** The name of a limiter in HTTP; undefined for one that was given no name. */
+export function givenName({ name }: Pick<HttpLimiter, "name">): string | undefined {
+  return name === "default" ? undefined : name;
 }

@@ -2,6 +2,7 @@ import { expected } from "../core/expected.js";
 import { andThen } from "../core/promise-like.js";
 import { digested } from "./digested.js";
 import type { HttpLimiter } from "./http-limiter.js";
+import { givenName } from "./http-limiter.js";
 import type { Soon } from "./options.js";
 import { checkPolicyNames } from "./policy.js";
 import type { Asking } from "./question.js";
@@ -17,7 +18,7 @@ export function limiterOfRequest<R, L extends Pick<HttpLimiter, "name" | "limits
   const fit = (value: unknown): L => {
     const limiter = checked(value);
     if (known.has(limiter)) return limiter;
-    if (isNamed) checkPolicyNames(label ?? limiter.name ?? "default", limiter.limits ?? [{}]);
+    if (isNamed) checkPolicyNames(label ?? givenName(limiter), limiter.limits);
     known.add(limiter);
     return limiter;
   };

@@ -1,7 +1,7 @@
 import type { Decision } from "../core/decision.js";
 import { isPromiseLike } from "../core/promise-like.js";
 import type { HttpLimiter } from "./http-limiter.js";
-import { httpLimiter } from "./http-limiter.js";
+import { givenName, httpLimiter } from "./http-limiter.js";
 import { keyOfRequest, limiterOfRequest } from "./of-request.js";
 import type { Soon } from "./options.js";
 import type { Answer } from "./policy.js";
@@ -47,8 +47,7 @@ class OneLimiter<K extends string> implements Question {
   }
 
   answersIn(decision: Decision): readonly Answer[] {
-    const { name = "default", limits } = this.#limiter;
-    return [{ name, limits, decision }];
+    return [{ name: givenName(this.#limiter), limits: this.#limiter.limits, decision }];
   }
 
   isAbuse(): boolean {

@@ -1,23 +1,26 @@
 import type { Decision, LayerStatus } from "../core/decision.js";
+import { formatDuration } from "../core/duration.js";
 import { expected } from "../core/expected.js";
 import type { Limit } from "../core/limit.js";
 
 /** What one limiter answered, and what it is called in HTTP. */
 export interface Answer {
-  /** What its limits are called after. */
-  readonly name: string;
+  /** The name that its limits are called by; undefined for a limiter without a name. */
+  readonly name: string | undefined;
   /** Its limits, where it tells of them: the same array as long as they are the same. */
   readonly limits: readonly Limit[] | undefined;
   readonly decision: Decision;
 }
 
 /**
- * What a limit is called in HTTP: by its own name, and, so that no two in one answer share a name, after its limiter
- * (`"api"`, `"api/Burst"`), unless that is called nothing in particular.
+ * The name of a limit in HTTP: its limiter's name, its own, or both (`"api"`, `"Burst"`, `"api/Burst"`). Where neither has a
+ * name it is made of the limit: `"100-in-1m"`, by what the limit is without load. So several limits on the way of one request
+ * have distinct names, unless they are equal and have none.
  */
-export function policyName(limiterName: string, { name }: Pick<Limit, "name">): string {
-  if (name === undefined) return limiterName;
-  return limiterName === "default" ? name : `${limiterName}/${name}`;
+export function policyName(limiterName: string | undefined, limit: Limit): string {
+  const { name, maxCalls, reducedFrom, periodMs } = limit;
+  if (name !== undefined) return limiterName === undefined ? name : `${limiterName}/${name}`;
+  return limiterName ?? `${reducedFrom ?? maxCalls}-in-${formatDuration(periodMs)}`;
 }
 
 /** The names of the limits that refused, in their order. */
@@ -31,14 +34,14 @@ export function violatedPolicies(answers: readonly Answer[]): string[] {
 }
 
 /**
- * Checks the names of limits that are to stand in a header.
+ * Checks that the names of a limiter's policies may stand in a header.
  *
- * @throws RangeError for what no header may hold. @see RFC 9651, section 3.3.3
+ * @param limits - undefined for a limiter that does not say: then its own name is checked.
+ * @throws RangeError for a name that no header may hold. @see RFC 9651, section 3.3.3
  */
-export function checkPolicyNames(limiterName: string, limits: readonly Pick<Limit, "name">[]): void {
-  for (const limit of limits) {
-    const name = policyName(limiterName, limit);
-    if (!/^[\x20-\x7e]+$/.test(name)) {
+export function checkPolicyNames(limiterName: string | undefined, limits: readonly Limit[] | undefined): void {
+  for (const name of limits?.map((limit) => policyName(limiterName, limit)) ?? [limiterName]) {
+    if (name !== undefined && !/^[\x20-\x7e]+$/.test(name)) {
       const rule = "a name of printable ASCII, because it stands in the RateLimit header (or set `headers`)";
       throw new RangeError(expected("limiter.limits", rule, name));
     }

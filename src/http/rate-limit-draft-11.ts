@@ -1,8 +1,8 @@
 import type { Limit } from "../core/limit.js";
+import { wholeSeconds } from "../core/seconds.js";
 import type { Field } from "./field.js";
 import type { Answer } from "./policy.js";
 import { checkPolicyNames, policyName } from "./policy.js";
-import { wholeSeconds } from "./seconds.js";
 
 /**
  * The fields of draft-ietf-httpapi-ratelimit-headers-11. Later drafts rename their parameters: another file then.
@@ -37,22 +37,22 @@ export function rateLimitDraft11(answers: readonly Answer[]): readonly Field[] {
 
 /** What is the same in every answer of a limiter: its policies, and the names of its limits as they are spelled. */
 interface Constants {
-  readonly limiterName: string;
+  readonly limiterName: string | undefined;
   readonly policy: string;
   readonly names: readonly string[];
 }
 
 const constants = new WeakMap<readonly Limit[], Constants>();
 
-function constantsOf(limiterName: string, limits: readonly Limit[]): Constants {
+function constantsOf(limiterName: string | undefined, limits: readonly Limit[]): Constants {
   const known = constants.get(limits);
-  if (known?.limiterName === limiterName) return known;
+  if (known !== undefined && known.limiterName === limiterName) return known;
   const made = spelled(limiterName, limits);
   constants.set(limits, made);
   return made;
 }
 
-function spelled(limiterName: string, limits: readonly Limit[]): Constants {
+function spelled(limiterName: string | undefined, limits: readonly Limit[]): Constants {
   // Of a limiter that tells its limits they were checked when the guard was made; of a fake they are seen here first.
   checkPolicyNames(limiterName, limits);
   const names = limits.map((limit) => quoted(policyName(limiterName, limit)));

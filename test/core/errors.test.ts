@@ -31,6 +31,26 @@ describe("RateLimitExceededError", () => {
     expect(`${error.message} ${String(error.stack)}`).not.toContain("ada@example.org");
   });
 
+  it("waits no longer than the window, rounded up to a second", async () => {
+    const clock = new ManualClock(0.5);
+    const limiter = new AsyncRateLimiter({ maxCalls: 1, period: "1h", clock });
+    await limiter.check("ada");
+    const decision = await limiter.check("ada");
+    expect(decision.retryAfterMs).toBe(3_600_001);
+    expect(new RateLimitExceededError(decision)).toMatchObject({
+      retryAfter: 3600,
+      message: "Rate limit exceeded: retry after 3600 s",
+    });
+  });
+
+  it("waits for capacity as long as that takes, whatever the window", async () => {
+    const store = new MemoryStore({ maxKeys: 1, onFull: "deny", clock: new ManualClock() });
+    await new AsyncRateLimiter({ maxCalls: 1, period: "1h", name: "long", store }).check("ada");
+    const decision = await new AsyncRateLimiter({ maxCalls: 1, period: "1s", name: "short", store }).check("ben");
+    expect(decision.refusedBy).toBe("capacity");
+    expect(new RateLimitExceededError(decision).retryAfter).toBe(Math.ceil(decision.retryAfterMs / 1000));
+  });
+
   it("has the status 503 where the service is short of capacity, and no quota was exceeded", async () => {
     const adaptive = new AdaptiveRateLimiter({ baseMaxCalls: 2, period: "2s" });
     adaptive.adjustForLoad(1, 1);

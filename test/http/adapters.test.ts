@@ -173,7 +173,7 @@ describe("on express", () => {
     app.use(onExpress({ limiter: of(3), headers: "both" }), (_request, response) => void response.end());
     const { port, close } = await served(createServer(app));
     const { headers } = await send(port);
-    expect(headers["ratelimit-policy"]).toBe(`"edge";q=9;w=1, "far";q=8;w=1, "default";q=3;w=60`);
+    expect(headers["ratelimit-policy"]).toBe(`"edge";q=9;w=1, "far";q=8;w=1, "3-in-1m";q=3;w=60`);
     expect(headers["x-ratelimit-limit"]).toBe("3");
     await close();
   });
@@ -193,7 +193,7 @@ describe("on fastify", () => {
 
     expect((await app.inject("/plain")).json()).toEqual({ remaining: 1 });
     const own = await app.inject("/own");
-    expect(own.headers["ratelimit-policy"]).toBe(`"default";q=5;w=60`);
+    expect(own.headers["ratelimit-policy"]).toBe(`"5-in-1m";q=5;w=60`);
     expect((await app.inject("/both")).headers["x-ratelimit-limit"]).toBe("4");
     const dear = await app.inject("/dear");
     expect([dear.statusCode, dear.headers["x-ratelimit-remaining"]]).toEqual([429, "1"]);
@@ -348,7 +348,7 @@ describe("on hono", () => {
     );
     const handled = await app.request("/");
     expect([handled.status, await handled.text()]).toEqual([429, "RATE_LIMIT_EXCEEDED"]);
-    expect(handled.headers.get("ratelimit")).toBe(`"default";r=0`);
+    expect(handled.headers.get("ratelimit")).toBe(`"0-in-1m";r=0`);
   });
 
   it("does not answer a refusal with nothing when onRefused returns no Response", async () => {
@@ -392,7 +392,7 @@ describe("on hono", () => {
     const upgraded = Object.defineProperty(new Response(null), "status", { value: 101 });
     app.get("/socket", () => upgraded);
     const elsewhere = await app.request("/elsewhere");
-    expect([elsewhere.status, elsewhere.headers.get("ratelimit")]).toEqual([302, `"default";r=2;t=60`]);
+    expect([elsewhere.status, elsewhere.headers.get("ratelimit")]).toEqual([302, `"3-in-1m";r=2;t=60`]);
     expect(await app.request("/socket")).toBe(upgraded);
   });
 
@@ -426,12 +426,12 @@ describe("on fetch", () => {
     const again = new Response(null, { status: 204, statusText: "Nothing", headers: { "x-own": "1" } });
     const answer = rateLimit({ limiter: of(9), key });
     const redirecting = answer(() => Response.redirect("https://example.org/", 302));
-    expect((await redirecting(request())).headers.get("ratelimit")).toBe(`"default";r=8;t=60`);
+    expect((await redirecting(request())).headers.get("ratelimit")).toBe(`"9-in-1m";r=8;t=60`);
     const repeating = answer(() => again);
     for (const remaining of [7, 6]) {
       const got = await repeating(request());
       expect([got.status, got.statusText, got.headers.get("x-own")]).toEqual([204, "Nothing", "1"]);
-      expect(got.headers.get("ratelimit")).toBe(`"default";r=${remaining};t=60`);
+      expect(got.headers.get("ratelimit")).toBe(`"9-in-1m";r=${remaining};t=60`);
     }
   });
 
@@ -507,7 +507,7 @@ describe("on NestJS", () => {
     await app.listen(0, "127.0.0.1");
     const port = Number(new URL(await app.getUrl()).port);
     const allowed = await send(port);
-    expect([allowed.status, allowed.body, allowed.headers["ratelimit"]]).toEqual([200, "hello", `"default";r=0;t=60`]);
+    expect([allowed.status, allowed.body, allowed.headers["ratelimit"]]).toEqual([200, "hello", `"1-in-1m";r=0;t=60`]);
     const refused = await send(port);
     expect([refused.status, refused.headers["retry-after"]]).toEqual([429, "60"]);
     expect(JSON.parse(refused.body)).toEqual({ statusCode: 429, message: "Rate limit exceeded: retry after 60 s" });

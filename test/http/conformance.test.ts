@@ -77,24 +77,24 @@ describe.each(RIGS)("on %s", (name, rig) => {
       const port = await serve({ limiter: new AsyncRateLimiter(minute) });
       const first = await send(port);
       expect(first).toMatchObject({ status: 200, body: "hello" });
-      expect(first.headers["ratelimit-policy"]).toBe(`"default";q=2;w=60`);
-      expect(first.headers["ratelimit"]).toBe(`"default";r=1;t=60`);
+      expect(first.headers["ratelimit-policy"]).toBe(`"2-in-1m";q=2;w=60`);
+      expect(first.headers["ratelimit"]).toBe(`"2-in-1m";r=1;t=60`);
       expect(first.headers).not.toHaveProperty("retry-after");
       expect(first.headers["cache-control"]).toBeUndefined();
 
       clock.advance("20s");
-      expect((await send(port)).headers["ratelimit"]).toBe(`"default";r=0;t=40`);
+      expect((await send(port)).headers["ratelimit"]).toBe(`"2-in-1m";r=0;t=40`);
       clock.advance("500ms");
       const refused = await send(port);
       expect(refused.status).toBe(429);
       expect(refused.headers).toMatchObject({
-        "ratelimit-policy": `"default";q=2;w=60`,
-        ratelimit: `"default";r=0;t=40`,
+        "ratelimit-policy": `"2-in-1m";q=2;w=60`,
+        ratelimit: `"2-in-1m";r=0;t=40`,
         "retry-after": "40",
         "cache-control": "no-store",
         "content-type": "application/problem+json",
       });
-      expect(JSON.parse(refused.body)).toEqual({ ...QUOTA, "violated-policies": ["default"] });
+      expect(JSON.parse(refused.body)).toEqual({ ...QUOTA, "violated-policies": ["2-in-1m"] });
 
       clock.advance("39500ms");
       expect((await send(port)).status).toBe(200);
@@ -122,7 +122,7 @@ describe.each(RIGS)("on %s", (name, rig) => {
     for (const status of [200, 200, 429]) {
       const answer = await send(port, { method: "HEAD" });
       expect(answer).toMatchObject({ status, body: "" });
-      expect(answer.headers["ratelimit-policy"]).toBe(`"default";q=2;w=60`);
+      expect(answer.headers["ratelimit-policy"]).toBe(`"2-in-1m";q=2;w=60`);
     }
   });
 
@@ -214,6 +214,33 @@ describe.each(RIGS)("on %s", (name, rig) => {
     expect(JSON.parse(refused.body)).toMatchObject({ "violated-policies": ["login"] });
   });
 
+  it("names a limit without a name after itself, so that two on the way of a request are told apart", async () => {
+    const short = new AsyncRateLimiter({ ...minute, maxCalls: 1, period: "5s" });
+    const long = new AsyncRateLimiter({ ...minute, maxCalls: 5 });
+    const port = await serve([{ limiter: long }, { limiter: short }]);
+    const policies = (await send(port)).headers["ratelimit-policy"]?.split(", ").sort();
+    expect(policies).toEqual([`"1-in-5s";q=1;w=5`, `"5-in-1m";q=5;w=60`]);
+    const refused = await send(port);
+    expect(refused.headers["ratelimit"]?.split(", ").sort()).toEqual([`"1-in-5s";r=0;t=5`, `"5-in-1m";r=3;t=60`]);
+    expect(JSON.parse(refused.body)).toMatchObject({ "violated-policies": ["1-in-5s"] });
+  });
+
+  it("never tells a client to wait for longer than the window, rounded up to a second", async () => {
+    vi.spyOn(Date, "now").mockReturnValue(1_800_000_000_000);
+    clock.set(0.5);
+    const limiter = new AsyncRateLimiter({ ...minute, maxCalls: 1, period: "1h" });
+    const port = await serve({ limiter, headers: "both" });
+    const first = await send(port);
+    const refused = await send(port);
+    expect([first.headers["x-ratelimit-reset"], refused.headers["x-ratelimit-reset"]]).toEqual([
+      "1800003600",
+      "1800003600",
+    ]);
+    expect(refused.headers).toMatchObject({ "retry-after": "3600", ratelimit: `"1-in-1h";r=0;t=3600` });
+    // The decision stays exact: times are rounded to the safe side, which is a millisecond here.
+    expect((await limiter.peek("127.0.0.1")).retryAfterMs).toBe(3_600_001);
+  });
+
   it("names no limit in shadow mode among those that refused", async () => {
     const watched = new AsyncRateLimiter({ ...minute, maxCalls: 0, mode: "shadow" });
     const login = new AsyncRateLimiter({ ...minute, maxCalls: 0 });
@@ -235,12 +262,12 @@ describe.each(RIGS)("on %s", (name, rig) => {
       limiter: new AsyncRateLimiter({ ...minute, maxCalls: 5 }),
       cost: (request: unknown) => Number(header(request, "x-cost") ?? 1),
     });
-    expect((await send(port, { headers: { "x-cost": "4" } })).headers["ratelimit"]).toBe(`"default";r=1;t=60`);
+    expect((await send(port, { headers: { "x-cost": "4" } })).headers["ratelimit"]).toBe(`"5-in-1m";r=1;t=60`);
     const later = await send(port, { headers: { "x-cost": "2" } });
     expect([later.status, later.headers["retry-after"], later.headers["ratelimit"]]).toEqual([
       429,
       "60",
-      `"default";r=1;t=60`,
+      `"5-in-1m";r=1;t=60`,
     ]);
     const never = await send(port, { headers: { "x-cost": "6" } });
     expect(never.status).toBe(429);
@@ -257,7 +284,7 @@ describe.each(RIGS)("on %s", (name, rig) => {
       expect(skipped.headers).not.toHaveProperty("ratelimit");
     }
     expect((await send(port, { method: "OPTIONS", headers: preflight })).headers).not.toHaveProperty("ratelimit");
-    expect((await send(port, { method: "OPTIONS" })).headers["ratelimit"]).toBe(`"default";r=0;t=60`);
+    expect((await send(port, { method: "OPTIONS" })).headers["ratelimit"]).toBe(`"1-in-1m";r=0;t=60`);
     expect((await send(port, { method: "OPTIONS" })).status).toBe(429);
 
     // What no browser sends before a request wants something of the handler.
@@ -363,14 +390,14 @@ describe.each(RIGS)("on %s", (name, rig) => {
     const adaptive = new AdaptiveRateLimiter({ baseMaxCalls: 2, period: "1m", clock });
     adaptive.adjustForLoad(1, 1);
     const busy = await serve({ limiter: adaptive });
-    expect((await send(busy)).headers["ratelimit-policy"]).toBe(`"default";q=2;w=60`);
+    expect((await send(busy)).headers["ratelimit-policy"]).toBe(`"2-in-1m";q=2;w=60`);
     const reduced = await send(busy);
     expect(reduced.status).toBe(503);
     expect(JSON.parse(reduced.body)).toEqual({
       type: "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity",
       title: "Request cannot be satisfied due to temporary server capacity constraints",
       status: 503,
-      "violated-policies": ["default"],
+      "violated-policies": ["2-in-1m"],
     });
 
     const dos = new DOSProtectionLimiter({ clock });
@@ -400,8 +427,8 @@ describe.each(RIGS)("on %s", (name, rig) => {
     expect(await fields("legacy")).toEqual(legacy);
     expect(await fields("both")).toEqual({
       ...legacy,
-      "ratelimit-policy": `"default";q=2;w=60`,
-      ratelimit: `"default";r=1;t=60`,
+      "ratelimit-policy": `"2-in-1m";q=2;w=60`,
+      ratelimit: `"2-in-1m";r=1;t=60`,
     });
     expect(await fields(false)).toEqual({});
   });
@@ -412,7 +439,7 @@ describe.each(RIGS)("on %s", (name, rig) => {
     const port = await serve({ limiter: new AsyncRateLimiter({ ...minute, maxCalls: 0 }), onRefused });
     const refused = await send(port);
     expect(refused).toMatchObject({ status: 429, body: "wait Infinity ms" });
-    expect(refused.headers).toMatchObject({ "cache-control": "no-store", ratelimit: `"default";r=0` });
+    expect(refused.headers).toMatchObject({ "cache-control": "no-store", ratelimit: `"0-in-1m";r=0` });
     expect(refused.headers["content-type"]).not.toBe("application/problem+json");
   });
 
@@ -423,7 +450,7 @@ describe.each(RIGS)("on %s", (name, rig) => {
     expect((await send(port)).status).toBe(200);
     const refused = await send(port);
     expect(refused.status).toBe(429);
-    expect(refused.headers).toMatchObject({ "retry-after": "60", ratelimit: `"default";r=0;t=60` });
+    expect(refused.headers).toMatchObject({ "retry-after": "60", ratelimit: `"1-in-1m";r=0;t=60` });
     expect((await send(await serve({ limiter: down, key, throw: true }))).status).toBe(503);
   });
 

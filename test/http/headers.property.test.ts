@@ -1,10 +1,10 @@
 import fc from "fast-check";
-import { AsyncRateLimiter, type Decision, LayeredRateLimiter } from "sluicegate";
+import { AsyncRateLimiter, type Decision, LayeredRateLimiter, RateLimitExceededError } from "sluicegate";
 import type { RequestView } from "sluicegate/http";
 import { Guard } from "sluicegate/http";
 import { ManualClock } from "sluicegate/testing";
 import { parseList } from "structured-headers";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 
 const view: RequestView<object> = {
   method: () => "GET",
@@ -105,6 +105,58 @@ describe("the fields of draft 11", () => {
     );
   });
 
+  it("never exceed the window of the limit that binds, rounded up, whatever the time between two milliseconds", async () => {
+    const fractions = fc.array(
+      fc.record({
+        wait: fc.oneof(fc.constant(0), fc.double({ min: 0, max: 3, noNaN: true }), fc.nat(4000)),
+        cost: fc.integer({ min: 1, max: 3 }),
+      }),
+      { maxLength: 12 },
+    );
+    // Of windows of whole seconds: in no other does the millisecond of rounding come to a second.
+    const windows = limits.map((layers) =>
+      layers.map((layer, at) => ({ ...layer, maxCalls: at + 1, period: `${at + 1}s` as const })),
+    );
+    let refusals = 0;
+    let capped = 0;
+    await fc.assert(
+      fc.asyncProperty(
+        fc.oneof(limits, windows),
+        fractions,
+        fc.integer({ min: 0, max: 5000 }),
+        async (layers, calls, sinceEpoch) => {
+          const clock = new ManualClock();
+          const limiter = new LayeredRateLimiter({ limits: layers, clock });
+          let cost = 1;
+          const guard = new Guard({ limiter, cost: () => cost, headers: "legacy" }, view);
+          const now = 1_800_000_000_000 + sinceEpoch;
+          const dateNow = vi.spyOn(Date, "now").mockReturnValue(now);
+          for (const call of calls) {
+            clock.set(clock.now() + call.wait);
+            cost = call.cost;
+            const { decision, fields, refusal } = await guard.admit({});
+            const { limit, retryAfterMs } = decision!;
+            const told = new Map([...fields, ...(refusal?.fields ?? [])]);
+            const reset = Number(told.get("X-RateLimit-Reset"));
+            expect(reset).toBeLessThanOrEqual(Math.ceil((now + limit.periodMs) / 1000));
+            if (refusal === undefined || retryAfterMs === Infinity) continue;
+            refusals += 1;
+            const window = Math.ceil(limit.periodMs / 1000);
+            if (Math.ceil(retryAfterMs / 1000) > window) capped += 1;
+            const seconds = Number(told.get("Retry-After"));
+            expect(seconds).toBe(Math.min(Math.ceil(retryAfterMs / 1000), window));
+            expect(new RateLimitExceededError(decision!).retryAfter).toBe(seconds);
+          }
+          dateNow.mockRestore();
+        },
+      ),
+      { numRuns: 1000 },
+    );
+    // Otherwise nothing was tested.
+    expect(refusals).toBeGreaterThan(100);
+    expect(capped).toBeGreaterThan(10);
+  });
+
   it("hold no name that a header cannot", async () => {
     fc.assert(
       fc.property(fc.string({ unit: "binary", minLength: 1, maxLength: 3 }), (name) => {
@@ -123,8 +175,8 @@ describe("the fields of draft 11", () => {
     const limiter = new AsyncRateLimiter({ maxCalls: 10, period: "250ms", clock: new ManualClock() });
     const { fields } = await new Guard({ limiter }, view).admit({});
     expect(Object.fromEntries(fields)).toEqual({
-      "RateLimit-Policy": `"default";q=10;w=1`,
-      RateLimit: `"default";r=9;t=1`,
+      "RateLimit-Policy": `"10-in-250ms";q=10;w=1`,
+      RateLimit: `"10-in-250ms";r=9;t=1`,
     });
   });
 

@@ -225,12 +225,12 @@ describe("the README, with the packed package and nothing else", () => {
       await app.listen(0, "127.0.0.1");
       let answer;
       for (let requests = 0; requests < 101; requests += 1) answer = await fetch(await app.getUrl());
-      console.log(answer.status, answer.headers.get("ratelimit").slice(0, 13), (await answer.json()).statusCode);
+      console.log(answer.status, answer.headers.get("ratelimit").slice(0, 15), (await answer.json()).statusCode);
       await app.close();
     `;
     writeFileSync(join(folder, "nest.js"), program);
     const { stdout } = await run(process.execPath, [join(folder, "nest.js")], { cwd: folder });
-    expect(stdout).toBe(`429 "default";r=0 429\n`);
+    expect(stdout).toBe(`429 "100-in-1m";r=0 429\n`);
   });
 
   it("names commands that package.json has", () => {
