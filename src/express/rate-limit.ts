@@ -85,11 +85,12 @@ function proceed<R extends ExpressRequest, S extends ExpressResponse>(
   }
   setFields(response, refusal.fields);
   if (guard.throws && refusal.error !== undefined) return next(refusal.error((name) => response.getHeader(name)));
+  const before = response.statusCode;
   response.statusCode = refusal.status;
   if (guard.onRefused === undefined || decision === undefined) return write(response, refusal);
   answer(guard.onRefused, request, decision, response).catch((error: unknown) => {
-    // It is no refusal that is to be told of any more.
-    if (!response.headersSent) response.statusCode = 500;
+    // The error handler decides on the status, as with `throw: true`.
+    if (response.statusCode === refusal.status && !response.headersSent) response.statusCode = before;
     next(callbackError(error));
   });
 }

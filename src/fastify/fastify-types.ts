@@ -1,5 +1,20 @@
 // Types alone, and nothing of it is left when this is compiled: this is where fastify has plugins declare what they add.
-import type { FastifyReply, FastifyRequest } from "fastify";
+import type {
+  ContextConfigDefault,
+  FastifyBaseLogger,
+  FastifyContextConfig,
+  FastifyReply,
+  FastifyRequest,
+  FastifySchema,
+  FastifyTypeProvider,
+  FastifyTypeProviderDefault,
+  RawReplyDefaultExpression,
+  RawRequestDefaultExpression,
+  RawServerBase,
+  RawServerDefault,
+  RouteGenericInterface,
+  RouteHandlerMethod,
+} from "fastify";
 import type { Decision } from "../core/decision.js";
 import type { RouteOptions } from "./route-options.js";
 
@@ -10,9 +25,33 @@ declare module "fastify" {
   }
   interface FastifyContextConfig {
     /**
-     * Options of this route, over those of the nearest `rateLimit` that its app has registered; false switches that off.
+     * Options of this route, or of this not-found handler, over those of the nearest registration of `rateLimit`; the
+     * registrations further out count its requests as well. `false` switches off all of them.
      */
     rateLimit?: FastifyOptions | false | undefined;
+  }
+  // The type parameters are those of fastify, as the merging of interfaces requires.
+  interface FastifyInstance<
+    RawServer extends RawServerBase = RawServerDefault,
+    RawRequest extends RawRequestDefaultExpression<RawServer> = RawRequestDefaultExpression<RawServer>,
+    RawReply extends RawReplyDefaultExpression<RawServer> = RawReplyDefaultExpression<RawServer>,
+    Logger extends FastifyBaseLogger = FastifyBaseLogger,
+    TypeProvider extends FastifyTypeProvider = FastifyTypeProviderDefault,
+  > {
+    /** Sets the 404 handler with a `config`, which fastify takes and its own types leave out. */
+    setNotFoundHandler(
+      options: { config: FastifyContextConfig },
+      handler: RouteHandlerMethod<
+        RawServer,
+        RawRequest,
+        RawReply,
+        RouteGenericInterface,
+        ContextConfigDefault,
+        FastifySchema,
+        TypeProvider,
+        Logger
+      >,
+    ): this;
   }
 }
 
@@ -25,4 +64,4 @@ declare module "fastify" {
 // eslint-disable-next-line @typescript-eslint/no-explicit-any -- as said
 export type FastifyOptions = RouteOptions<FastifyRequest, FastifyReply, any>;
 
-export type { FastifyReply, FastifyRequest };
+export type { FastifyContextConfig, FastifyReply, FastifyRequest };

@@ -9,7 +9,7 @@ import { checkedHttpOptions } from "../http/options.js";
 import type { Passage } from "../http/passage.js";
 import { PROBLEM_TYPE } from "../http/passage.js";
 import { settle } from "../http/settle.js";
-import type { FastifyOptions, FastifyReply, FastifyRequest } from "./fastify-types.js";
+import type { FastifyContextConfig, FastifyOptions, FastifyReply, FastifyRequest } from "./fastify-types.js";
 import { over } from "./route-options.js";
 
 /** What Node has, and ES2022 does not name. */
@@ -19,7 +19,7 @@ declare const TextEncoder: new () => { encode(text: string): Uint8Array };
 export interface FastifyLike {
   hasRequestDecorator(name: string): boolean;
   decorateRequest(name: string, value: null): unknown;
-  addHook(name: "onRoute" | "onRequest", hook: (...given: never[]) => unknown): unknown;
+  addHook(name: "onRegister" | "onRoute" | "onRequest", hook: (...given: never[]) => unknown): unknown;
 }
 
 type FastifyGuard = Guard<FastifyRequest, readonly [reply: FastifyReply]>;
@@ -27,63 +27,73 @@ type FastifyGuard = Guard<FastifyRequest, readonly [reply: FastifyReply]>;
 /** Goes on to what is behind the hook, or to the error handler. */
 type Done = (error?: Error) => void;
 
-/** A route's own limit, on its config: whose business it is, and the guard; undefined where it wants none. */
-interface RouteGuard {
-  readonly owner: object;
-  readonly guard: FastifyGuard | undefined;
+/**
+ * The nearest registration of an app: the last one in the app itself, or else in the nearest app around it that had one when
+ * the app was made. The symbol is a registered one, so that two copies of the package agree on it.
+ */
+const NEAREST = Symbol.for("sluicegate.fastify.nearest");
+
+interface App extends FastifyLike {
+  [NEAREST]?: object;
 }
 
-const TOO_EARLY =
-  "This route has a `config.rateLimit` and was added before `rateLimit` was loaded: `await app.register(rateLimit, …)` first";
-
-/** Fastify copies the config of a route, symbols included. */
-const ROUTE_GUARD = Symbol("sluicegate route guard");
-
 /**
- * A plugin of fastify that limits the requests of the app that registers it, and of those inside: unknown routes as well.
+ * A plugin of fastify that limits the requests of the app that registers it and of the apps inside, unknown routes included.
  *
- * A route has options of its own in `config.rateLimit`, which go over the plugin's; `false` switches them off. A refused
- * request is answered with 429 and `application/problem+json`, before its body is read. The decision is
- * `request.rateLimit`. Errors of your code, as a `key` that is no string, go to fastify's error handler.
+ * A request counts in every registration around its route. `config.rateLimit` of a route, or of a not-found handler, goes over
+ * the options of the nearest registration; `false` switches all of them off. A refused request is answered with 429 and
+ * `application/problem+json`, before its body is read. The decision is `request.rateLimit`. Errors of your code, as a `key`
+ * that is no string, go to fastify's error handler.
  *
- * @throws TypeError (as a rejection of `register`, or where the route is added) for an option that is unknown or of the
- *   wrong type, RangeError for one out of range.
+ * @throws TypeError for an option that is unknown or of the wrong type, RangeError for one out of range: as a rejection of
+ *   `register`; where a route is added; for a not-found handler, or a route that is added before the plugin is loaded, at
+ *   each request.
  *
  * @example
  * await app.register(rateLimit, { limiter: new AsyncRateLimiter({ maxCalls: 100, period: "1m" }) });
  * app.post("/login", { config: { rateLimit: { limiter: logins } } }, login);
+ * app.setNotFoundHandler({ config: { rateLimit: { limiter: misses } } }, notFound);
  */
 export async function rateLimit(app: FastifyLike, options: FastifyOptions): Promise<void> {
-  const owner = {};
+  const registration = {};
+  const markNearest = (marked: App): void => void (marked[NEAREST] = registration);
   // What `register` takes for itself, and hands over all the same.
   const plugin = without(options, ["prefix", "logLevel", "logSerializers"]);
-  const guardOf = (own: FastifyOptions): FastifyGuard | undefined =>
-    own.limiter === undefined && own.limiters === undefined ? undefined : new Guard(own, nodeView);
   checkedHttpOptions(plugin);
-  const guard = guardOf(plugin);
+  const guard = guardFrom(plugin);
   if (!app.hasRequestDecorator("rateLimit")) app.decorateRequest("rateLimit", null);
 
-  app.addHook("onRoute", (route: { config?: object }) => {
-    const own = (route.config as { rateLimit?: FastifyOptions | false } | undefined)?.rateLimit;
-    if (own === undefined) return;
-    if (own !== false && (typeof own !== "object" || (own as unknown) === null)) {
+  const guards = new WeakMap<object, FastifyGuard>();
+  const guardOf = (own: FastifyOptions): FastifyGuard => {
+    const known = guards.get(own);
+    if (known !== undefined) return known;
+    if (typeof own !== "object" || (own as unknown) === null) {
       throw new TypeError(expected("config.rateLimit", "an object of options, or false", own));
     }
-    // Apps inside run this after those around them, so the nearest one is left the owner.
-    const routeGuard = own === false ? undefined : guardOf(over(plugin, own));
-    if (own !== false && routeGuard === undefined) {
+    const made = guardFrom(over(plugin, own));
+    if (made === undefined) {
       throw new TypeError(expected("config.rateLimit.limiter", "a limiter, because the plugin has none", undefined));
     }
-    route.config = { ...route.config, [ROUTE_GUARD]: { owner, guard: routeGuard } };
+    guards.set(own, made);
+    return made;
+  };
+
+  markNearest(app);
+  // Runs for the same apps, and in the same order, as the hook below: an app inherits both when it is made.
+  app.addHook("onRegister", markNearest);
+
+  app.addHook("onRoute", function (this: App, { config }: { config?: FastifyContextConfig }) {
+    const own = config?.rateLimit;
+    // Only to report wrong options early: fastify calls this for no not-found handler, and for no route that came before it.
+    if (own !== undefined && own !== false && this[NEAREST] === registration) guardOf(own);
   });
 
   // With a callback, because each promise of a hook is felt on a framework this fast.
   app.addHook("onRequest", function rateLimit(request: FastifyRequest, reply: FastifyReply, done: Done) {
-    const config = request.routeOptions.config as { [ROUTE_GUARD]?: RouteGuard; rateLimit?: unknown };
-    const own = config[ROUTE_GUARD];
-    // A route that came before the plugin was loaded: its limit would be silently missing.
-    if (own === undefined && config.rateLimit !== undefined) return done(new Error(TOO_EARLY));
-    const asked = own?.owner === owner ? own.guard : guard;
+    const own = request.routeOptions.config.rateLimit;
+    if (own === false) return done();
+    const isOwn = own !== undefined && (request.server as App)[NEAREST] === registration;
+    const asked = isOwn ? guardOf(own) : guard;
     if (asked === undefined) return done();
     settle(asked, request, (passage) => proceed(asked, passage, request, reply, done), done);
   });
@@ -94,6 +104,11 @@ Object.assign(rateLimit, {
   [Symbol.for("skip-override")]: true,
   [Symbol.for("fastify.display-name")]: "sluicegate",
 });
+
+/** The guard of these options; undefined where they leave the limiter to the routes. */
+function guardFrom(options: FastifyOptions): FastifyGuard | undefined {
+  return options.limiter === undefined && options.limiters === undefined ? undefined : new Guard(options, nodeView);
+}
 
 function without<T extends object>(options: T, names: readonly string[]): T {
   return Object.fromEntries(Object.entries(options).filter(([name]) => !names.includes(name))) as T;
@@ -117,15 +132,18 @@ function proceed(
   }
   setFields(reply, refusal.fields, true);
   if (guard.throws && refusal.error !== undefined) return done(refusal.error((name) => reply.getHeader(name)));
-  reply.code(refusal.status);
   if (guard.onRefused !== undefined && decision !== undefined) {
+    const { raw } = reply;
+    const before = raw.statusCode;
+    // Not by `reply.code`, which cannot be undone: fastify would prefer this status to that of a redirect or an error.
+    raw.statusCode = refusal.status;
     answer(guard.onRefused, request, decision, reply).catch((error: unknown) => {
-      // It is no refusal that is to be told of any more.
-      reply.code(500);
+      if (raw.statusCode === refusal.status) raw.statusCode = before;
       done(callbackError(error));
     });
     return;
   }
+  reply.code(refusal.status);
   reply.header("Content-Type", PROBLEM_TYPE);
   // As bytes: to a text fastify adds a charset, a parameter that the type does not have.
   reply.send(refusal.body === undefined ? undefined : new TextEncoder().encode(refusal.body));

@@ -106,7 +106,13 @@ export function rateLimit<C extends HonoContext = HonoContext, K extends string 
       return;
     }
     context.status(status as never);
-    context.res = responseOf(await guard.onRefused(context, decision));
+    try {
+      context.res = responseOf(await guard.onRefused(context, decision));
+    } catch (failure) {
+      // The error handler decides on the status, as with `throw: true`: hono's default is 200.
+      context.status(200 as never);
+      throw failure;
+    }
     complete(context, [...telling, ...refusal.fields]);
   };
 }

@@ -71,7 +71,8 @@ export interface AnswerOptions<R, A extends readonly unknown[]> {
    */
   readonly countPreflights?: boolean | undefined;
   /**
-   * Answers a refusal in place of the standard body. The status and the fields of the standard answer are set before.
+   * Answers a refusal in place of the standard body. The status and the fields of the standard answer are set before. What it
+   * throws goes to the framework's error handler, which sets the status, as with `throw: true`.
    * @default 429 or 503 with `application/problem+json`
    */
   readonly onRefused?: ((request: R, decision: Decision, ...rest: A) => unknown) | undefined;

@@ -65,7 +65,13 @@ export function rateLimit<C extends KoaContext = KoaContext, K extends string = 
       throw refusal.error((name) => context.response.get(name));
     context.status = refusal.status;
     if (guard.onRefused !== undefined && decision !== undefined) {
-      await erring(() => guard.onRefused?.(context, decision));
+      try {
+        await erring(() => guard.onRefused?.(context, decision));
+      } catch (error) {
+        // Koa cannot unset a status, and an error handler that sets none must not send that of the refusal.
+        if (context.status === refusal.status) context.status = 500;
+        throw error;
+      }
       return;
     }
     context.set("Content-Type", PROBLEM_TYPE);

@@ -6,12 +6,14 @@ import { NestFactory } from "@nestjs/core";
 import express, { type NextFunction, type Request as ExpressRequest, type Response as ExpressResponse } from "express";
 import fastify, { type FastifyReply, type FastifyRequest } from "fastify";
 import { Hono } from "hono";
+import Koa from "koa";
 import { AsyncRateLimiter, RateLimitExceededError } from "sluicegate";
 import { rateLimit as onExpress } from "sluicegate/express";
 import { rateLimit as onFastify } from "sluicegate/fastify";
 import { rateLimit, rateLimitOf, withRateLimit } from "sluicegate/fetch";
 import { rateLimit as onHono } from "sluicegate/hono";
 import { Guard } from "sluicegate/http";
+import { rateLimit as onKoa } from "sluicegate/koa";
 import { ManualClock } from "sluicegate/testing";
 import { describe, expect, it, vi } from "vitest";
 import { send, served } from "./rig.js";
@@ -252,7 +254,7 @@ describe("on fastify", () => {
     await app.close();
   });
 
-  it("counts a request in every app around it, and a route's options go over those of the nearest", async () => {
+  it("counts a request in every registration on its way; a route's options go over the nearest, and false switches all off", async () => {
     const [outer, inner, route] = [of(9, "outer"), of(8, "inner"), of(7, "route")];
     const app = fastify();
     await app.register(onFastify, { limiter: outer, key });
@@ -260,13 +262,98 @@ describe("on fastify", () => {
       await inside.register(onFastify, { limiter: inner, key });
       inside.get("/plain", async () => "plain");
       inside.get("/own", { config: { rateLimit: { limiter: route } } }, async () => "own");
-      inside.get("/open", { config: { rateLimit: false } }, async () => "open");
+      inside.get("/open", { config: { rateLimit: false } }, async (request) => ({ decision: request.rateLimit }));
     });
     const policies = async (path: string): Promise<unknown> => (await app.inject(path)).headers["ratelimit-policy"];
     expect(await policies("/plain")).toBe(`"outer";q=9;w=60, "inner";q=8;w=60`);
     expect(await policies("/own")).toBe(`"outer";q=9;w=60, "route";q=7;w=60`);
-    expect(await policies("/open")).toBe(`"outer";q=9;w=60`);
+    expect(await policies("/open")).toBeUndefined();
+    expect((await app.inject("/open")).json()).toEqual({ decision: null });
+    expect((await outer.peek("somebody")).remaining).toBe(7);
     await app.close();
+  });
+
+  it("checks a route's options once with those of the nearest registration, which may be the only one with a limiter", async () => {
+    const app = fastify();
+    await app.register(onFastify, { key });
+    await app.register(async (inside) => {
+      await inside.register(onFastify, { limiter: of(3), key });
+      inside.get("/dear", { config: { rateLimit: { cost: 2 } } }, async () => "dear");
+    });
+    expect((await app.inject("/dear")).headers["ratelimit"]).toBe(`"default";r=1;t=60`);
+    await app.close();
+  });
+
+  it("applies a route's options to the last of two registrations in one app", async () => {
+    const app = fastify();
+    await app.register(onFastify, { limiter: of(9, "first"), key });
+    await app.register(onFastify, { limiter: of(8, "last"), key });
+    app.get("/own", { config: { rateLimit: { limiter: of(7, "route") } } }, async () => "own");
+    app.get("/open", { config: { rateLimit: false } }, async () => "open");
+    expect((await app.inject("/own")).headers["ratelimit-policy"]).toBe(`"first";q=9;w=60, "route";q=7;w=60`);
+    expect((await app.inject("/open")).headers).not.toHaveProperty("ratelimit");
+    await app.close();
+  });
+
+  it("limits a not-found handler by options of its own, over those of the nearest registration", async () => {
+    const app = fastify();
+    await app.register(onFastify, { limiter: of(9, "all"), key });
+    const missing = { rateLimit: { limiter: of(2, "missing") } };
+    app.setNotFoundHandler({ config: missing }, (_, reply) => reply.code(404).send("no"));
+    app.get("/", async () => "home");
+    await app.register(
+      async (inside) => {
+        await inside.register(onFastify, { limiter: of(8, "inner"), key });
+        inside.setNotFoundHandler({ config: { rateLimit: { cost: 2 } } }, (_, reply) => reply.code(404).send("inside"));
+      },
+      { prefix: "/inside" },
+    );
+    // An app that was there before a second registration is not limited by that one.
+    await app.register(
+      async (early) => {
+        early.setNotFoundHandler({ config: { rateLimit: { cost: 3 } } }, (_, reply) => reply.code(404).send("early"));
+      },
+      { prefix: "/early" },
+    );
+    await app.register(onFastify, { limiter: of(1, "late"), key, skip: () => true });
+
+    expect((await app.inject("/")).headers["ratelimit"]).toBe(`"all";r=8;t=60`);
+    const inside = await app.inject("/inside/nowhere");
+    expect([inside.statusCode, inside.body]).toEqual([404, "inside"]);
+    expect(inside.headers["ratelimit"]).toBe(`"all";r=7;t=60, "inner";r=6;t=60`);
+    const early = await app.inject("/early/nowhere");
+    expect([early.statusCode, early.headers["ratelimit"]]).toEqual([404, `"all";r=4;t=60`]);
+    await app.close();
+
+    const plain = fastify();
+    await plain.register(onFastify, { limiter: of(9, "all"), key });
+    plain.setNotFoundHandler({ config: missing }, (_, reply) => reply.code(404).send("no"));
+    for (const [statusCode, ratelimit] of [
+      [404, `"missing";r=1;t=60`],
+      [404, `"missing";r=0;t=60`],
+      [429, `"missing";r=0;t=60`],
+    ]) {
+      const answer = await plain.inject("/nowhere");
+      expect([answer.statusCode, answer.headers["ratelimit"]]).toEqual([statusCode, ratelimit]);
+    }
+    await plain.close();
+  });
+
+  it("does not limit a not-found handler whose config says false, and reports wrong options of one", async () => {
+    const open = fastify();
+    await open.register(onFastify, { limiter: of(0), key });
+    open.setNotFoundHandler({ config: { rateLimit: false } }, (_, reply) => reply.code(404).send("no"));
+    expect((await open.inject("/nowhere")).statusCode).toBe(404);
+    await open.close();
+
+    const wrong = fastify();
+    await wrong.register(onFastify, { limiter: of(9), key });
+    wrong.setNotFoundHandler({ config: { rateLimit: { headers: "draft-7" as never } } }, (_, reply) =>
+      reply.send("no"),
+    );
+    const answer = await wrong.inject("/nowhere");
+    expect([answer.statusCode, answer.body]).toEqual([500, expect.stringContaining("Expected `headers` to be")]);
+    await wrong.close();
   });
 
   it("counts requests for what is not there, so that nobody searches for free", async () => {
@@ -295,15 +382,19 @@ describe("on fastify", () => {
     await app.close();
   });
 
-  it("fails loudly on a route that was added before the plugin was loaded, whose limit would be missing", async () => {
+  it("limits a route that was added before the plugin was loaded", async () => {
     const app = fastify();
-    void app.register(onFastify, { key });
-    app.get("/login", { config: { rateLimit: { limiter: of(1) } } }, async () => "let in");
-    const early = await app.inject("/login");
-    expect([early.statusCode, early.body]).toEqual([
-      500,
-      expect.stringContaining("`await app.register(rateLimit, …)`"),
-    ]);
+    void app.register(onFastify, { limiter: of(9), key });
+    app.get("/plain", async () => "plain");
+    app.get("/login", { config: { rateLimit: { limiter: of(1, "login") } } }, async () => "in");
+    app.get("/open", { config: { rateLimit: false } }, async () => "open");
+    app.get("/wrong", { config: { rateLimit: { headers: "draft-7" as never } } }, async () => "wrong");
+    expect((await app.inject("/plain")).headers["ratelimit"]).toBe(`"default";r=8;t=60`);
+    expect((await app.inject("/login")).headers["ratelimit"]).toBe(`"login";r=0;t=60`);
+    expect((await app.inject("/login")).statusCode).toBe(429);
+    expect((await app.inject("/open")).headers).not.toHaveProperty("ratelimit");
+    const wrong = await app.inject("/wrong");
+    expect([wrong.statusCode, wrong.body]).toEqual([500, expect.stringContaining("Expected `headers` to be")]);
     await app.close();
   });
 
@@ -322,6 +413,42 @@ describe("on fastify", () => {
     await app.close();
   });
 
+  it("leaves the status to the error handler when a refusal is thrown, or onRefused throws", async () => {
+    const failing = (): never => {
+      throw new Error("busy");
+    };
+    const failingLater = (): Promise<never> => Promise.resolve().then(failing);
+    for (const own of [{ throw: true }, { onRefused: failing }, { onRefused: failingLater }]) {
+      const app = fastify();
+      await app.register(onFastify, { limiter: of(0), key, ...own });
+      app.get("/", async () => "never");
+      await app.register(async (inside) => {
+        inside.setErrorHandler((_, __, reply) => reply.redirect("/wait"));
+        inside.get("/inside", async () => "never");
+      });
+      const redirected = await app.inject("/inside");
+      expect([redirected.statusCode, redirected.headers.location]).toEqual([302, "/wait"]);
+      // The default handler takes the status of the error, or else 500.
+      expect((await app.inject("/")).statusCode).toBe("throw" in own ? 429 : 500);
+      await app.close();
+    }
+  });
+
+  it("keeps a status that onRefused has set before it throws, and lets it redirect", async () => {
+    const app = fastify();
+    const onRefused = (request: FastifyRequest, _: unknown, reply: FastifyReply): FastifyReply => {
+      if (request.url === "/redirected") return reply.redirect("/wait");
+      reply.code(418);
+      throw new Error("no coffee");
+    };
+    await app.register(onFastify, { limiter: of(0), key, onRefused });
+    app.get("/", async () => "never");
+    app.get("/redirected", async () => "never");
+    expect((await app.inject("/")).statusCode).toBe(418);
+    expect((await app.inject("/redirected")).statusCode).toBe(302);
+    await app.close();
+  });
+
   it("throws into the error handler of the app", async () => {
     const app = fastify();
     await app.register(onFastify, { limiter: of(0), key, throw: true });
@@ -332,6 +459,63 @@ describe("on fastify", () => {
     const refused = await app.inject("/");
     expect([refused.statusCode, refused.json()]).toEqual([429, { code: "RATE_LIMIT_EXCEEDED" }]);
     await app.close();
+  });
+});
+
+describe("an error handler that sets no status, or redirects", () => {
+  const failing = (): never => {
+    throw new Error("busy");
+  };
+
+  it.each<[string, object]>([
+    ["throw: true", { throw: true }],
+    ["onRefused throws", { onRefused: failing }],
+    ["onRefused rejects", { onRefused: () => Promise.resolve().then(failing) }],
+  ])("gets a response without a status on express when %s", async (_, own) => {
+    const app = express();
+    app.use(onExpress({ limiter: of(0), ...own }));
+    // eslint-disable-next-line @typescript-eslint/no-unused-vars -- express recognizes error handlers by their four parameters
+    app.use((_error: Error, request: ExpressRequest, response: ExpressResponse, _next: NextFunction) => {
+      if (request.path === "/redirect") response.redirect("/wait");
+      else response.end("sorry");
+    });
+    const { port, close } = await served(createServer(app));
+    expect((await send(port)).status).toBe(200);
+    expect((await send(port, { path: "/redirect" })).status).toBe(302);
+    await close();
+  });
+
+  it("never answers with the status of the refusal on koa when onRefused throws", async () => {
+    const app = new Koa();
+    app.use(async (context, next) => {
+      try {
+        await next();
+      } catch {
+        if (context.path === "/redirect") context.redirect("/wait");
+        else context.body = "sorry";
+      }
+    });
+    app.use(onKoa({ limiter: of(0), onRefused: failing }));
+    // eslint-disable-next-line @typescript-eslint/no-misused-promises -- koa handles the rejection
+    const { port, close } = await served(createServer(app.callback()));
+    // Koa cannot unset a status.
+    expect((await send(port)).status).toBe(500);
+    expect((await send(port, { path: "/redirect" })).status).toBe(302);
+    await close();
+  });
+
+  it.each<[string, object]>([
+    ["throw: true", { throw: true }],
+    ["onRefused throws", { onRefused: failing }],
+    ["onRefused returns no Response", { onRefused: () => undefined }],
+  ])("gets a context without a status on hono when %s", async (_, own) => {
+    const app = new Hono();
+    app.use(onHono({ limiter: of(0), key: () => "somebody", ...own }));
+    app.onError((_error, context) =>
+      context.req.path === "/redirect" ? context.redirect("/wait") : context.text("sorry"),
+    );
+    expect((await app.request("/")).status).toBe(200);
+    expect((await app.request("/redirect")).status).toBe(302);
   });
 });
 

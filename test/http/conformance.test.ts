@@ -443,6 +443,21 @@ describe.each(RIGS)("on %s", (name, rig) => {
     expect(refused.headers["content-type"]).not.toBe("application/problem+json");
   });
 
+  it("leaves the status to the framework's error handler when onRefused throws, now or later", async () => {
+    vi.spyOn(console, "error").mockReturnValue();
+    const error = Object.assign(new Error("no coffee"), { status: 418 });
+    const limiter = new AsyncRateLimiter({ ...minute, maxCalls: 0 });
+    for (const onRefused of [
+      () => {
+        throw error;
+      },
+      () => Promise.reject(error),
+    ]) {
+      // Hono's handler answers every error with 500 that does not bring a response of its own.
+      expect((await send(await serve({ limiter, onRefused }))).status).toBe(name.startsWith("hono") ? 500 : 418);
+    }
+  });
+
   it("hands refusals and failures of the store to the framework's own error handler", async () => {
     vi.spyOn(console, "error").mockReturnValue();
     const limiter = new AsyncRateLimiter({ ...minute, maxCalls: 1 });
