@@ -11,8 +11,9 @@ export interface Share {
   /** The key as Redis knows it. */
   readonly name: string;
   readonly mayRefuse: boolean;
-  /** What the script is told of it, and how many numbers it replies. */
-  readonly words: readonly string[];
+  /** The arguments of the script for this key. Call it right before they are sent. */
+  readonly words: () => readonly string[];
+  /** How many numbers the script replies for this key. */
   readonly amount: number;
   /** What Redis has refused already. */
   readonly denial: () => Verdict | undefined;
@@ -51,7 +52,8 @@ export async function askTogether(shares: readonly (Share | undefined)[]): Promi
 }
 
 function wordsOf({ mayRefuse, words }: Share): string[] {
-  return [mayRefuse ? "1" : "0", String(words.length), ...words];
+  const own = words();
+  return [mayRefuse ? "1" : "0", String(own.length), ...own];
 }
 
 function verdictsFrom(reply: unknown, shares: readonly Share[]): Verdict[] {

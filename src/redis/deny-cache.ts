@@ -1,13 +1,13 @@
 import type { Limit } from "../core/limit.js";
 import type { Verdict } from "../store/store.js";
 
-/** A map is emptied at this size: what it forgets is asked again. */
+/** The most keys that a map holds. It is emptied then: what it forgets costs a command each. */
 const MOST_KEYS = 10_000;
 
-/** When a call was sent, and what had been changed by then. */
+/** When a call was sent, and how many changes came before it. */
 export interface Sending {
   readonly at: number;
-  readonly epoch: number;
+  readonly changes: number;
 }
 
 /** What Redis said when it refused a call. */
@@ -16,23 +16,33 @@ interface Denial {
   readonly cost: number;
   /** Undefined where only the wait is known. */
   readonly verdict: Verdict | undefined;
-  readonly isForEver: boolean;
   readonly receivedAt: number;
-  readonly until: number;
+  /** The first instant at which the call could pass; `Infinity` for never. */
+  readonly freeAt: number;
+  /** Until when calls are refused by it. */
+  until: number;
+  /** Whether a call was sent after `until`, to see whether the denial still holds. */
+  isReviewed: boolean;
 }
 
 /**
  * Refuses here what Redis has refused already, so that a key under attack costs a command a second and not one for each call.
  *
  * A denial holds until the first instant at which the call could pass, and no longer than `maxAgeMs`: for calls of at least
- * its cost, by limits none of which is higher. It is counted from when the call was sent, so it never holds too long. What
- * changes in this process drops it at once; a reset, a refund or a raised limit elsewhere is seen within `maxAgeMs`.
+ * its cost, by limits none of which is higher. It is counted from when the call was sent, so it never holds too long. After
+ * `maxAgeMs` one call is sent to review it. Its reply replaces or drops the denial, and other calls are refused until then,
+ * for `maxAgeMs` more at most. A reset or a refund in this process drops the denial of its key at once; one elsewhere is seen
+ * by the review.
  */
 export class DenyCache {
   readonly #maxAgeMs: number;
   readonly #now: () => number;
   readonly #denials = new Map<string, Denial>();
-  #epoch = 0;
+  /** Which change of a key was the latest, counted over all keys: a denial that was sent before it is not noted. */
+  readonly #changed = new Map<string, number>();
+  #changes = 0;
+  /** The latest change that may have been of any key. */
+  #changedAll = 0;
 
   /**
    * @param maxAgeMs - 0 to keep nothing.
@@ -43,13 +53,22 @@ export class DenyCache {
     this.#now = now;
   }
 
-  /** To be asked before a call is sent, and handed back with its denial. */
-  sending(): Sending {
-    return { at: this.#now(), epoch: this.#epoch };
+  /** Call this right before a call is sent, and hand the result to {@link note} with its denial. */
+  sending(key: string, cost: number): Sending {
+    const now = this.#now();
+    const denial = this.#denials.get(key);
+    if (denial !== undefined && cost >= denial.cost && now >= denial.until) {
+      if (denial.isReviewed || now >= denial.freeAt) this.#denials.delete(key);
+      else {
+        denial.isReviewed = true;
+        denial.until = Math.min(denial.freeAt, now + this.#maxAgeMs);
+      }
+    }
+    return { at: now, changes: this.#changes };
   }
 
   /**
-   * Notes a denial, unless something was changed since it was sent: it may not know of that.
+   * Notes a denial, unless its key was changed since the call was sent: Redis may have refused it before the change.
    *
    * @param retryAfterMs - or less. `Infinity` for never.
    */
@@ -61,14 +80,21 @@ export class DenyCache {
     verdict: Verdict | undefined,
     sending: Sending,
   ): void {
-    if (sending.epoch !== this.#epoch) return;
+    if (sending.changes < Math.max(this.#changedAll, this.#changed.get(key) ?? 0)) return;
     // The server counts from a full millisecond, which may have begun before this was sent.
-    const until = sending.at + Math.min(retryAfterMs - 1, this.#maxAgeMs);
+    const freeAt = sending.at + retryAfterMs - 1;
+    const until = Math.min(freeAt, sending.at + this.#maxAgeMs);
     const receivedAt = this.#now();
     if (until <= receivedAt) return;
     // All at once, because a Map that loses its oldest entry again and again slows down.
     if (this.#denials.size >= MOST_KEYS && !this.#denials.has(key)) this.#denials.clear();
-    this.#denials.set(key, { limits, cost, verdict, isForEver: retryAfterMs === Infinity, receivedAt, until });
+    this.#denials.set(key, { limits, cost, verdict, receivedAt, freeAt, until, isReviewed: false });
+  }
+
+  /** Drops the denial that an admitted call of this cost proves wrong. */
+  admitted(key: string, cost: number): void {
+    const denial = this.#denials.get(key);
+    if (denial !== undefined && cost >= denial.cost) this.#denials.delete(key);
   }
 
   /** Whether a call is sure to be refused. */
@@ -84,7 +110,7 @@ export class DenyCache {
     // Both ways: a lower limit refuses as well, and for longer.
     if (!areBounded(limits, denial.limits) || !areBounded(denial.limits, limits)) return undefined;
     // A cost that can never pass is another answer than one that can later.
-    if (!denial.isForEver && limits.some(({ maxCalls }) => cost > maxCalls)) return undefined;
+    if (denial.freeAt < Infinity && limits.some(({ maxCalls }) => cost > maxCalls)) return undefined;
     return aged(denial.verdict, Math.floor(this.#now() - denial.receivedAt));
   }
 
@@ -99,17 +125,21 @@ export class DenyCache {
   }
 
   #drop(key: string | undefined): void {
-    this.#epoch += 1;
+    if (this.#maxAgeMs === 0) return;
+    this.#changes += 1;
     if (key === undefined) this.#denials.clear();
     else this.#denials.delete(key);
+    // What is forgotten here concerns any key: at most the calls under way are not noted, and the denials of other keys stay.
+    if (key === undefined || this.#changed.size >= MOST_KEYS) {
+      this.#changed.clear();
+      this.#changedAll = this.#changes;
+    }
+    if (key !== undefined) this.#changed.set(key, this.#changes);
   }
 
   #find(key: string, cost: number): Denial | undefined {
     const denial = this.#denials.get(key);
-    if (denial === undefined || cost < denial.cost) return undefined;
-    if (this.#now() < denial.until) return denial;
-    this.#denials.delete(key);
-    return undefined;
+    return denial !== undefined && cost >= denial.cost && this.#now() < denial.until ? denial : undefined;
   }
 }
 

@@ -37,12 +37,13 @@ export class RedisSpace implements Space {
   admit(key: string, limits: readonly Limit[], cost: number): boolean | Promise<boolean> {
     const name = this.#keyOf(key);
     if (this.#denials.refuses(name, limits, cost)) return false;
-    const sending = this.#denials.sending();
+    const sending = this.#denials.sending(name, cost);
     return this.#ask("admit", name, limits, cost).then(
       (reply) => {
         const answer = numberIn(reply);
         // 0 is a refusal for ever.
         if (answer <= 0) this.#denials.note(name, limits, cost, -answer || Infinity, undefined, sending);
+        else this.#denials.admitted(name, cost);
         return answer === 1;
       },
       (failure: unknown) => this.#fallback.admit(unreachable(failure), key, limits, cost),
@@ -53,7 +54,7 @@ export class RedisSpace implements Space {
     const name = this.#keyOf(key);
     const denied = this.#denials.verdictOn(name, limits, cost);
     if (denied !== undefined) return denied;
-    const sending = this.#denials.sending();
+    const sending = this.#denials.sending(name, cost);
     return this.#ask("check", name, limits, cost).then(
       (reply) => this.#checked(replyOf(reply, limits), name, limits, cost, sending),
       (failure: unknown) => this.#fallback.check(unreachable(failure), key, limits, cost),
@@ -90,12 +91,15 @@ export class RedisSpace implements Space {
   /** A key's share in a call about several. */
   share({ key, limits, cost, mayRefuse }: Omit<Ask, "space">): Share {
     const name = this.#keyOf(key);
-    const sending = this.#denials.sending();
+    let sending: Sending;
     return {
       server: this.#server,
       name,
       mayRefuse,
-      words: this.#question(limits, cost),
+      words: () => {
+        sending = this.#denials.sending(name, cost);
+        return this.#question(limits, cost);
+      },
       amount: amountFor(limits),
       denial: () => this.#denials.verdictOn(name, limits, cost),
       verdict: (numbers, start, isRecorded) =>
@@ -141,6 +145,7 @@ export class RedisSpace implements Space {
     const verdict = this.#verdict(reply, name, isRecorded ? cost : 0);
     const { retryAfterMs } = verdict;
     if (retryAfterMs > 0) this.#denials.note(name, limits, cost, retryAfterMs, verdict, sending);
+    else this.#denials.admitted(name, cost);
     return verdict;
   }
 

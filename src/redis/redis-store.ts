@@ -38,7 +38,7 @@ export interface RedisStoreOptions {
   readonly instances?: number | undefined;
   /**
    * Refuses here, without a command, what Redis has refused already and would refuse again: a reset, a refund or a raised
-   * limit in another process is seen within `maxAge`. Such a decision has the source `"deny-cache"`.
+   * limit in another process is seen within `maxAge` and a round trip. Such a decision has the source `"deny-cache"`.
    * @default { maxAge: "1s" }
    */
   readonly denyCache?: false | { readonly maxAge?: Duration | undefined } | undefined;

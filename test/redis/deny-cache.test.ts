@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { AdaptiveRateLimiter, AsyncRateLimiter, type Decision, LayeredRateLimiter } from "sluicegate";
-import { RedisStore, type RedisStoreOptions } from "sluicegate/redis";
+import { RedisRateLimiter, RedisStore, type RedisStoreOptions } from "sluicegate/redis";
 import { beforeEach, describe, expect, it, vi } from "vitest";
 import { DenyCache } from "../../src/redis/deny-cache.js";
 import { Oracle } from "../property/oracle.js";
@@ -19,7 +19,7 @@ describe("a cache of denials", () => {
   const refuses = (cost = 1, limits = LIMITS): boolean => cache.refuses("ada", limits, cost);
 
   it("refuses until the first instant at which the call could pass, from when it was sent, or for maxAge", () => {
-    const sending = cache.sending();
+    const sending = cache.sending("ada", 1);
     now = 30;
     cache.note("ada", LIMITS, 1, 500, undefined, sending);
     expect(refuses()).toBe(true);
@@ -30,7 +30,7 @@ describe("a cache of denials", () => {
     expect(refuses()).toBe(false);
     for (const wait of [1001, 60_000, Infinity]) {
       now = 0;
-      cache.note("ada", LIMITS, 1, wait, undefined, cache.sending());
+      cache.note("ada", LIMITS, 1, wait, undefined, cache.sending("ada", 1));
       now = 999.9;
       expect(refuses()).toBe(true);
       now = 1000;
@@ -38,8 +38,55 @@ describe("a cache of denials", () => {
     }
   });
 
+  it("sends one call after maxAge, and refuses others until its reply, the wait or another maxAge is over", () => {
+    const review = (wait: number): ReturnType<DenyCache["sending"]> => {
+      now = 0;
+      cache.note("ada", LIMITS, 1, wait, undefined, cache.sending("ada", 1));
+      now = 1200;
+      expect(refuses()).toBe(false);
+      const sending = cache.sending("ada", 1);
+      expect(refuses()).toBe(true);
+      return sending;
+    };
+    // Refused again: for maxAge from then on.
+    cache.note("ada", LIMITS, 1, 58_800, undefined, review(60_000));
+    now = 2199;
+    expect(refuses()).toBe(true);
+    // Admitted: the limit was reset elsewhere.
+    review(60_000);
+    cache.admitted("ada", 1);
+    expect(refuses()).toBe(false);
+    // Without a reply.
+    review(60_000);
+    now = 2199;
+    expect(refuses()).toBe(true);
+    now = 2200;
+    expect(refuses()).toBe(false);
+    cache.sending("ada", 1);
+    expect(refuses()).toBe(false);
+    // The wait ends first.
+    review(1500);
+    now = 1498.9;
+    expect(refuses()).toBe(true);
+    now = 1499;
+    expect(refuses()).toBe(false);
+  });
+
+  it("keeps a denial that calls of lower cost say nothing about", () => {
+    cache.note("ada", LIMITS, 2, 60_000, undefined, cache.sending("ada", 2));
+    cache.admitted("ada", 1);
+    expect(refuses(2)).toBe(true);
+    now = 1000;
+    cache.sending("ada", 1);
+    expect(refuses(2)).toBe(false);
+    cache.sending("ada", 2);
+    expect(refuses(2)).toBe(true);
+    cache.admitted("ada", 2);
+    expect(refuses(2)).toBe(false);
+  });
+
   it("refuses at least that cost, by limits none of which is higher", () => {
-    cache.note("ada", LIMITS, 2, 500, undefined, cache.sending());
+    cache.note("ada", LIMITS, 2, 500, undefined, cache.sending("ada", 2));
     expect([refuses(1), refuses(2), refuses(3)]).toEqual([false, true, true]);
     const [limit] = LIMITS as [(typeof LIMITS)[number]];
     expect(refuses(2, [{ ...limit, maxCalls: 1 }])).toBe(true);
@@ -48,23 +95,38 @@ describe("a cache of denials", () => {
     expect(refuses(2, [limit, limit])).toBe(false);
   });
 
-  it("notes no denial that was under way when something was changed, or while that was", async () => {
-    const before = cache.sending();
-    let during = before;
-    await cache.whileChanging("ben", async () => {
-      during = cache.sending();
-    });
-    const after = cache.sending();
-    for (const [sending, isNoted] of [
-      [before, false],
-      [during, false],
-      [after, true],
-    ] as const) {
+  it.each([
+    ["that key", "ada", false],
+    ["every key", undefined, false],
+    ["another key", "ben", true],
+  ])("notes a denial that was sent before or during a change of %s: %s, %s", async (_, changed, isNoted) => {
+    for (const moment of ["before", "during", "after"] as const) {
+      cache = new DenyCache(1000, () => now);
+      let sending = cache.sending("ada", 1);
+      await cache.whileChanging(changed, async () => {
+        if (moment === "during") sending = cache.sending("ada", 1);
+      });
+      if (moment === "after") sending = cache.sending("ada", 1);
       cache.note("ada", LIMITS, 1, 500, undefined, sending);
-      expect(refuses()).toBe(isNoted);
+      expect([moment, refuses()]).toEqual([moment, isNoted || moment === "after"]);
     }
+  });
+
+  it("drops the denial of a key that is changed, whatever comes of the change, and no other", async () => {
+    for (const key of ["ada", "ben"]) cache.note(key, LIMITS, 1, 500, undefined, cache.sending(key, 1));
     await expect(cache.whileChanging("ada", () => Promise.reject(new Error("gone")))).rejects.toThrow("gone");
-    expect(refuses()).toBe(false);
+    expect([refuses(), cache.refuses("ben", LIMITS, 1)]).toEqual([false, true]);
+  });
+
+  it("notes no stale denial after more changes than it holds, and keeps the denials of unchanged keys", async () => {
+    cache.note("ben", LIMITS, 1, 500, undefined, cache.sending("ben", 1));
+    const sending = cache.sending("ada", 1);
+    await cache.whileChanging("ada", async () => undefined);
+    for (let key = 0; key < 10_000; key += 1) await cache.whileChanging(String(key), async () => undefined);
+    cache.note("ada", LIMITS, 1, 500, undefined, sending);
+    expect([refuses(), cache.refuses("ben", LIMITS, 1)]).toEqual([false, true]);
+    cache.note("ada", LIMITS, 1, 500, undefined, cache.sending("ada", 1));
+    expect(refuses()).toBe(true);
   });
 
   it("holds no more than ten thousand keys", () => {
@@ -74,7 +136,7 @@ describe("a cache of denials", () => {
       return held;
     };
     for (let key = 0; key < 25_000; key += 1) {
-      cache.note(String(key), LIMITS, 1, 500, undefined, cache.sending());
+      cache.note(String(key), LIMITS, 1, 500, undefined, cache.sending(String(key), 1));
       if (key === 9999) expect(size()).toBe(10_000);
     }
     expect(size()).toBe(5000);
@@ -101,14 +163,49 @@ describe("a cache of denials", () => {
         expect([step, oracle.answer("ada", limits, cost, Math.floor(now)).allowed]).toEqual([step, false]);
         continue;
       }
-      const sending = own.sending();
+      const sending = own.sending("ada", cost);
       now += pick(300) / 100;
       const { allowed, retryAfterMs } = oracle.check("ada", limits, cost, Math.floor(now), Math.ceil(now));
       now += pick(300) / 100;
-      if (!allowed) own.note("ada", limits, cost, retryAfterMs, undefined, sending);
+      if (allowed) own.admitted("ada", cost);
+      else own.note("ada", limits, cost, retryAfterMs, undefined, sending);
     }
     expect(refusedHere).toBeGreaterThan(2000);
   });
+});
+
+describe("a key under attack", () => {
+  it.each(["isAllowed", "check"] as const)(
+    "costs one command a second of `%s`, beside 1,000 refunds a second of other keys",
+    async (verb) => {
+      let ofAttacked = 0;
+      const client = async ([, , , name = "", what = ""]: string[]): Promise<unknown> => {
+        const isAttacked = name.endsWith(":attacked");
+        if (isAttacked) ofAttacked += 1;
+        await sleep(2);
+        if (what === "refund") return 1;
+        if (isAttacked) return what === "admit" ? -3_600_000 : "0 1 1000 0 3 3600000 3600000";
+        return "1 1 1000 0 1 0 3600000";
+      };
+      const limiter = new RedisRateLimiter({ maxCalls: 3, period: "1h", client });
+      await limiter[verb]("attacked");
+      const start = performance.now();
+      const calls: Promise<unknown>[] = [];
+      let [others, attempts] = [0, 0];
+      while (performance.now() - start < 2500) {
+        // As many as are due: a timer of this process may be late.
+        for (; others < performance.now() - start; others += 1) {
+          calls.push(limiter.check(`other ${others}`).then((decision) => limiter.refund(decision)));
+        }
+        for (let burst = 0; burst < 5; burst += 1, attempts += 1) calls.push(limiter[verb]("attacked"));
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+      const seconds = (performance.now() - start) / 1000;
+      expect((await Promise.all(calls)).filter((refunded) => refunded === true).length).toBe(others);
+      expect(attempts).toBeGreaterThan(5000);
+      expect(ofAttacked).toBeLessThanOrEqual(1 + Math.floor(seconds));
+    },
+  );
 });
 
 describe.skipIf(withoutRedis !== undefined)("a RedisStore with a cache of denials", () => {
