@@ -4,7 +4,7 @@ export type { Clock } from "./core/clock.js";
 export type { Decision, LayerStatus, Reason, Receipt, RefusedBy, Source } from "./core/decision.js";
 export type { Duration } from "./core/duration.js";
 export type { RateLimitExceededErrorOptions } from "./core/errors.js";
-export { RateLimitExceededError, StoreError } from "./core/errors.js";
+export { LimiterClosedError, RateLimitExceededError, StoreError } from "./core/errors.js";
 export type { Limit, LimitOptions } from "./core/limit.js";
 export type { LimiterLike, WaitingCall } from "./guard/limiter-like.js";
 export type { KeyOf, RateLimitedOptions } from "./guard/rate-limited.js";

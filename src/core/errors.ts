@@ -69,6 +69,28 @@ export function isShortage({ refusedBy }: Decision): boolean {
 }
 
 /**
+ * A call of a limiter that is closed: thrown by `checkSync`, and a rejection of every other method and of calls that
+ * were waiting in `acquire`.
+ *
+ * It is an error of the calling code, as is a wrong key, and not a failure of the store: over HTTP it reaches the
+ * framework's error handler, whatever `whenDown` says.
+ */
+export class LimiterClosedError extends Error {
+  static {
+    this.prototype.name = "LimiterClosedError";
+  }
+
+  /** Identifies this error across copies of the package, where `instanceof` does not. */
+  readonly code = "LIMITER_CLOSED" as const;
+
+  /** The HTTP status for frameworks that look here: a service that closes its limiters is shutting down. */
+  readonly status = 503 as const;
+
+  /** The same, for the frameworks that look here. */
+  readonly statusCode = 503 as const;
+}
+
+/**
  * A store that could not answer: unreachable, or in a state it must not be in. Never a refusal.
  *
  * `cause` holds what the store met, where there was something.

@@ -1,5 +1,6 @@
 import { bypassFrom } from "../core/bypass.js";
 import type { Decision } from "../core/decision.js";
+import type { LimiterClosedError } from "../core/errors.js";
 import { RateLimitExceededError, StoreError } from "../core/errors.js";
 import { expected, oneOf, wholeNumber } from "../core/expected.js";
 import { andThen, isPromiseLike } from "../core/promise-like.js";
@@ -128,8 +129,9 @@ export class Guard<R, A extends readonly unknown[] = readonly [], K extends stri
   }
 
   #failed(error: unknown, request: R): Promise<Passage> {
-    // A key or cost that is not fit, or a bypass that fails, is no failure of the store, and must not pass as if it were.
-    if (error instanceof TypeError || error instanceof RangeError) throw error;
+    // A key or cost that is not fit, a bypass that fails, or a limiter that is closed, is no failure of the store, and must
+    // not pass as if it were. A closed limiter is known by its code, because it may be of another copy of the package.
+    if (error instanceof TypeError || error instanceof RangeError || isClosed(error)) throw error;
     return this.#down(error, request);
   }
 
@@ -208,6 +210,10 @@ export class Guard<R, A extends readonly unknown[] = readonly [], K extends stri
       },
     };
   }
+}
+
+function isClosed(error: unknown): boolean {
+  return (error as Partial<LimiterClosedError> | null | undefined)?.code === "LIMITER_CLOSED";
 }
 
 /** What an answer has of a field by now, or else the field's own value. */

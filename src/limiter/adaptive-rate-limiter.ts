@@ -54,6 +54,7 @@ export class AdaptiveRateLimiter<in K extends string = string> extends RateLimit
   readonly #load: LoadSource | undefined;
   readonly #curve: LoadCurve;
   #loadFactor: number;
+  #stopListening: (() => void) | undefined;
 
   /** @throws TypeError for an option that is unknown or of the wrong type, RangeError for one out of range. */
   constructor(options: AdaptiveRateLimiterOptions<K>) {
@@ -116,6 +117,13 @@ export class AdaptiveRateLimiter<in K extends string = string> extends RateLimit
     this.#enforce(fraction("curve(load)", this.#curve(load), true));
   }
 
+  /** Closes this limiter, as any other, and stops listening to its load source, which goes on for others. */
+  override close(): void {
+    super.close();
+    this.#stopListening?.();
+    this.#stopListening = undefined;
+  }
+
   /** Precondition: the factor is a share. */
   #enforce(factor: number): void {
     this.#loadFactor = factor;
@@ -131,6 +139,7 @@ export class AdaptiveRateLimiter<in K extends string = string> extends RateLimit
       if (limiter === undefined) stop();
       else limiter.#hear(factor);
     });
+    this.#stopListening = stop;
   }
 
   /** A source that talks nonsense moves nothing. */

@@ -2,7 +2,7 @@ import { bypassFrom } from "../core/bypass.js";
 import { monotonicClock } from "../core/clock.js";
 import type { Decision } from "../core/decision.js";
 import { receiptOf } from "../core/decision.js";
-import { RateLimitExceededError } from "../core/errors.js";
+import { LimiterClosedError, RateLimitExceededError } from "../core/errors.js";
 import { expected } from "../core/expected.js";
 import type { Limit } from "../core/limit.js";
 import { andThen } from "../core/promise-like.js";
@@ -30,7 +30,8 @@ export let partOf: <K extends string>(limiter: RateLimiter<K>, key: K, cost: num
  * it, which fix what the limits are; none overrides a verb. A limiter of narrower keys is not one of wider keys (`in K`).
  *
  * All verbs but `checkSync` are asynchronous and reject, and never throw: with a `TypeError` or `RangeError` for a key or
- * cost that is not one, and with a `StoreError` when the store cannot answer. A refusal is a value and not an exception.
+ * cost that is not one, with a `StoreError` when the store cannot answer, and with a `LimiterClosedError` after
+ * {@link close}. A refusal is a value and not an exception.
  */
 export class RateLimiter<in K extends string = string> {
   static {
@@ -39,13 +40,14 @@ export class RateLimiter<in K extends string = string> {
 
   readonly #order = (limitersMade += 1);
   readonly #store: Store;
-  readonly #space: Space;
   readonly #isShadow: boolean;
-  readonly #bypass: ((key: K) => boolean) | undefined;
+  #space: Space;
+  #bypass: ((key: K) => boolean) | undefined;
   readonly #onDecision: ((decision: Decision, key: K) => unknown) | undefined;
 
   #inForce: LimitsInForce;
   #room: WaitingRoom<K> | undefined;
+  #isClosed = false;
   /** What this limiter is called in its store. */
   readonly name: string;
   /** Whether its store answers at once, as those in memory do: then {@link checkSync} may be asked. */
@@ -107,7 +109,8 @@ export class RateLimiter<in K extends string = string> {
 
   /**
    * {@link check} without a promise, for stores in memory.
-   * @throws TypeError where the store is not synchronous, and for a key or cost that is not one.
+   * @throws TypeError where the store is not synchronous, and for a key or cost that is not one; LimiterClosedError after
+   *   {@link close}.
    */
   checkSync(key: K, options?: CallOptions): Decision {
     if (!this.synchronous) throw new TypeError(expected("store", "synchronous: use `check` here", "asynchronous"));
@@ -131,6 +134,7 @@ export class RateLimiter<in K extends string = string> {
   async acquire(key: K, options?: AcquireOptions): Promise<Decision> {
     checkKey(key);
     const wish = wishOf(options);
+    this.#assertOpen();
     if (this.#bypass?.(key) === true) return this.#announced(bypassed(this.limits, wish.cost), key);
     try {
       return this.#announced(await this.#waitingRoom.enter(key, wish), key);
@@ -180,6 +184,34 @@ export class RateLimiter<in K extends string = string> {
     return this.#space.state(key);
   }
 
+  /**
+   * Closes this limiter and releases its name, so that another limiter may have it on the same store, with other periods.
+   *
+   * Every later call rejects with a `LimiterClosedError`, bypassed ones too, and so does every call that waits in
+   * {@link acquire}. A call that a remote store is deciding completes. In memory the log is gone, and a refund of an earlier
+   * decision resolves false. In Redis the log stays for the other processes, expires by itself, and refunds go on. A store
+   * that was handed over stays open for its other limiters. A second `close` does nothing.
+   *
+   * @throws StoreError when the clock of the store calls it.
+   *
+   * @example
+   * process.once("SIGTERM", () => server.close(() => limiter.close()));
+   */
+  close(): void {
+    if (this.#isClosed) return;
+    this.#space.close();
+    this.#isClosed = true;
+    // In place of a check in every call: the hot path is the same as before.
+    this.#space = closedSpace(this.name);
+    this.#bypass = undefined;
+    this.#room?.rejectAll(closedError(this.name));
+    this.#room = undefined;
+  }
+
+  #assertOpen(): void {
+    if (this.#isClosed) throw closedError(this.name);
+  }
+
   /** {@link isAllowed}, beneath an asynchronous function that holds nothing, because each call allocates what one holds. */
   #allows(key: K, options: CallOptions | undefined): boolean | Promise<boolean> {
     if (this.#onDecision !== undefined) return andThen(this.#decide(key, options), ({ allowed }) => allowed);
@@ -211,6 +243,7 @@ export class RateLimiter<in K extends string = string> {
   }
 
   #part(key: K, cost: number): Part {
+    this.#assertOpen();
     const isBypassed = this.#bypass?.(key) === true;
     let read: LimitsInForce | undefined;
     const now = (): LimitsInForce => (read ??= this.#inForce);
@@ -218,7 +251,11 @@ export class RateLimiter<in K extends string = string> {
       store: this.#store,
       order: this.#order,
       isBypassed,
-      ask: () => ({ space: this.#space, key, limits: now().asked, cost, mayRefuse: !this.#isShadow }),
+      ask: () => {
+        // The `bypass` of another member may have closed it.
+        this.#assertOpen();
+        return { space: this.#space, key, limits: now().asked, cost, mayRefuse: !this.#isShadow };
+      },
       decide: (verdict) => (verdict === undefined ? bypassed(now().limits, cost) : this.#decided(verdict, key, now())),
       announce: (decision) => void this.#announced(decision, key),
     };
@@ -236,4 +273,16 @@ export class RateLimiter<in K extends string = string> {
     if (this.#onDecision !== undefined) announce(this.#onDecision, decision, key);
     return decision;
   }
+}
+
+function closedError(name: string): LimiterClosedError {
+  return new LimiterClosedError(`The limiter \`${name}\` is closed`);
+}
+
+/** The space of a closed limiter: every call throws. */
+function closedSpace(name: string): Space {
+  const refuse = (): never => {
+    throw closedError(name);
+  };
+  return { admit: refuse, check: refuse, peek: refuse, reset: refuse, state: refuse, close: refuse };
 }

@@ -39,7 +39,7 @@ export class TieredRateLimiter<in T extends string, in K extends string = string
       knownOptions("tiers", tiers, Object.keys(Object(tiers) as object)),
     );
     if (limits.length === 0) throw new RangeError(expected("tiers", "an object of at least one tier", "{}"));
-    // All are checked before the first is made: a space that was opened stays open.
+    // All are checked before the first is made.
     const known = limits.map(([tier, limit]) => {
       if (tier === "") throw new RangeError(expected("tiers", "an object of tiers whose names are not empty", tier));
       const { maxCalls, period } = knownOptions(`tiers.${tier}`, limit, ["maxCalls", "period"]);
@@ -47,9 +47,17 @@ export class TieredRateLimiter<in T extends string, in K extends string = string
       return { tier, maxCalls, period, name: spaceName(`${name}/${tier}`) };
     });
     const shared = storeFrom({ store, clock } as LimiterOptions<K>);
-    this.#tiers = new Map(
-      known.map(({ tier, ...limit }) => [tier, new AsyncRateLimiter<K>({ ...policy, ...limit, store: shared })]),
-    );
+    const opened = new Map<string, AsyncRateLimiter<K>>();
+    this.#tiers = opened;
+    try {
+      for (const { tier, ...limit } of known) {
+        opened.set(tier, new AsyncRateLimiter<K>({ ...policy, ...limit, store: shared }));
+      }
+    } catch (error) {
+      // The name of a tier is taken: those before it must not stay taken as well.
+      this.close();
+      throw error;
+    }
   }
 
   /**
@@ -95,6 +103,11 @@ export class TieredRateLimiter<in T extends string, in K extends string = string
   /** Takes back what `decision` spent, whatever the tier, exactly that and once; true if anything was. */
   async refund(decision: Decision): Promise<boolean> {
     return receiptOf(decision)?.refund() ?? false;
+  }
+
+  /** Closes the limiters of all tiers: see {@link AsyncRateLimiter.close}. */
+  close(): void {
+    for (const limiter of this.#tiers.values()) limiter.close();
   }
 
   /** Forgets every key of every tier. */

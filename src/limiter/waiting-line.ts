@@ -109,6 +109,11 @@ export class WaitingLine {
     if (this.isEmpty) this.#onEmpty();
   }
 
+  /** Rejects every waiter. */
+  rejectAll(error: unknown): void {
+    for (const waiter of [...this.#waiters]) waiter.leave({ error });
+  }
+
   get #isHeldUp(): boolean {
     return this.#isAsking || this.#refusal !== undefined;
   }
@@ -190,7 +195,7 @@ export class WaitingLine {
     try {
       run();
     } catch (error) {
-      for (const waiter of [...this.#waiters]) waiter.leave({ error });
+      this.rejectAll(error);
     }
   }
 

@@ -46,6 +46,11 @@ export class WaitingRoom<in K extends string> {
     for (const line of lines) line?.serve();
   }
 
+  /** Rejects every waiter of every line. */
+  rejectAll(error: unknown): void {
+    for (const line of [...this.#lines.values()]) line.rejectAll(error);
+  }
+
   #opened(key: K): WaitingLine {
     const counter = {
       check: (cost: number) => this.#desk.check(key, cost),

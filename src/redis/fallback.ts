@@ -11,6 +11,8 @@ export interface Fallback {
   state(failure: StoreError, key: string): KeyState | Promise<KeyState>;
   /** Forgets what was recorded here. */
   reset(key?: string): void | Promise<void>;
+  /** Releases what was opened for the space. */
+  close(): void;
 }
 
 /** Nobody: every call rejects with what went wrong. */
@@ -20,6 +22,7 @@ export const denying: Fallback = {
   peek: (failure) => Promise.reject(failure),
   state: (failure) => Promise.reject(failure),
   reset: () => undefined,
+  close: () => undefined,
 };
 
 /** Admits every call, records nothing, and describes the key as fresh. */
@@ -29,6 +32,7 @@ export const allowing: Fallback = {
   peek: (_failure, _key, limits) => freshVerdict(limits, 0, "fallback"),
   state: (failure) => Promise.reject(failure),
   reset: () => undefined,
+  close: () => undefined,
 };
 
 /**
@@ -45,6 +49,9 @@ export function askingStore(store: Store, name: string, periodsMs: readonly numb
     peek: async (_failure, key, limits, cost) => asFallback(await space.peek(key, mine(limits), cost)),
     state: (_failure, key) => space.state(key),
     reset: (key) => space.reset(key),
+    close: () => {
+      space.close();
+    },
   };
 }
 

@@ -4,6 +4,7 @@ import type { Ask, KeyState, Space, Verdict } from "../store/store.js";
 import type { Share } from "./ask-together.js";
 import type { DenyCache, Sending } from "./deny-cache.js";
 import type { Fallback } from "./fallback.js";
+import { denying } from "./fallback.js";
 import type { RedisServer } from "./redis-server.js";
 import { NotAsked, Unreachable } from "./redis-server.js";
 import type { Reply } from "./reply.js";
@@ -15,23 +16,27 @@ export class RedisSpace implements Space {
   readonly #server: RedisServer;
   readonly #prefix: string;
   readonly #longest: string;
-  readonly #fallback: Fallback;
+  #fallback: Fallback;
   readonly #denials: DenyCache;
+  #release: (() => void) | undefined;
   #limits: readonly Limit[] | undefined;
   #words: readonly string[] = [];
 
+  /** @param release - takes this space out of its store. */
   constructor(
     server: RedisServer,
     prefix: string,
     periodsMs: readonly number[],
     fallback: Fallback,
     denials: DenyCache,
+    release: () => void,
   ) {
     this.#server = server;
     this.#prefix = prefix;
     this.#longest = String(Math.max(...periodsMs));
     this.#fallback = fallback;
     this.#denials = denials;
+    this.#release = release;
   }
 
   admit(key: string, limits: readonly Limit[], cost: number): boolean | Promise<boolean> {
@@ -86,6 +91,13 @@ export class RedisSpace implements Space {
     await this.#denials.whileChanging(name, () =>
       name === undefined ? this.#server.forget(this.#prefix) : this.#server.forgetKey(name),
     );
+  }
+
+  close(): void {
+    this.#release?.();
+    this.#release = undefined;
+    // A call under way that Redis fails is not counted in a space that is closed.
+    this.#fallback = denying;
   }
 
   /** A key's share in a call about several. */

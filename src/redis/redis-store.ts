@@ -12,7 +12,7 @@ import { allowing, askingStore, denying } from "./fallback.js";
 import { RedisServer } from "./redis-server.js";
 import { RedisSpace } from "./redis-space.js";
 import { askTogether } from "./ask-together.js";
-import { noteKeys } from "./shared-keys.js";
+import { forgetKeys, noteKeys } from "./shared-keys.js";
 
 /** Options of a {@link RedisStore}, and of a `RedisRateLimiter` about its store. */
 export interface RedisStoreOptions {
@@ -107,7 +107,11 @@ export class RedisStore implements Store {
     const prefix = `${this.#keyPrefix}:${name}:`;
     noteKeys(this.#server.client, prefix, periodsMs);
     const denials = new DenyCache(this.#denyMs, () => monotonicClock.now());
-    return new RedisSpace(this.#server, prefix, periodsMs, fallback, denials);
+    return new RedisSpace(this.#server, prefix, periodsMs, fallback, denials, () => {
+      fallback.close();
+      this.#names.delete(name);
+      forgetKeys(this.#server.client, prefix);
+    });
   }
 
   /**

@@ -17,3 +17,8 @@ export function noteKeys(client: object, prefix: string, periodsMs: readonly num
   const message = `Two limiters of one Redis client share the keys ${prefix}*, and count together; give each a \`name\``;
   warn(message, `periods of ${before} ms and of ${periods} ms`);
 }
+
+/** Forgets the keys with a prefix, whose limiter is closed. */
+export function forgetKeys(client: object, prefix: string): void {
+  opened.get(client)?.delete(prefix);
+}

@@ -21,6 +21,8 @@ const FIRST = 1;
  */
 export class Hand {
   readonly #tables: LogTable[] = [];
+  /** Where in `#tables` each table is: closing a space takes the same time however many there are. */
+  readonly #indexes = new Map<LogTable, number>();
   readonly #maxKeys: number;
   readonly #evicts: boolean;
   #position = at({ table: 0, place: FIRST });
@@ -30,8 +32,6 @@ export class Hand {
   #firstIdle = Infinity;
   /** Until then no key can be idle; a refund apart, whose key it may find a period late. */
   #restsUntil = -Infinity;
-  /** The least that a call is remembered in any space. */
-  #shortestMs = Infinity;
 
   /** Kept by the tables. */
   readonly census: Census = { size: 0 };
@@ -54,9 +54,26 @@ export class Hand {
 
   /** Takes the table of a new space into the round. */
   add(table: LogTable): void {
+    this.#indexes.set(table, this.#tables.length);
     this.#tables.push(table);
-    this.#shortestMs = Math.min(this.#shortestMs, table.longestMs);
     this.#restsUntil = -Infinity;
+  }
+
+  /** Takes the table of a closed space out of the round. @returns whether it was part of it. */
+  remove(table: LogTable): boolean {
+    const index = this.#indexes.get(table);
+    if (index === undefined) return false;
+    this.#indexes.delete(table);
+    const last = this.#tables.pop() as LogTable;
+    if (last !== table) {
+      this.#tables[index] = last;
+      this.#indexes.set(last, index);
+    }
+    if (this.#position.table === index) this.#position.place = FIRST;
+    // The keys that were passed are fewer now, so the round begins again before the hand may rest.
+    this.#passed = 0;
+    this.#firstIdle = Infinity;
+    return true;
   }
 
   /**
@@ -86,7 +103,8 @@ export class Hand {
 
   #rest(now: number): void {
     // A key that comes or calls from here on is not idle before a whole period of its space.
-    this.#restsUntil = Math.min(this.#firstIdle, now + this.#shortestMs);
+    const shortestMs = this.#tables.reduce((shortest, { longestMs }) => Math.min(shortest, longestMs), Infinity);
+    this.#restsUntil = Math.min(this.#firstIdle, now + shortestMs);
     this.#passed = 0;
     this.#firstIdle = Infinity;
   }

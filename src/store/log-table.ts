@@ -22,7 +22,7 @@ export class LogTable {
   /** In the order of places, which begin with 1. */
   readonly #keys = new KeyList();
   readonly #logs = new TimestampLogs();
-  readonly #census: Census;
+  #census: Census;
 
   /** How long a stamp can matter to this space. */
   readonly longestMs: number;
@@ -118,6 +118,12 @@ export class LogTable {
     this.#places.clear();
     this.#keys.clear();
     this.#logs.clear();
+  }
+
+  /** Forgets every key, and counts no further one among the store's: a call that arrives late leaves nothing in the store. */
+  close(): void {
+    this.clear();
+    this.#census = { size: 0 };
   }
 
   #add(key: string): number {

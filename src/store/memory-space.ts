@@ -21,10 +21,13 @@ export interface MemoryStoreParts {
 export class MemorySpace implements Space {
   readonly #parts: MemoryStoreParts;
   readonly #table: LogTable;
+  readonly #release: () => void;
 
-  constructor(parts: MemoryStoreParts, table: LogTable) {
+  /** @param release - takes this space out of its store. */
+  constructor(parts: MemoryStoreParts, table: LogTable, release: () => void) {
     this.#parts = parts;
     this.#table = table;
+    this.#release = release;
   }
 
   /** The verb that is called for its speed. */
@@ -64,6 +67,12 @@ export class MemorySpace implements Space {
     this.#parts.time.read();
     const lastReset = this.#now - this.#table.longestMs;
     return { calls: this.#table.logAt(this.#table.placeOf(key)).countAfter(lastReset), lastReset };
+  }
+
+  close(): void {
+    this.#parts.time.refuseItsClock();
+    this.#release();
+    this.#table.close();
   }
 
   get #now(): number {

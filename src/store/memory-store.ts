@@ -83,7 +83,10 @@ export class MemoryStore implements Store {
     const table = new LogTable(longestOf(periodsMs), this.#hand.census);
     this.#names.add(name);
     this.#hand.add(table);
-    return new MemorySpace(this.#parts, table);
+    return new MemorySpace(this.#parts, table, () => {
+      // A second close must not release the name for which a later space was opened.
+      if (this.#hand.remove(table)) this.#names.delete(name);
+    });
   }
 
   judge(asks: readonly Ask[]): Judgement {

@@ -23,6 +23,7 @@ export interface Store {
    * @param periodsMs - the periods of the limits that will be handed over, fixed from here on: one log, one set of
    *   periods. How long a stamp must be kept is the longest of them.
    * @throws RangeError when the name is not fit, or open on this store already: two limiters would share their history.
+   *   A name is free again once its space is closed.
    */
   open(name: string, periodsMs: readonly number[]): Space;
 
@@ -89,6 +90,15 @@ export interface Space {
 
   /** What the log of a key holds in the longest period. */
   state(key: string): KeyState | Promise<KeyState>;
+
+  /**
+   * Releases the name of this space, which can be opened again, with other periods. Memory of this process is freed; what
+   * other processes share stays, and expires by itself.
+   *
+   * A limiter calls it once, and no other verb afterwards. Calls under way may still complete, and receipts may still be
+   * refunded: that resolves false where the log is gone.
+   */
+  close(): void;
 }
 
 /** A store's answer to one call. */

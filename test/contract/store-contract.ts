@@ -183,6 +183,20 @@ export function itIsAStore({ store, source }: Maker): void {
     expect(() => new AsyncRateLimiter({ ...hour, name: "user", store: shared })).toThrow(RangeError);
   });
 
+  it("releases the name of a space that is closed, whose later calls and waiters reject", async () => {
+    const shared = store();
+    const closed = new AsyncRateLimiter({ ...hour, name: "closed", store: shared });
+    await closed.check("ada", { cost: 3 });
+    const waiting = closed.acquire("ada", { timeout: "2h" });
+    closed.close();
+    closed.close();
+    await expect(waiting).rejects.toMatchObject({ code: "LIMITER_CLOSED" });
+    await expect(closed.check("ben")).rejects.toMatchObject({ code: "LIMITER_CLOSED" });
+    const next = new AsyncRateLimiter({ maxCalls: 1, period: "1d", name: "closed", store: shared });
+    expect(await next.isAllowed("ben")).toBe(true);
+    expect(await next.isAllowed("ben")).toBe(false);
+  });
+
   it("forgets a thousand keys at once", async () => {
     const limiter = new AsyncRateLimiter({ ...hour, store: store() });
     const keys = Array.from({ length: 1000 }, (_, at) => `key-${at}`);

@@ -383,6 +383,11 @@ describe.each(RIGS)("on %s", (name, rig) => {
     ]) {
       expect((await send(await serve({ ...wrong, whenDown: wrong.whenDown ?? "allow" }, counted))).status).toBe(500);
     }
+    const closed = new AsyncRateLimiter(minute);
+    const port = await serve({ limiter: closed, whenDown: "allow" }, counted);
+    closed.close();
+    // By frameworks that read a status from an error it is 503.
+    expect((await send(port)).status).toBeGreaterThanOrEqual(500);
     expect(handled).toBe(0);
   });
 

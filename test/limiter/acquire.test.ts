@@ -512,6 +512,7 @@ describe("acquire, where a store answers later", () => {
           peek: (...call) => Promise.resolve(space.peek(...call)),
           reset: (...call) => Promise.resolve(space.reset(...call)),
           state: (...call) => Promise.resolve(space.state(...call)),
+          close: () => space.close(),
         };
       },
     };

@@ -36,6 +36,7 @@ function lateStore(broken: { check?: boolean } = {}): Store {
         peek: late((...args) => space.peek(...args)),
         reset: late((...args) => space.reset(...args)),
         state: late((...args) => space.state(...args)),
+        close: () => space.close(),
       };
     },
   };

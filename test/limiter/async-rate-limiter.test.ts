@@ -383,6 +383,7 @@ describe("a store that answers later", () => {
         peek: (...call) => wait().then(() => space.peek(...call)),
         reset: (...call) => wait().then(() => space.reset(...call)),
         state: (...call) => wait().then(() => space.state(...call)),
+        close: () => space.close(),
       };
     },
   };

@@ -191,6 +191,7 @@ describe.skipIf(withoutRedis !== undefined)("allOf over one Redis", () => {
           peek: (...asked) => space.peek(...asked),
           reset: (key) => space.reset(key),
           state: (key) => space.state(key),
+          close: () => space.close(),
         };
       },
     };

@@ -15,7 +15,7 @@ export class GlassSpace {
     const hand = new Hand(maxKeys, true);
     this.table = new LogTable(longestMs, hand.census);
     hand.add(this.table);
-    this.space = new MemorySpace({ time: new StoreTime(this.clock), hand }, this.table);
+    this.space = new MemorySpace({ time: new StoreTime(this.clock), hand }, this.table, () => undefined);
   }
 
   /** Every log: its stamps, newest first, and which log it is. */
