@@ -3,20 +3,13 @@ import { once } from "node:events";
 import { createConnection } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { freePort } from "../free-port.js";
-
-const HOW = "no redis-server here: `apt-get install redis-server`, or `brew install redis`";
+import { missing } from "../missing.js";
 
 /** Why tests of a real Redis cannot run here; undefined where they can. In CI they must. */
-export const withoutRedis: string | undefined = ((): string | undefined => {
-  try {
-    execFileSync("redis-server", ["--version"], { stdio: "ignore" });
-    return undefined;
-  } catch {
-    if (process.env["CI"] === "true") throw new Error(HOW);
-    console.warn(`skipped: ${HOW}`);
-    return HOW;
-  }
-})();
+export const withoutRedis: string | undefined = missing(
+  "no redis-server here: `apt-get install redis-server`, or `brew install redis`",
+  () => execFileSync("redis-server", ["--version"], { stdio: "ignore" }),
+);
 
 /** A redis-server on a port of its own, which keeps nothing on disk. */
 export class RedisProcess {

@@ -2,22 +2,14 @@ import { execFile, execFileSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { describe, expect, it } from "vitest";
+import { missing } from "../../missing.js";
 import { realRedis } from "../real-redis.js";
 import { withoutRedis } from "../redis-process.js";
 
-const HOW = "no bun here: `npm install --global bun`";
-
 /** Why Bun's client cannot be tested here; undefined where it can. In CI it must. */
-const withoutBun = ((): string | undefined => {
-  try {
-    execFileSync("bun", ["--version"], { stdio: "ignore" });
-    return undefined;
-  } catch {
-    if (process.env["CI"] === "true") throw new Error(HOW);
-    console.warn(`skipped: ${HOW}`);
-    return HOW;
-  }
-})();
+const withoutBun = missing("no bun here: `npm install --global bun`", () =>
+  execFileSync("bun", ["--version"], { stdio: "ignore" }),
+);
 
 describe.skipIf(withoutRedis !== undefined || withoutBun !== undefined)("Bun", () => {
   const redis = realRedis();
