@@ -1,0 +1,52 @@
+import { execFile } from "node:child_process";
+import { copyFileSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { afterAll, describe, expect, it } from "vitest";
+
+const run = promisify(execFile);
+const root = fileURLToPath(new URL("../../", import.meta.url));
+const script = ".github/set-repository.sh";
+
+describe("the release", () => {
+  const folder = mkdtempSync(join(tmpdir(), "sluicegate-release-"));
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+  const manifest = (): Record<string, unknown> =>
+    JSON.parse(readFileSync(join(folder, "package.json"), "utf8")) as Record<string, unknown>;
+
+  it("names the repository that the workflow runs in, in a form that npm does not change", async () => {
+    copyFileSync(join(root, "package.json"), join(folder, "package.json"));
+    const before = manifest();
+    const env = { ...process.env, GITHUB_SERVER_URL: "https://github.com", GITHUB_REPOSITORY: "somebody/a-fork" };
+    await run("bash", [join(root, script)], { cwd: folder, env });
+    const expected = {
+      ...before,
+      repository: { type: "git", url: "git+https://github.com/somebody/a-fork.git" },
+      homepage: "https://github.com/somebody/a-fork#readme",
+      bugs: { url: "https://github.com/somebody/a-fork/issues" },
+    };
+    expect(manifest()).toEqual(expected);
+    await run("npm", ["pkg", "fix"], { cwd: folder });
+    expect(manifest()).toEqual(expected);
+  });
+
+  it("fails, and changes nothing, where no repository is known", async () => {
+    copyFileSync(join(root, "package.json"), join(folder, "package.json"));
+    const before = manifest();
+    const env = { ...process.env, GITHUB_SERVER_URL: "https://github.com", GITHUB_REPOSITORY: "" };
+    await expect(run("bash", [join(root, script)], { cwd: folder, env })).rejects.toThrow("GITHUB_REPOSITORY");
+    expect(manifest()).toEqual(before);
+  });
+
+  it("sets the repository between its checks and the publication", () => {
+    const steps = [...readFileSync(join(root, ".github/workflows/release.yml"), "utf8").matchAll(/- run: (.*)/g)];
+    expect(steps.map(([, command]) => command)).toEqual([
+      "bash .ci/run",
+      `bash ${script}`,
+      "npm publish --provenance --access public",
+    ]);
+  });
+});
