@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import ts from "typescript";
 import { describe, expect, inject, it } from "vitest";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
@@ -8,6 +9,8 @@ const root = fileURLToPath(new URL("../../", import.meta.url));
 interface Manifest {
   version: string;
   dependencies?: object;
+  peerDependencies: object;
+  peerDependenciesMeta: Record<string, { optional: boolean }>;
   exports: Record<string, Record<"import" | "require", Record<"types" | "default", string>> | string>;
   typesVersions: { "*": Record<string, string[]> };
 }
@@ -35,6 +38,18 @@ describe("the package", () => {
 
   it("has no dependencies", () => {
     expect(manifest.dependencies).toBeUndefined();
+  });
+
+  it("names in its types no package but its peers, which are all optional", () => {
+    const named = filesOf(inject("distribution"))
+      .filter((path) => path.endsWith(".d.ts"))
+      .map((path) => ts.preProcessFile(readFileSync(join(inject("distribution"), path), "utf8")))
+      .flatMap(({ importedFiles, typeReferenceDirectives }) => [...importedFiles, ...typeReferenceDirectives])
+      .map(({ fileName }) => fileName)
+      .filter((name) => !name.startsWith("."));
+    const peers = Object.keys(manifest.peerDependencies);
+    expect([...new Set(named)].sort()).toEqual(peers.sort());
+    expect(manifest.peerDependenciesMeta).toEqual(Object.fromEntries(peers.map((peer) => [peer, { optional: true }])));
   });
 
   it.each(["esm", "cjs"])(

@@ -9,6 +9,8 @@ declare module "vitest" {
   interface ProvidedContext {
     /** The folder of the built package, `dist`. */
     distribution: string;
+    /** The packed package. */
+    tarball: string;
     /** A project with nothing in it but the packed package, installed from its tarball. */
     consumer: string;
   }
@@ -29,6 +31,7 @@ export default function setup(project: TestProject): () => void {
   npm(folder, "install", "--offline", "--no-audit", "--no-fund", "--no-package-lock", packed.filename);
 
   project.provide("distribution", join(root, "dist"));
+  project.provide("tarball", join(folder, packed.filename));
   project.provide("consumer", folder);
   return () => {
     rmSync(folder, { recursive: true, force: true });
