@@ -1,8 +1,4 @@
-import "reflect-metadata";
 import { createServer } from "node:http";
-import type { CanActivate, ExecutionContext, INestApplication } from "@nestjs/common";
-import { Controller, Get, Module } from "@nestjs/common";
-import { NestFactory } from "@nestjs/core";
 import express, { type NextFunction, type Request as ExpressRequest, type Response as ExpressResponse } from "express";
 import fastify, { type FastifyReply, type FastifyRequest } from "fastify";
 import { Hono } from "hono";
@@ -656,45 +652,5 @@ describe("on fetch", () => {
 
   it("takes a function, and says so", () => {
     expect(() => withRateLimit("handler" as never, { limiter: of(1) })).toThrow(/^Expected `handler` to be a function/);
-  });
-});
-
-describe("on NestJS", () => {
-  it("limits by a guard of a few lines", async () => {
-    const limit = onExpress({ limiter: of(1), throw: true });
-    class RateLimitGuard implements CanActivate {
-      canActivate(context: ExecutionContext): Promise<boolean> {
-        const http = context.switchToHttp();
-        return new Promise((resolve, reject) => {
-          limit(http.getRequest(), http.getResponse(), (error) =>
-            // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- as the README has it
-            error === undefined ? resolve(true) : reject(error),
-          );
-        });
-      }
-    }
-    class Hello {
-      hello(): string {
-        return "hello";
-      }
-    }
-    const method = Object.getOwnPropertyDescriptor(Hello.prototype, "hello")!;
-    Get()(Hello.prototype, "hello", method);
-    Controller()(Hello);
-    class App {
-      readonly controllers = [Hello];
-    }
-    Module({ controllers: [Hello] })(App);
-    // eslint-disable-next-line @typescript-eslint/no-unsafe-class-instance-assignment -- as NestJS documents it
-    const app: INestApplication = await NestFactory.create(App, { logger: false });
-    app.useGlobalGuards(new RateLimitGuard());
-    await app.listen(0, "127.0.0.1");
-    const port = Number(new URL(await app.getUrl()).port);
-    const allowed = await send(port);
-    expect([allowed.status, allowed.body, allowed.headers["ratelimit"]]).toEqual([200, "hello", `"1-in-1m";r=0;t=60`]);
-    const refused = await send(port);
-    expect([refused.status, refused.headers["retry-after"]]).toEqual([429, "60"]);
-    expect(JSON.parse(refused.body)).toEqual({ statusCode: 429, message: "Rate limit exceeded: retry after 60 s" });
-    await app.close();
   });
 });

@@ -209,28 +209,66 @@ describe("the README, with the packed package and nothing else", () => {
     });
   });
 
-  it("guards NestJS", async () => {
-    const { name } = modules.find(({ heading }) => heading === "### NestJS")!;
+  it.each([
+    ["Express", "ExpressAdapter", "@nestjs/platform-express"],
+    ["Fastify", "FastifyAdapter", "@nestjs/platform-fastify"],
+  ])("guards NestJS on %s, with refusals that write nothing to the log", async (_, adapter, platform) => {
+    const { code } = modules.find(({ heading }) => heading === "### NestJS")!;
+    const recipe = ts.transpileModule(code, { compilerOptions: { module: ts.ModuleKind.ESNext } }).outputText;
+    const ofTest = recipe.replace(/new AsyncRateLimiter\(.*?\)/, "wrapped($&)");
+    expect(ofTest).not.toBe(recipe);
+    writeFileSync(join(folder, `nest-guard-${adapter}.js`), `const { wrapped } = globalThis;\n${ofTest}`);
     const program = `
-      import { Controller, Get, Module } from "@nestjs/common";
+      import { Controller, Get, Module, Req } from "@nestjs/common";
       import { NestFactory } from "@nestjs/core";
-      import { RateLimitGuard } from "./${name}.js";
-      class Hello { hello() { return "hello"; } }
+      import { ${adapter} } from "${platform}";
+      import { StoreError } from "sluicegate";
+      class Hello { hello(request) { return "remaining " + request.rateLimit?.remaining; } }
       Get()(Hello.prototype, "hello", Object.getOwnPropertyDescriptor(Hello.prototype, "hello"));
+      Req()(Hello.prototype, "hello", 0);
       Controller()(Hello);
       class App {}
       Module({ controllers: [Hello] })(App);
-      const app = await NestFactory.create(App, { logger: false });
-      app.useGlobalGuards(new RateLimitGuard());
-      await app.listen(0, "127.0.0.1");
-      let answer;
-      for (let requests = 0; requests < 101; requests += 1) answer = await fetch(await app.getUrl());
-      console.log(answer.status, answer.headers.get("ratelimit").slice(0, 15), (await answer.json()).statusCode);
-      await app.close();
+      const pause = () => new Promise((resolve) => setTimeout(resolve, 1));
+      const limiters = {
+        memory: (memory) => memory,
+        later: (memory) => ({ check: async (key, options) => (await pause(), memory.check(key, options)) }),
+        down: () => ({ check: async () => (await pause(), Promise.reject(new StoreError("connection lost"))) }),
+        broken: () => ({ check: async () => (await pause(), Promise.reject(new TypeError("no key"))) }),
+      };
+      for (const [name, wrapped] of Object.entries(limiters)) {
+        globalThis.wrapped = wrapped;
+        const { RateLimitGuard } = await import("./nest-guard-${adapter}.js?" + name);
+        let logged = 0;
+        const count = () => (logged += 1);
+        const logger = { log() {}, debug() {}, verbose() {}, warn: count, error: count, fatal: count };
+        const app = await NestFactory.create(App, new ${adapter}(), { logger });
+        app.useGlobalGuards(new RateLimitGuard());
+        await app.listen(0, "127.0.0.1");
+        const answers = [];
+        for (let requests = 0; requests < 200; requests += 1) {
+          const answer = await fetch(await app.getUrl());
+          const [field = ""] = answer.headers.get("ratelimit")?.match(/r=\\d+/) ?? [];
+          answers.push([answer.status, field, await answer.text()].join(" "));
+        }
+        console.log(JSON.stringify({ name, answers: [answers[0], answers[99], answers.at(-1)], logged }));
+        await app.close();
+      }
     `;
-    writeFileSync(join(folder, "nest.js"), program);
-    const { stdout } = await run(process.execPath, [join(folder, "nest.js")], { cwd: folder });
-    expect(stdout).toBe(`429 "100-in-1m";r=0 429\n`);
+    const file = join(folder, `nest-${adapter}.js`);
+    writeFileSync(file, program);
+    const { stdout, stderr } = await run(process.execPath, [file], { cwd: folder });
+    const passed = ["200 r=99 remaining 99", "200 r=0 remaining 0"];
+    const refused = /^429 r=0 \{"statusCode":429,"message":"Rate limit exceeded: retry after \d+ s"\}$/;
+    const down = /^503 {2}\{"statusCode":503,"message":"The store could not answer, so the request was refused"\}$/;
+    const lines = stdout.trimEnd().split("\n");
+    expect(lines.map((line) => JSON.parse(line) as object)).toEqual([
+      { name: "memory", answers: [...passed, expect.stringMatching(refused)], logged: 0 },
+      { name: "later", answers: [...passed, expect.stringMatching(refused)], logged: 0 },
+      { name: "down", answers: Array(3).fill(expect.stringMatching(down)), logged: 0 },
+      { name: "broken", answers: Array(3).fill(expect.stringMatching(/^500 /)), logged: 200 },
+    ]);
+    expect(stderr).toBe("");
   });
 
   it("names commands that package.json has", () => {
