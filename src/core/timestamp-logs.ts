@@ -5,6 +5,12 @@ import { TimestampLog } from "./timestamp-log.js";
 /** The place of no key: the log there is empty, for ever, and answers for every key that has none. */
 export const NOWHERE = 0;
 
+/**
+ * The most timestamps that one refund moves, in every store. A refund of an old call moves all newer ones, so without a bound
+ * one client could make a store move millions of them for each of its refunds.
+ */
+export const MOST_MOVED = 4096;
+
 // The header of a log: six numbers, in pages of headers. Each fits 32 bits, because no limit is of more than 2^24 calls.
 const FIELDS = 6;
 /** Where its ring is: in which page of stamps, from where on. */
@@ -123,11 +129,13 @@ export class TimestampLogs {
   /**
    * Takes away up to `most` of the stamps that equal `stamp`, and returns how many it took.
    *
-   * Newer stamps move into the gap, so it costs what has come since: nothing for the latest call.
+   * Newer stamps move into the gap, so it costs what has come since: nothing for the latest call. Where that would be more
+   * than {@link MOST_MOVED}, it takes none.
    */
   removeStamps(place: number, stamp: number, most: number): number {
     const log = this.at(place);
     const newer = log.countAfter(stamp);
+    if (newer > MOST_MOVED) return 0;
     let taken = 0;
     while (taken < most && log.nthMostRecent(newer + taken + 1) === stamp) taken += 1;
     if (taken === 0) return 0;

@@ -69,7 +69,10 @@ export class AllOf<M extends Members> {
     return this.#combined(decisions);
   }
 
-  /** Takes back what `decision` spent in every member, exactly that and once; true if anything was. */
+  /**
+   * Takes back what `decision` spent in every member, exactly that and once; true if anything was. Where `refund` of a member
+   * would take back nothing, its call stays counted.
+   */
   async refund(decision: Decision): Promise<boolean> {
     const [[, first]] = this.#members as [[string, RateLimiter<never>]];
     return first.refund(decision);

@@ -157,7 +157,8 @@ export class RateLimiter<in K extends string = string> {
    * not count against the next attempts.
    *
    * @returns true when anything was taken back; false where nothing was spent (refused, shadowed or bypassed), or what was
-   *   has expired, or was reset, evicted or refunded before.
+   *   has expired, or was reset, evicted or refunded before. Also false, and the call stays counted, when more than 4,096 newer
+   *   timestamps of the key would have to move.
    * @throws TypeError (as a rejection) for a copy of a decision, which does not remember what was spent.
    */
   async refund(decision: Decision): Promise<boolean> {

@@ -31,5 +31,5 @@ for at, asked in ipairs(asks) do
 end
 return table.concat(replies, ' ')
 `,
-  sha1: "3dbc652b97c6bf5a31569c78812c3e44c3d62023",
+  sha1: "3a9c63e048ed854417abedda4194896c2079ee0c",
 };

@@ -1,3 +1,5 @@
+import { MOST_MOVED } from "../core/timestamp-logs.js";
+
 /**
  * What Redis runs for every verb, in one round trip and atomically: the twin of `core/sliding-window.ts` and
  * `core/timestamp-logs.ts`. Whoever changes the one changes the other; the same oracle checks both.
@@ -23,7 +25,7 @@
  * text, because clients take two microseconds for a list of ten. `error` and not `redis.error_reply` tells of a value that
  * is not ours, because that may be found out anywhere.
  */
-export const SCRIPT_BODY = `
+export const SCRIPT_BODY: string = `
 local key, op = KEYS[1], ARGV[1]
 local HEADER, STAMP, SMALL = 35, 6, 128
 -- Before any period began.
@@ -44,6 +46,7 @@ if found ~= '' then
   if #found < HEADER or string.sub(found, 1, 3) ~= 'sg1' then foreign() end
   capacity, head, count, high, longest, epoch = struct.unpack('>I4I4I4I6I7I7', found, 4)
   if count > capacity or head >= capacity or #found < HEADER + math.min(capacity, SMALL) * STAMP then foreign() end
+  if longest >= 2 ^ 53 or epoch >= 2 ^ 53 then foreign() end
 end
 
 -- A further piece of a deep log, as long as the first: a search that comes near ends within it.
@@ -147,6 +150,7 @@ if op == 'refund' then
   local stamp = tonumber(ARGV[4])
   if string.format('%.0f', epoch) ~= ARGV[3] or stamp <= now - longest then return 0 end
   local newer = countAfter(stamp)
+  if newer > ${MOST_MOVED} then return 0 end
   local taken = math.min(countAfter(stamp - 1) - newer, tonumber(ARGV[5]))
   if taken <= 0 then return 0 end
   if newer > 0 then write((head - newer - taken) % capacity, slots((head - newer) % capacity, newer)) end
@@ -227,5 +231,5 @@ export const CLOCK = "local clock = redis.call('TIME')\n";
 /** Asks one key. */
 export const SCRIPT: Script = {
   text: CLOCK + SCRIPT_BODY,
-  sha1: "f2f31f02d2421ca5cb6236ec6ebac07fce10c5d7",
+  sha1: "de95809607b0a0c1840da27d4ad0cc5d2f8a07d5",
 };

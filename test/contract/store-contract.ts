@@ -80,6 +80,27 @@ export function itIsAStore({ store, source }: Maker): void {
     expect(allowed).toBe(false);
   });
 
+  it("refunds a call that at most 4,096 timestamps are newer than, and leaves an older one counted", async () => {
+    const limiter = new AsyncRateLimiter({ maxCalls: 10_000, period: "1h", store: store() });
+    const both = allOf({ one: limiter });
+    const oldest = await both.check({ one: "ada" });
+    await sleep(3);
+    const second = await limiter.check("ada");
+    await sleep(3);
+    await limiter.check("ada", { cost: 4095 });
+    await sleep(3);
+    await limiter.check("ada");
+    expect(await limiter.refund(second)).toBe(true);
+    expect(await limiter.state("ada")).toMatchObject({ calls: 4097 });
+    const latest = await limiter.check("ada");
+    expect(await both.refund(oldest)).toBe(false);
+    expect(await limiter.state("ada")).toMatchObject({ calls: 4098 });
+    // One refund is one attempt: the call stays counted, however shallow it lies later.
+    expect(await limiter.refund(latest)).toBe(true);
+    expect(await both.refund(oldest)).toBe(false);
+    expect(await limiter.state("ada")).toMatchObject({ calls: 4097 });
+  });
+
   it("asks all layers of one log, and records in all or in none", async () => {
     const limiter = new LayeredRateLimiter({
       limits: [

@@ -1,11 +1,22 @@
+import { createHash } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import { AsyncRateLimiter, LayeredRateLimiter } from "sluicegate";
+import { AsyncRateLimiter, type Decision, LayeredRateLimiter } from "sluicegate";
 import { RedisStore } from "sluicegate/redis";
 import { beforeEach, describe, expect, it, vi } from "vitest";
 import { realRedis } from "./real-redis.js";
 import { withoutRedis } from "./redis-process.js";
 
 const KEY = "rate_limit:default:ada";
+
+const FOREIGN = "The value of a key in Redis is not a log of this package";
+
+/** Bytes that follow from a seed, so that a failure can be repeated. */
+function randomBytes(seed: string, length: number): Buffer {
+  const blocks = Array.from({ length: Math.ceil(length / 32) }, (_, at) =>
+    createHash("sha256").update(`${seed}:${at}`).digest(),
+  );
+  return Buffer.concat(blocks).subarray(0, length);
+}
 
 interface Stored {
   readonly stamps: readonly number[];
@@ -170,5 +181,38 @@ describe.skipIf(withoutRedis !== undefined)("what is stored in Redis", () => {
     await expect(limiter.isAllowed("ada")).rejects.toMatchObject({ code: "STORE_ERROR" });
     await expect(limiter.check("ada")).rejects.toMatchObject({ code: "STORE_ERROR" });
     expect(await redis.client.getBuffer(KEY)).toEqual(damaged);
+  });
+
+  it("of random bytes is a StoreError or a log, and never taken for a failure of the server", async () => {
+    const open = new RedisStore({ client: redis.client, timeout: "5s", whenDown: "allow", denyCache: false });
+    const limiter = new AsyncRateLimiter({ maxCalls: 1000, period: "1h", store: open });
+    const seed = Date.now() % 1_000_000;
+    const outcomes = { log: 0, error: 0 };
+    for (let round = 0; round < 400; round += 1) {
+      const value = randomBytes(`${seed}:${round}`, 35 + (round % 7) * 40);
+      value.write("sg1");
+      if (round % 2 === 0) {
+        // A ring that fits the length, so that the numbers behind it are looked at.
+        const capacity = 1 + (value[3]! % 40);
+        value.writeUInt32BE(capacity, 3);
+        value.writeUInt32BE(value[4]! % capacity, 7);
+        value.writeUInt32BE(value[5]! % (capacity + 1), 11);
+      }
+      if (round % 4 === 0) value.fill(0, 21, 22).fill(0, 28, 29);
+      for (const verb of ["peek", "state", "isAllowed", "check"] as const) {
+        await redis.client.set(KEY, value);
+        try {
+          const answer = await limiter[verb]("ada", { cost: 1 + (round % 200) } as never);
+          if (typeof answer === "object" && "source" in answer)
+            expect([seed, round, answer.source]).toEqual([seed, round, "redis"]);
+          if (verb === "check") await limiter.refund(answer as Decision);
+          outcomes.log += 1;
+        } catch (error) {
+          expect([seed, round, verb, (error as Error).message]).toEqual([seed, round, verb, FOREIGN]);
+          outcomes.error += 1;
+        }
+      }
+    }
+    expect(Math.min(outcomes.log, outcomes.error)).toBeGreaterThan(20);
   });
 });
