@@ -18,7 +18,15 @@ const client = new Redis({
 client.on("error", () => undefined);
 
 // Patient, so that it shows a Redis that is gone, and not a machine that is busy.
-const limiter = new RedisRateLimiter({ ...LIMIT, client, name: "api", timeout: "500ms", instances: INSTANCES });
+const limiter = new RedisRateLimiter({
+  ...LIMIT,
+  client,
+  name: "api",
+  timeout: "500ms",
+  instances: INSTANCES,
+  // The demo stages the failures, and its table shows who decides meanwhile. A service logs them here.
+  onStoreError: () => undefined,
+});
 
 const server = createServer((request, response) => {
   void limiter.check(String(request.headers["x-user"])).then(

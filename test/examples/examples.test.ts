@@ -62,12 +62,13 @@ describe("npm run demo", () => {
 
 describe("npm run demo:fleet", () => {
   it.skipIf(withoutRedis !== undefined)(
-    "shows a Redis that goes and comes back, holds its claim and exits 0",
+    "shows a Redis that goes and comes back, holds its claim, prints no stack traces and exits 0",
     async () => {
-      const { stdout } = await run(process.execPath, ["examples/dist/fleet-demo.js"], {
+      const { stdout, stderr } = await run(process.execPath, ["examples/dist/fleet-demo.js"], {
         cwd: root,
         env: { ...process.env, TESTING: "1" },
       });
+      expect(stderr).toBe("");
       const seconds = [...stdout.matchAll(/^ +(\d+) +(\d+) +(\d+) +(\d+) +(\d+) +(\d+) +[\d.]+$/gm)].map((row) =>
         row.map(Number),
       );
