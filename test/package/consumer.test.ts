@@ -51,6 +51,7 @@ describe("the packed package, installed into an empty project", () => {
       "AsyncRateLimiter",
       "DOSProtectionLimiter",
       "LayeredRateLimiter",
+      "LimiterClosedError",
       "MemoryEfficientRateLimiter",
       "MemoryStore",
       "RATE_LIMITS",
