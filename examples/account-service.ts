@@ -92,6 +92,8 @@ function send(response: ServerResponse, status: number, body: object): void {
 class BadRequest extends Error {}
 
 const LARGEST_FORM = 10_000;
+/** The longest e-mail address, in characters: RFC 5321. What a client sends becomes a key, so its length is bounded. */
+const LONGEST_ADDRESS = 254;
 
 /** Reads the named fields of a JSON body, in lower case where they are addresses, or throws a BadRequest. */
 async function readForm<Name extends string>(
@@ -112,8 +114,11 @@ async function readForm<Name extends string>(
   const fields = names.map((name): [Name, string] => {
     const value = (body as Record<string, unknown> | null)?.[name];
     if (typeof value !== "string") throw new BadRequest(`Expected \`${name}\` to be a string`);
+    if (name !== "email") return [name, value];
     // One account is one key, however its address is written.
-    return [name, name === "email" ? value.trim().toLowerCase() : value];
+    const address = value.trim().toLowerCase();
+    if (address.length > LONGEST_ADDRESS) throw new BadRequest("Expected `email` to be an address");
+    return [name, address];
   });
   return Object.fromEntries(fields) as Record<Name, string>;
 }

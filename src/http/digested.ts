@@ -3,13 +3,17 @@ declare const crypto: { readonly subtle: { digest(algorithm: "SHA-256", data: Ui
 
 /** Longer than any address, id or e-mail address, and short enough to be kept a million times. */
 const LONGEST_KEY = 256;
+const PREFIX = "sha256:";
 
 /**
- * The key itself, or, for one of more than 256 characters, its SHA-256: whoever may choose a key does not choose how much of
- * our memory it takes.
+ * The key itself, or its SHA-256 when it is longer than 256 characters: a client that chooses the key does not choose how
+ * much memory it takes.
+ *
+ * A key that begins like a digest is digested as well. So every result that begins like one is the digest of its key, and
+ * two different keys never share a bucket.
  */
 export function digested(key: string): string | Promise<string> {
-  return key.length <= LONGEST_KEY ? key : digestOf(key);
+  return key.length <= LONGEST_KEY && !key.startsWith(PREFIX) ? key : digestOf(key);
 }
 
 async function digestOf(key: string): Promise<string> {
@@ -21,5 +25,5 @@ async function digestOf(key: string): Promise<string> {
     units[2 * at + 1] = unit & 255;
   }
   const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", units));
-  return `sha256:${Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("")}`;
+  return `${PREFIX}${Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("")}`;
 }

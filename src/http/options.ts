@@ -33,7 +33,7 @@ export interface ByKey<R, K extends string> {
   readonly limiter: HttpLimiter<K> | ((request: R) => Soon<HttpLimiter<K>>);
   /**
    * Who asks. `null` says that the limit does not apply; undefined is a `TypeError`, because it is a key that got lost. Of a
-   * key that is longer than 256 characters its SHA-256 is taken.
+   * key that is longer than 256 characters, or begins with `sha256:`, the SHA-256 is taken.
    * @default the client's address, by `client`
    */
   readonly key: (request: R) => Soon<K | null>;

@@ -69,7 +69,7 @@ export interface Judgement {
 }
 
 /**
- * The logs of one limiter, by key. Keys come validated, and every string is a key like any other.
+ * The logs of one limiter, by key. Keys come validated: every string of at most 1,024 characters is a key like any other.
  *
  * Each verb is atomic for its key. Each is given the limits in force at that call, whose number and depths may differ
  * from the last call's, and whose periods are of those the space was opened with. A store that cannot answer throws or

@@ -245,12 +245,42 @@ export function itIsAStore({ store, source }: Maker): void {
       "\ud801",
       "\ufffd",
       '\0utf-16:"\\ud800"',
-      "k".repeat(10_000),
+      "k".repeat(1024),
+      "🔑".repeat(512),
+      "\ud800".repeat(1024),
     ];
     for (const key of keys) expect([key, await limiter.isAllowed(key)]).toEqual([key, true]);
     for (const key of keys) expect([key, await limiter.isAllowed(key)]).toEqual([key, false]);
     await limiter.reset("a*");
     expect(await limiter.isAllowed("a:b")).toBe(false);
+  });
+
+  it("refuses a key of more than 1,024 characters with a RangeError that does not show it", async () => {
+    const shared = store();
+    const limiter = new AsyncRateLimiter({ ...hour, name: "long", store: shared });
+    const tiered = new TieredRateLimiter({ tiers: USER_TIERS, store: shared });
+    const both = allOf({ limiter, other: new AsyncRateLimiter({ ...hour, name: "other", store: shared }) });
+    const long = `secret-${"k".repeat(1018)}`;
+    const calls = [
+      limiter.isAllowed(long),
+      limiter.check(long),
+      limiter.peek(long),
+      limiter.acquire(long),
+      limiter.state(long),
+      limiter.reset(long),
+      tiered.check(long, "free"),
+      tiered.reset(long),
+      both.check({ limiter: "ada", other: long }),
+      both.reset({ limiter: "ada", other: long }),
+    ];
+    for (const call of calls) {
+      const error: unknown = await call.catch((reason: unknown) => reason);
+      expect(error).toBeInstanceOf(RangeError);
+      expect((error as Error).message).toMatch(
+        /^Expected `(key|keys\.other)` .* 1,024 .*got `1025 characters` \(string\)$/,
+      );
+    }
+    expect((await limiter.state("ada")).calls).toBe(0);
   });
 
   it("admits exactly maxCalls of many calls at once", async () => {

@@ -53,6 +53,8 @@ describe("npm run demo", () => {
       expect(last?.headers.get("retry-after")).toMatch(/^360[01]$/);
       expect((await fetch(url, { method: "POST", body: "no JSON" })).status).toBe(400);
       expect((await fetch(url, { method: "POST", body: "null" })).status).toBe(400);
+      const long = JSON.stringify({ email: `${"a".repeat(250)}@example.org` });
+      expect((await fetch(url, { method: "POST", body: long })).status).toBe(400);
       expect((await fetch(`http://127.0.0.1:${port}/constructor`)).status).toBe(404);
     } finally {
       service.kill();

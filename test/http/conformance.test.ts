@@ -161,6 +161,19 @@ describe.each(RIGS)("on %s", (name, rig) => {
     expect(seen.map((who) => who.length)).toEqual([71, 71, 71]);
   });
 
+  it("keeps a key that spells the digest of another apart from that one", async () => {
+    const seen: string[] = [];
+    const onDecision = (_: Decision, who: string): number => seen.push(who);
+    const port = await serve({ limiter: new AsyncRateLimiter({ ...minute, maxCalls: 1, onDecision }), key });
+    await send(port, as("k".repeat(300)));
+    const [digest] = seen as [string];
+    expect((await send(port, as(digest))).status).toBe(200);
+    expect((await send(port, as(seen[1]!))).status).toBe(200);
+    expect((await send(port, as("k".repeat(300)))).status).toBe(429);
+    expect((await send(port, as(digest))).status).toBe(429);
+    expect(new Set(seen).size).toBe(3);
+  });
+
   it("asks the limiter that the request calls for, and tells its policy by name", async () => {
     const tiers = new TieredRateLimiter({ tiers: USER_TIERS, clock });
     const port = await serve({

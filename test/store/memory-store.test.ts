@@ -409,9 +409,9 @@ describe("keys", () => {
     expect(await limiter.isAllowed(key)).toBe(true);
   });
 
-  it("of a megabyte are like any other, and differ by their last letter", async () => {
+  it("of 1,024 characters are like any other, and differ by their last letter", async () => {
     const limiter = new AsyncRateLimiter({ maxCalls: 1, period: "1m", bypass: false });
-    const long = "k".repeat(1_000_000);
+    const long = "k".repeat(1023);
     expect(await limiter.isAllowed(`${long}a`)).toBe(true);
     expect(await limiter.isAllowed(`${long}b`)).toBe(true);
     expect(await limiter.isAllowed(`${long}a`)).toBe(false);
