@@ -3,7 +3,7 @@ export { testingBypass } from "./core/bypass.js";
 export type { Clock } from "./core/clock.js";
 export type { Decision, LayerStatus, Reason, Receipt, RefusedBy, Source } from "./core/decision.js";
 export type { Duration } from "./core/duration.js";
-export type { RateLimitExceededErrorOptions } from "./core/errors.js";
+export type { RateLimitExceededErrorOptions, WaitFailure } from "./core/errors.js";
 export { LimiterClosedError, RateLimitExceededError, StoreError } from "./core/errors.js";
 export type { Limit, LimitOptions } from "./core/limit.js";
 export type { LimiterLike, WaitingCall } from "./guard/limiter-like.js";
@@ -14,7 +14,8 @@ export type { AdaptiveRateLimiterOptions } from "./limiter/adaptive-rate-limiter
 export { AdaptiveRateLimiter } from "./limiter/adaptive-rate-limiter.js";
 export type { AsyncRateLimiterOptions } from "./limiter/async-rate-limiter.js";
 export { AsyncRateLimiter } from "./limiter/async-rate-limiter.js";
-export type { WaitSignal } from "./limiter/abort-watch.js";
+export type { WaitSignal } from "./limiter/abort.js";
+export type { AcquireOptions, WaitOptions } from "./limiter/acquire-options.js";
 export type { AllOf, AllOfDecision, AllOfKeys } from "./limiter/all-of.js";
 export { allOf } from "./limiter/all-of.js";
 export type { CallOptions } from "./limiter/call.js";
@@ -31,7 +32,7 @@ export { RATE_LIMITS, USER_TIERS } from "./limiter/presets.js";
 export type { RateLimiter } from "./limiter/rate-limiter.js";
 export type { TieredRateLimiterOptions } from "./limiter/tiered-rate-limiter.js";
 export { TieredRateLimiter } from "./limiter/tiered-rate-limiter.js";
-export type { AcquireOptions, WaitOptions } from "./limiter/wish.js";
+
 export type { MemoryStoreOptions } from "./store/memory-store.js";
 export { MemoryStore } from "./store/memory-store.js";
 export type { Ask, Judgement, KeyState, Space, Store, Together, Verdict } from "./store/store.js";

@@ -45,6 +45,16 @@ export const monotonicClock: Required<Clock> = {
   },
 };
 
+/** Captured at import, so that fake timers that are installed later, and never moved, stop no queue. */
+const startTimer = setTimeout;
+
+/** Resolves in a later turn of the event loop: timers and I/O that are due come first. */
+export function nextTurn(): Promise<void> {
+  return new Promise((resolve) => {
+    startTimer(resolve, 0);
+  });
+}
+
 /**
  * Checks that `value` is a clock and returns it.
  *

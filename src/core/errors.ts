@@ -2,12 +2,17 @@ import type { Decision } from "./decision.js";
 import { expected, knownOptions } from "./expected.js";
 import { retryAfterSeconds } from "./seconds.js";
 
+/** Why a wait failed: see {@link RateLimitExceededError.waitFailedBy}. */
+export type WaitFailure = "timeout" | "queue-full" | "cost";
+
 /** What a {@link RateLimitExceededError} may be given beside its decision. */
 export interface RateLimitExceededErrorOptions {
   /** The message in place of the default one. */
   readonly message?: string | undefined;
   /** What led here, as for any `Error`. */
   readonly cause?: unknown;
+  /** Why a wait failed; `null` for an error that ends no wait. @default null */
+  readonly waitFailedBy?: WaitFailure | null | undefined;
 }
 
 /**
@@ -46,12 +51,27 @@ export class RateLimitExceededError extends Error {
   /** The refusal. */
   readonly decision: Decision;
 
+  /**
+   * Why `acquire`, or `rateLimited` with `wait`, gave up; `null` where the error ends no wait.
+   *
+   * - `"cost"`: no wait of a known length can help. The cost exceeds `maxCalls` of a limit in force (a limit of 0 refuses every
+   *   cost), and `decision.retryAfterMs` is `Infinity`. With `decision.refusedBy: "load"` only a limit that load has reduced
+   *   refuses the call, and nothing is known about when that limit rises.
+   * - `"queue-full"`: as many calls of the key as `maxQueue` allows waited already. Always so with `maxQueue: 0`.
+   * - `"timeout"`: the timeout ended. Or the first instant at which the call would be admitted lies behind it: then the error
+   *   comes at once.
+   *
+   * If several apply, the first one in this list stands here. A limit that is lowered while a call waits can turn a wait into
+   * a failure by `"cost"`.
+   */
+  readonly waitFailedBy: WaitFailure | null;
+
   /** @throws TypeError when `decision` is none, or an option is unknown: an error about an error helps nobody. */
   constructor(decision: Decision, options: RateLimitExceededErrorOptions = {}) {
     if (typeof (decision as Partial<Decision> | undefined)?.retryAfterMs !== "number") {
       throw new TypeError(expected("decision", "the decision that refused", decision));
     }
-    const { message, cause } = knownOptions("options", options, ["message", "cause"]);
+    const { message, cause, waitFailedBy } = knownOptions("options", options, ["message", "cause", "waitFailedBy"]);
     const retryAfter = retryAfterSeconds(decision);
     super(
       message ?? `${decision.reason}: ${retryAfter === Infinity ? "never" : `retry after ${String(retryAfter)} s`}`,
@@ -60,6 +80,7 @@ export class RateLimitExceededError extends Error {
     this.status = this.statusCode = isShortage(decision) ? 503 : 429;
     this.retryAfter = retryAfter;
     this.decision = decision;
+    this.waitFailedBy = waitFailedBy ?? null;
   }
 }
 

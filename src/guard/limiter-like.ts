@@ -1,6 +1,6 @@
 import type { Decision } from "../core/decision.js";
 import { expected } from "../core/expected.js";
-import type { WaitOptions } from "../limiter/wish.js";
+import type { WaitOptions } from "../limiter/acquire-options.js";
 
 /**
  * What the wrapper needs of a limiter, by structure: any limiter of this package, of another copy of it, or a fake.

@@ -2,8 +2,8 @@ import type { Decision } from "../core/decision.js";
 import { RateLimitExceededError } from "../core/errors.js";
 import { expected, knownOptions, optionalFunction, wholeNumber } from "../core/expected.js";
 import { warn } from "../core/warn.js";
-import type { WaitOptions } from "../limiter/wish.js";
-import { WAIT_OPTIONS, wishOf } from "../limiter/wish.js";
+import type { WaitOptions } from "../limiter/acquire-options.js";
+import { parseAcquireOptions, WAIT_OPTIONS } from "../limiter/acquire-options.js";
 import type { LimiterLike, WaitingCall } from "./limiter-like.js";
 import type { RateLimited } from "./wrapper.js";
 import { limiterLike } from "./limiter-like.js";
@@ -23,8 +23,8 @@ export interface RateLimitedOptions<P extends readonly unknown[], R = unknown, F
   /** What a call spends: a whole number, at least 1, or a function of the arguments that `keyOf` declares. @default 1 */
   readonly cost?: number | ((...args: P) => number) | undefined;
   /**
-   * Waits for a turn, as `acquire` does, in place of refusing: `true` for as long as it takes, or with a `timeout` and a
-   * `maxQueue`, beyond which it is a refusal after all.
+   * Waits until the call is admitted, as `acquire` does, instead of refusing it: `true` without a timeout, or an object with
+   * a `timeout` and a `maxQueue`. A wait that fails is a refusal: the error has a `waitFailedBy` that says why.
    * @default false
    */
   readonly wait?: boolean | WaitOptions | undefined;
@@ -89,12 +89,13 @@ export function rateLimited<T, K extends string, P extends readonly unknown[], R
       const asked = limiterOf(this);
       const key = await keyOf.apply(this, args);
       const call = { cost: typeof cost === "function" ? cost.apply(this, args) : cost };
-      const [isAllowed, decision] = await (wait === false
+      const [isAllowed, decision, failure] = await (wait === false
         ? checkedCall(asked, key, call)
         : admittedCall(asked, key, call, wait));
       if (!isAllowed) {
-        if (onRefused === undefined) throw new RateLimitExceededError(decision, { message });
-        return onRefused.call(this, decision, args);
+        if (onRefused !== undefined) return onRefused.call(this, decision, args);
+        const { waitFailedBy } = failure;
+        throw new RateLimitExceededError(decision, { message: message ?? failure.message, waitFailedBy });
       }
       if (refundWhen === undefined) return target.apply(this, args);
       const [outcome] = await Promise.allSettled([promiseOf(() => target.apply(this, args))]);
@@ -125,15 +126,18 @@ export function rateLimited<T, K extends string, P extends readonly unknown[], R
   return apply as RateLimited<T, P, R, F>;
 }
 
-type Answer = readonly [isAllowed: boolean, decision: Decision];
+/** Of the error that ended the wait, whatever copy of the package has thrown it. */
+type Failure = Partial<Pick<RateLimitExceededError, "decision" | "message" | "code" | "waitFailedBy">>;
+
+type Answer = readonly [isAllowed: boolean, decision: Decision, failure: Failure];
 
 async function checkedCall<K extends string>(limiter: LimiterLike<K>, key: K, call: WaitingCall): Promise<Answer> {
   const decision = await limiter.check(key, call);
-  return [decision.allowed, decision];
+  return [decision.allowed, decision, {}];
 }
 
 /**
- * Waits for a turn. A wait that was too long is a refusal like any other, for `onRefused` and `message` as well.
+ * Waits until the call is admitted. A failed wait is a refusal like any other, for `onRefused` and `message` as well.
  *
  * Precondition: the limiter has an `acquire`.
  */
@@ -145,12 +149,12 @@ async function admittedCall<K extends string>(
 ): Promise<Answer> {
   try {
     const admitted = limiter.acquire?.(key, wait === true ? call : { ...wait, ...call });
-    return [true, (await admitted) as Decision];
+    return [true, (await admitted) as Decision, {}];
   } catch (error) {
     // By its code and not its class: the limiter may be of another copy of the package.
-    const { code, decision } = (error ?? {}) as Partial<RateLimitExceededError>;
-    if (code !== "RATE_LIMIT_EXCEEDED" || decision === undefined) throw error;
-    return [false, decision];
+    const failure = (error ?? {}) as Failure;
+    if (failure.code !== "RATE_LIMIT_EXCEEDED" || failure.decision === undefined) throw error;
+    return [false, failure.decision, failure];
   }
 }
 
@@ -192,7 +196,7 @@ function checked<O extends RateLimitedOptions<never, never, unknown>>(keyOf: unk
   optionalFunction("onRefused", onRefused);
   optionalFunction("refundWhen", refundWhen);
   if (cost !== undefined && typeof cost !== "function") wholeNumber("cost", cost, 1);
-  if (typeof wait === "object") wishOf(knownOptions("wait", wait, WAIT_OPTIONS));
+  if (typeof wait === "object") parseAcquireOptions(knownOptions("wait", wait, WAIT_OPTIONS));
   else if (wait !== undefined && typeof wait !== "boolean") {
     throw new TypeError(expected("wait", "a boolean, or an object with a timeout or a maxQueue", wait));
   }

@@ -2,12 +2,15 @@ import { bypassFrom } from "../core/bypass.js";
 import { monotonicClock } from "../core/clock.js";
 import type { Decision } from "../core/decision.js";
 import { receiptOf } from "../core/decision.js";
-import { LimiterClosedError, RateLimitExceededError } from "../core/errors.js";
+import { LimiterClosedError } from "../core/errors.js";
 import { expected } from "../core/expected.js";
 import type { Limit } from "../core/limit.js";
 import { andThen } from "../core/promise-like.js";
 import type { KeyState, Space, Store, Verdict } from "../store/store.js";
 import { spaceName } from "../store/store.js";
+import type { AcquireOptions } from "./acquire-options.js";
+import { parseAcquireOptions } from "./acquire-options.js";
+import { AcquireQueues } from "./acquire-queue.js";
 import { announce } from "./announce.js";
 import type { CallOptions } from "./call.js";
 import { checkKey, costOf } from "./call.js";
@@ -17,9 +20,7 @@ import { inForce } from "./limits-in-force.js";
 import type { LimiterOptions } from "./options.js";
 import { storeFrom } from "./options.js";
 import type { Part } from "./part.js";
-import { WaitingRoom } from "./waiting-room.js";
-import type { AcquireOptions } from "./wish.js";
-import { wishOf } from "./wish.js";
+import { ReleaseLog } from "./release-log.js";
 
 let limitersMade = 0;
 /** A limiter's part in a call about several keys. Its `bypass` is asked now. */
@@ -46,7 +47,8 @@ export class RateLimiter<in K extends string = string> {
   readonly #onDecision: ((decision: Decision, key: K) => unknown) | undefined;
 
   #inForce: LimitsInForce;
-  #room: WaitingRoom<K> | undefined;
+  #releases: ReleaseLog | undefined;
+  #queues: AcquireQueues | undefined;
   #isClosed = false;
   /** What this limiter is called in its store. */
   readonly name: string;
@@ -83,7 +85,7 @@ export class RateLimiter<in K extends string = string> {
    */
   protected moveLimits(limits: readonly Limit[], reviewAfterMs?: number): void {
     this.#inForce = inForce(limits, reviewAfterMs);
-    this.#room?.wake();
+    this.#queues?.recheck();
   }
 
   /**
@@ -120,28 +122,33 @@ export class RateLimiter<in K extends string = string> {
   /**
    * Waits until a call of `key` is admitted, and resolves with the decision.
    *
-   * First come, first served, among those who wait for one key at this limiter object. A `check` asks the log alone, and may
-   * take the place that a waiter waits for. A waiter sleeps until the instant its refusal named and asks again; a reset, a
-   * refund and a raised limit of this limiter wake the first of the line. It keeps the process alive while it waits.
+   * The waiters of one key at this limiter object are first in, first out. `check` and `isAllowed` do not queue, so they may
+   * take a place before the first waiter does. A refund, a reset and another limit of this limiter wake the first waiter.
+   * A waiter keeps the process alive.
    *
-   * @throws RateLimitExceededError (as a rejection) at once when the first instant that the log allows lies after
-   *   `timeout`, when `maxQueue` calls wait already, or when the cost exceeds the limit, which no wait can help; else when
-   *   the timeout ends. The reason of `signal` when that is aborted.
+   * The call is recorded when its caller is released, and never while synchronous code runs. No more callers continue in any
+   * window of real time than the limits allow, however busy the process is and whatever the delay of the store.
+   *
+   * @throws RateLimitExceededError (as a rejection) when the wait fails; its `waitFailedBy` says why. It comes at once
+   *   when `maxQueue` calls wait already, when the cost exceeds a limit, or when the first instant that the log allows lies
+   *   behind `timeout`; else when the timeout ends. The reason of `signal`, when that is aborted. A `StoreError` when the store
+   *   cannot decide, or has not decided before the timeout.
    *
    * @example
    * await limiter.acquire("api.example.org", { timeout: "10s", signal });
    */
-  async acquire(key: K, options?: AcquireOptions): Promise<Decision> {
-    checkKey(key);
-    const wish = wishOf(options);
-    this.#assertOpen();
-    if (this.#bypass?.(key) === true) return this.#announced(bypassed(this.limits, wish.cost), key);
-    try {
-      return this.#announced(await this.#waitingRoom.enter(key, wish), key);
-    } catch (error) {
-      if (error instanceof RateLimitExceededError) this.#announced(error.decision, key);
-      throw error;
-    }
+  acquire(key: K, options?: AcquireOptions): Promise<Decision> {
+    // Not `async`: its promise would settle some microtasks after the call is recorded. What throws here rejects as well.
+    return new Promise((resolve, reject) => {
+      checkKey(key);
+      const request = parseAcquireOptions(options);
+      this.#assertOpen();
+      if (this.#bypass?.(key) === true) {
+        resolve(this.#announced(bypassed(this.limits, request.cost), key));
+        return;
+      }
+      this.#acquireQueues.enqueue(key, request, resolve, reject);
+    });
   }
 
   /** What {@link check} would decide now. It spends nothing, writes nothing and is not told to `onDecision`. */
@@ -176,7 +183,8 @@ export class RateLimiter<in K extends string = string> {
   async reset(...keys: [] | [key: K]): Promise<void> {
     if (keys.length > 0) checkKey(keys[0]);
     await this.#space.reset(keys[0]);
-    this.#room?.wake(keys[0]);
+    this.#releases?.reset(keys[0]);
+    this.#queues?.recheck(keys[0]);
   }
 
   /** What the log of `key` holds: its live calls in the longest window, and where that window begins on the store's clock. */
@@ -205,8 +213,9 @@ export class RateLimiter<in K extends string = string> {
     // In place of a check in every call: the hot path is the same as before.
     this.#space = closedSpace(this.name);
     this.#bypass = undefined;
-    this.#room?.rejectAll(closedError(this.name));
-    this.#room = undefined;
+    this.#queues?.rejectAll(closedError(this.name));
+    this.#queues = undefined;
+    this.#releases = undefined;
   }
 
   #assertOpen(): void {
@@ -223,24 +232,35 @@ export class RateLimiter<in K extends string = string> {
     return typeof admitted === "boolean" ? admitted || this.#isShadow : admitted.then((is) => is || this.#isShadow);
   }
 
-  /** Made when somebody waits for the first time. */
-  get #waitingRoom(): WaitingRoom<K> {
-    return (this.#room ??= new WaitingRoom<K>(this.#store.clock ?? monotonicClock, {
-      check: (key, cost) => this.#asked("check", key, cost),
+  /** Created at the first `acquire`. */
+  get #acquireQueues(): AcquireQueues {
+    if (this.#queues !== undefined) return this.#queues;
+    const clock = this.#store.clock ?? monotonicClock;
+    const periodsMs = this.limits.map(({ periodMs }) => periodMs);
+    const releases = (this.#releases = new ReleaseLog(this.#space, clock, periodsMs));
+    // In shadow mode no caller waits.
+    const paced = this.#isShadow ? this.#space : releases;
+    return (this.#queues = new AcquireQueues(clock, {
+      check: (key, cost) => {
+        const now = this.#inForce;
+        return andThen(paced.check(key, now.asked, cost), (verdict) => this.#decided(verdict, key, now));
+      },
       peek: (key, cost) => this.#asked("peek", key, cost),
+      confirm: (key) => releases.confirm(key),
+      notify: (key, decision) => void this.#announced(decision, key as K),
     }));
   }
 
   /** Asks the space by the limits in force, and makes a decision of what it says, now or later. */
-  #asked(verb: "check" | "peek", key: K, cost: number): Decision | Promise<Decision> {
+  #asked(verb: "check" | "peek", key: string, cost: number): Decision | Promise<Decision> {
     const now = this.#inForce;
     const verdict = this.#space[verb](key, now.asked, cost);
     return andThen(verdict, (answer) => this.#decided(answer, key, now));
   }
 
   /** The decision that a verdict comes to. Its refund wakes who waits for a turn of the key. */
-  #decided(verdict: Verdict, key: K, asked: LimitsInForce): Decision {
-    return decided(verdict, asked, this.#isShadow, () => this.#room?.wake(key));
+  #decided(verdict: Verdict, key: string, asked: LimitsInForce): Decision {
+    return decided(verdict, asked, this.#isShadow, () => this.#queues?.recheck(key));
   }
 
   #part(key: K, cost: number): Part {

@@ -10,7 +10,7 @@ import type { CallOptions } from "./call.js";
 import { checkKey } from "./call.js";
 import type { LimiterOptions } from "./options.js";
 import { checkedOptions, storeFrom } from "./options.js";
-import type { AcquireOptions } from "./wish.js";
+import type { AcquireOptions } from "./acquire-options.js";
 
 /** Options of a {@link TieredRateLimiter}. */
 export type TieredRateLimiterOptions<T extends string, K extends string = string> = {

@@ -225,11 +225,27 @@ describe("rateLimited, waiting for a turn,", () => {
     const message = "Come back later";
     const call = rateLimited(limiter, () => "ada", { wait: { timeout: "10s" }, message })(() => "done");
     expect(await call()).toBe("done");
-    await expect(call()).rejects.toThrow(new RateLimitExceededError(await limiter.peek("ada"), { message }));
+    await expect(call()).rejects.toThrow(
+      new RateLimitExceededError(await limiter.peek("ada"), { message, waitFailedBy: "timeout" }),
+    );
     const queued = rateLimited(limiter, () => "ada", { wait: { maxQueue: 0 }, onRefused: () => "queued" })(
       () => "done",
     );
     expect(await queued()).toBe("queued");
+  });
+
+  it("throws an error that says why the wait failed", async () => {
+    const limiter = limiterOf(1);
+    const call = (wait: RateLimitedOptions<[]>["wait"], cost = 1): Promise<string> =>
+      rateLimited(limiter, () => "ada", { wait, cost })(() => "done")();
+    await call(true);
+    await expect(call({ timeout: "10s" })).rejects.toMatchObject({ waitFailedBy: "timeout" });
+    await expect(call({ maxQueue: 0 })).rejects.toMatchObject({
+      waitFailedBy: "queue-full",
+      message: "Rate limit exceeded: the queue is full (maxQueue is 0)",
+    });
+    await expect(call(true, 2)).rejects.toMatchObject({ waitFailedBy: "cost" });
+    await expect(rateLimited(limiter, () => "ada")(() => "done")()).rejects.toMatchObject({ waitFailedBy: null });
   });
 
   it("rejects with what is no refusal, and refunds as ever", async () => {

@@ -10,6 +10,8 @@ import {
   type Store,
   StoreError,
 } from "../../src/index.js";
+import { parseAcquireOptions } from "../../src/limiter/acquire-options.js";
+import { AcquireQueues, type QueuedLimiter } from "../../src/limiter/acquire-queue.js";
 import { ManualClock } from "../../src/testing/index.js";
 import { AnyLimiter } from "../property/world.js";
 
@@ -297,7 +299,7 @@ describe("acquire", () => {
     expect((await waiting).allowed).toBe(true);
   });
 
-  it("leaves no listener on a signal after 10,000 aborted waits, and no line, timer or warning", async () => {
+  it("leaves no listener on a signal after 9,999 aborted waits, and no queue, timer or warning", async () => {
     const warnings: unknown[] = [];
     const onWarning = (warning: unknown): number => warnings.push(warning);
     process.on("warning", onWarning);
@@ -317,10 +319,10 @@ describe("acquire", () => {
         callOff();
       };
     };
-    const waits = Array.from({ length: 10_000 }, () =>
+    const waits = Array.from({ length: 9_999 }, () =>
       limiter.acquire("ada", { signal }).catch((error: unknown) => error),
     );
-    expect(timers.size).toBe(1);
+    await vi.waitFor(() => expect(timers.size).toBe(1));
     controller.abort(new Error("all of you"));
     const outcomes = new Set(await Promise.all(waits));
     expect(outcomes).toEqual(new Set([signal.reason]));
@@ -336,7 +338,8 @@ describe("acquire", () => {
     const { limiter } = waitingWorld(0);
     limiter.move([1]);
     await limiter.check("ada");
-    const waits = Array.from({ length: 20_000 }, () => limiter.acquire("ada"));
+    const waits = Array.from({ length: 20_000 }, () => limiter.acquire("ada", { maxQueue: Infinity }));
+    await settled();
     limiter.move([30_000]);
     expect(await Promise.all(waits)).toHaveLength(20_000);
   });
@@ -517,6 +520,7 @@ describe("acquire, where a store answers later", () => {
       },
     };
     const letGo = async (): Promise<void> => {
+      await settled();
       held.shift()?.();
       await settled();
     };
@@ -581,7 +585,7 @@ describe("acquire, where a store answers later", () => {
     const clock = new ManualClock();
     const { store, letGo, held } = heldStore(clock);
     const limiter = new AnyLimiter([{ maxCalls: 1, periodMs: 1000 }], { store, bypass: false });
-    const first = limiter.acquire("ada");
+    const first = limiter.check("ada");
     await letGo();
     await first;
     const second = limiter.acquire("ada");
@@ -647,5 +651,54 @@ describe("acquire, where a store answers later", () => {
     failing.next = false;
     await letGo();
     expect((await second).allowed).toBe(true);
+  });
+});
+describe("the queues of a limiter", () => {
+  /** Queues over a limiter of one call, whose decision on a second one is a promise that the test resolves. */
+  function queuesOf(check: QueuedLimiter["check"]) {
+    const clock = new ManualClock();
+    const limiter = new AsyncRateLimiter({ maxCalls: 1, period: "1s", clock, bypass: false });
+    const queues = new AcquireQueues(clock, {
+      check,
+      peek: (key, cost) => limiter.peek(key, { cost }),
+      confirm: () => undefined,
+      notify: () => undefined,
+    });
+    const outcomes: unknown[] = [];
+    const join = (options?: AcquireOptions): void => {
+      const leave = (outcome: unknown): void => void outcomes.push(outcome);
+      queues.enqueue("ada", parseAcquireOptions(options), leave, leave);
+    };
+    return { clock, limiter, queues, outcomes, join };
+  }
+
+  it("reject all waiters with a given error, leave no timer, and refund a call that the store admits later", async () => {
+    const answers: ((decision: Decision) => void)[] = [];
+    const { clock, limiter, queues, outcomes, join } = queuesOf(() => new Promise((resolve) => answers.push(resolve)));
+    const wake = vi.spyOn(clock, "wake");
+    join({ timeout: "2s" });
+    join();
+    await settled();
+    expect([answers.length, wake.mock.calls.length]).toEqual([1, 1]);
+    const closed = new Error("The limiter is closed");
+    queues.rejectAll(closed);
+    await settled();
+    expect(outcomes).toEqual([closed, closed]);
+    answers[0]!(await limiter.check("ada"));
+    await settled();
+    expect((await limiter.state("ada")).calls).toBe(0);
+    clock.advance("1m");
+    await settled();
+    expect([answers.length, wake.mock.calls.length, outcomes.length]).toEqual([1, 1, 2]);
+  });
+
+  it("refuse a call at once when 10,000 wait for a store that decides too slowly", async () => {
+    const { outcomes, join } = queuesOf(() => new Promise(() => undefined));
+    join();
+    await settled();
+    for (let call = 1; call < 10_001; call += 1) join({ maxQueue: 5 });
+    await settled();
+    expect(outcomes).toHaveLength(1);
+    expect(outcomes[0]).toBeInstanceOf(StoreError);
   });
 });

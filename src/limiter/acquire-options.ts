@@ -1,28 +1,34 @@
 import type { Duration } from "../core/duration.js";
 import { parseDuration } from "../core/duration.js";
 import { expected, knownOptions, wholeNumber } from "../core/expected.js";
-import type { WaitSignal } from "./abort-watch.js";
+import type { WaitSignal } from "./abort.js";
 import type { CallOptions } from "./call.js";
 
-/** What a waiter wants. */
-export interface Wish {
+/** The bound of a queue whose callers set none: of calls that wait longer than their own callers do, memory holds no more. */
+export const DEFAULT_MAX_QUEUE = 10_000;
+
+/** The checked options of one `acquire`. */
+export interface AcquireRequest {
   readonly cost: number;
   readonly signal: WaitSignal | undefined;
-  /** The longest it waits, in milliseconds; `Infinity` for as long as it takes. */
+  /** The longest wait in milliseconds; `Infinity` for no timeout. */
   readonly timeoutMs: number;
-  /** The most that may stand in line already when it comes. */
   readonly maxQueue: number;
 }
 
-/** How a call that waits for its turn waits. */
+/** How long a call waits, and how many may wait. */
 export interface WaitOptions {
-  /** The longest it waits, as a duration with its unit. @default as long as it takes */
+  /** The longest wait, as a duration with its unit. @default no timeout */
   readonly timeout?: Duration | undefined;
-  /** The most calls of the key that may be waiting when it comes: 0 for a call that does not wait. @default Infinity */
+  /**
+   * The most calls of the key that may wait in front of this one. With 0 the call never waits; `Infinity` removes the bound.
+   * Calls that are admitted at once do not count.
+   * @default 10_000
+   */
   readonly maxQueue?: number | undefined;
 }
 
-/** What `acquire` can be given. */
+/** Options of `acquire`. */
 export interface AcquireOptions extends CallOptions, WaitOptions {
   /** Ends the wait when it is aborted, with its reason. */
   readonly signal?: WaitSignal | undefined;
@@ -32,15 +38,15 @@ export interface AcquireOptions extends CallOptions, WaitOptions {
 export const WAIT_OPTIONS: readonly (keyof WaitOptions)[] = ["timeout", "maxQueue"];
 
 /**
- * Reads how a call waits.
+ * Checks the options of `acquire`, and fills in the defaults.
  *
  * @throws TypeError for a wrong type or an unknown option, RangeError for a value out of range.
  */
-export function wishOf(options: AcquireOptions = {}): Wish {
+export function parseAcquireOptions(options: AcquireOptions = {}): AcquireRequest {
   const known = knownOptions("options", options, ["cost", "signal", ...WAIT_OPTIONS]);
-  const { cost = 1, signal, timeout, maxQueue = Infinity } = known;
+  const { cost = 1, signal, timeout, maxQueue = DEFAULT_MAX_QUEUE } = known;
   const { addEventListener, removeEventListener } = ((signal as unknown) ?? {}) as Partial<WaitSignal>;
-  if (signal !== undefined && [addEventListener, removeEventListener].some((verb) => typeof verb !== "function")) {
+  if (signal !== undefined && [addEventListener, removeEventListener].some((method) => typeof method !== "function")) {
     throw new TypeError(expected("signal", "an AbortSignal", signal));
   }
   return {
