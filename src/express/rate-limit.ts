@@ -6,8 +6,11 @@ import { Guard } from "../http/guard.js";
 import type { NodeRequest } from "../http/node-view.js";
 import { nodeView } from "../http/node-view.js";
 import type { HttpOptions } from "../http/options.js";
+import type { NodeResponse } from "../http/outcome.js";
+import { whenSent } from "../http/outcome.js";
 import type { Passage, Refusal } from "../http/passage.js";
 import { PROBLEM_TYPE } from "../http/passage.js";
+import type { RequestView } from "../http/request-view.js";
 import { settle } from "../http/settle.js";
 
 declare global {
@@ -22,17 +25,17 @@ declare global {
 
 /** A request of express, connect or Node's HTTP server. */
 export interface ExpressRequest extends NodeRequest {
+  /** Set by express and connect, and by no server of Node's. */
+  readonly originalUrl?: string | undefined;
   /** The latest decision on this request; undefined where none was asked for. */
   rateLimit?: Decision | undefined;
 }
 
 /** A response of express, connect or Node's HTTP server. */
-export interface ExpressResponse {
+export interface ExpressResponse extends NodeResponse {
   statusCode: number;
-  readonly headersSent: boolean;
   getHeader(name: string): unknown;
   setHeader(name: string, value: string): unknown;
-  once(event: "finish", listener: () => void): unknown;
   end(body?: string): unknown;
 }
 
@@ -41,6 +44,11 @@ export interface ExpressResponse {
  * told of an error, which must not pass: `(error) => (error ? fail() : handle())`.
  */
 export type ExpressMiddleware<R, S> = (request: R, response: S, next: (error?: unknown) => void) => void;
+
+const view: RequestView<ExpressRequest> = {
+  ...nodeView,
+  isPlain: ({ originalUrl }) => originalUrl === undefined,
+};
 
 /**
  * Limits the requests that reach a point of an express or connect app, or of a plain Node HTTP server.
@@ -58,7 +66,7 @@ export function rateLimit<
   S extends ExpressResponse = ExpressResponse,
   K extends string = string,
 >(options: HttpOptions<R, K, readonly [response: S]>): ExpressMiddleware<R, S> {
-  const guard = new Guard(options, nodeView);
+  const guard = new Guard(options, view);
   return function rateLimit(request, response, next) {
     settle(guard, request, (passage) => proceed(guard, passage, request, response, next), next);
   };
@@ -80,7 +88,7 @@ function proceed<R extends ExpressRequest, S extends ExpressResponse>(
   }
   setFields(response, fields);
   if (refusal === undefined) {
-    if (ended !== undefined) response.once("finish", () => void ended(response.statusCode));
+    if (ended !== undefined) whenSent(response, ended);
     return next();
   }
   setFields(response, refusal.fields);

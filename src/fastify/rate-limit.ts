@@ -6,6 +6,7 @@ import { joined } from "../http/field.js";
 import { Guard } from "../http/guard.js";
 import { nodeView } from "../http/node-view.js";
 import { checkedHttpOptions } from "../http/options.js";
+import { whenSent } from "../http/outcome.js";
 import type { Passage } from "../http/passage.js";
 import { PROBLEM_TYPE } from "../http/passage.js";
 import { settle } from "../http/settle.js";
@@ -127,7 +128,7 @@ function proceed(
   if (reply.sent) return;
   setFields(reply, fields, isFirst);
   if (refusal === undefined) {
-    if (ended !== undefined) reply.raw.once("finish", () => void ended(reply.raw.statusCode));
+    if (ended !== undefined) whenSent(reply.raw, ended);
     return done();
   }
   setFields(reply, refusal.fields, true);

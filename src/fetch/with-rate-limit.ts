@@ -7,7 +7,7 @@ import { joined } from "../http/field.js";
 import { Guard } from "../http/guard.js";
 import type { HttpOptions } from "../http/options.js";
 import { PROBLEM_TYPE } from "../http/passage.js";
-import { isPeerGone, peerAddress } from "../http/peer-address.js";
+import { isPeerGone, mayPeerSendBody, peerAddress, outcomeReporter } from "../http/peer-address.js";
 import type { RequestView } from "../http/request-view.js";
 
 /** What Node, Bun, Deno and edge workers have in common, and ES2022 does not name. */
@@ -31,6 +31,8 @@ const view: RequestView<FetchRequest> = {
   header: ({ headers }, name) => headers.get(name) ?? undefined,
   address: (request) => peerAddress(companions.get(request), request),
   isGone: (request) => isPeerGone(companions.get(request)),
+  mayHaveUnannouncedBody: (request) => mayPeerSendBody(companions.get(request)),
+  isPlain: () => true,
 };
 
 const decisions = new WeakMap<object, Decision>();
@@ -90,7 +92,10 @@ function limited<Q extends FetchRequest, S, X extends readonly unknown[]>(
     companions.set(request, rest[0]);
     const { decision, fields, refusal, ended } = await guard.admit(request);
     if (decision !== undefined) decisions.set(request, decision);
-    if (refusal === undefined) return telling(await answered(() => handler(request, ...rest), ended), fields);
+    if (refusal === undefined) {
+      const report = ended && outcomeReporter(rest[0], request, ended);
+      return telling(await answered(() => handler(request, ...rest), report), fields);
+    }
     const answering = [...fields, ...refusal.fields];
     if (guard.throws && refusal.error !== undefined) throw refusal.error();
     if (guard.onRefused !== undefined && decision !== undefined) {
@@ -107,17 +112,17 @@ function limited<Q extends FetchRequest, S, X extends readonly unknown[]>(
 /** Runs the handler, and tells with which status it ended: a handler that throws, with the server's 500. */
 async function answered<S>(
   handler: () => S | PromiseLike<S>,
-  ended: ((status: number) => Promise<void>) | undefined,
+  report: ((status: number) => Promise<void> | undefined) | undefined,
 ): Promise<S> {
   let answer;
   try {
     answer = await handler();
   } catch (error) {
-    await ended?.(500);
+    await report?.(500);
     throw error;
   }
   // Before it is out, because a worker may stop as soon as it is.
-  if (isResponse(answer)) await ended?.(answer.status);
+  if (isResponse(answer)) await report?.(answer.status);
   return answer;
 }
 

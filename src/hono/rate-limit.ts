@@ -7,7 +7,7 @@ import { Guard } from "../http/guard.js";
 import type { HttpOptions } from "../http/options.js";
 import { PROBLEM_TYPE } from "../http/passage.js";
 import type { RequestView } from "../http/request-view.js";
-import { isPeerGone, peerAddress } from "../http/peer-address.js";
+import { isPeerGone, mayPeerSendBody, peerAddress, outcomeReporter } from "../http/peer-address.js";
 
 /** What `c.get` knows behind a limit, for the type of an app: `new Hono<{ Variables: RateLimitVariables }>()`. */
 export interface RateLimitVariables {
@@ -46,6 +46,8 @@ const view: RequestView<HonoContext> = {
   header: ({ req }, name) => req.header(name),
   address: ({ env, req }) => peerAddress(env, req.raw),
   isGone: ({ env }) => isPeerGone(env),
+  mayHaveUnannouncedBody: ({ env }) => mayPeerSendBody(env),
+  isPlain: () => false,
 };
 
 /**
@@ -87,9 +89,10 @@ export function rateLimit<C extends HonoContext = HonoContext, K extends string 
     carrier[TOLD] = telling;
     setFields(context, telling);
     if (refusal === undefined) {
+      const report = ended && outcomeReporter(context.env, context.req.raw, ended);
       await next();
       complete(context, telling);
-      await ended?.(context.res.status);
+      await report?.(context.res.status);
       return;
     }
     const { error, status, body } = refusal;

@@ -101,8 +101,14 @@ export class Guard<R, A extends readonly unknown[] = readonly [], K extends stri
   }
 
   #lost(error: unknown, request: R): Passage {
+    let isGone = false;
+    try {
+      isGone = this.#view.isGone(request);
+    } catch {
+      // A request that cannot be looked at: the first error says what is wrong with it.
+    }
     // Its address went with the client, and with that whatever was to be made of it.
-    if (this.#view.isGone(request)) return GONE;
+    if (isGone) return GONE;
     throw error;
   }
 
@@ -136,11 +142,12 @@ export class Guard<R, A extends readonly unknown[] = readonly [], K extends stri
   }
 
   #isPreflight(request: R): boolean {
-    const { method, header } = this.#view;
-    if (this.#options.countPreflights === true || method(request) !== "OPTIONS") return false;
+    const { method, header, mayHaveUnannouncedBody, isPlain } = this.#view;
+    if (method(request) !== "OPTIONS" || (this.#options.countPreflights ?? isPlain(request))) return false;
     const has = (name: string): boolean => (header(request, name) ?? "") !== "";
     // A browser sends neither credentials nor a body with one: whoever does wants something of the handler.
-    return has("origin") && has("access-control-request-method") && !NEVER_IN_PREFLIGHTS.some(has);
+    if (!has("origin") || !has("access-control-request-method") || NEVER_IN_PREFLIGHTS.some(has)) return false;
+    return !mayHaveUnannouncedBody(request);
   }
 
   #passage(decision: Decision, question: Question, request: R): Passage {

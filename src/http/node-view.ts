@@ -1,33 +1,55 @@
 import { headerOf } from "./header-bag.js";
 import type { RequestView } from "./request-view.js";
 
-/** A socket as far as it is looked at here. */
+/** The parts of a socket that are read here. */
 export interface NodeSocket {
   readonly remoteAddress?: string | undefined;
   readonly localAddress?: string | undefined;
   readonly destroyed?: boolean | undefined;
 }
 
-/** A request as Node's HTTP server makes it, and as the frameworks on top of it pass it on. */
-export interface NodeRequest {
+/** A request of Node's HTTP server, or of a framework on top of it. A test or a gateway may make one without a socket. */
+export interface NodeRequest extends Http2Request {
   readonly method?: string | undefined;
   readonly url?: string | undefined;
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
-  readonly socket: NodeSocket;
+  readonly socket?: NodeSocket | null | undefined;
 }
 
-/** How the guard looks at requests of Node's HTTP server. */
+/** Where Node's request is: fastify has it in `raw`, koa in `req`. */
+interface Wrapper {
+  readonly raw?: Http2Request | undefined;
+  readonly req?: Http2Request | undefined;
+}
+
+/** The part of a request of Node that tells whether a body follows. */
+export interface Http2Request {
+  /** Over HTTP/2 alone. */
+  readonly stream?: { readonly endAfterHeaders?: boolean | undefined } | undefined;
+}
+
+/** The view of requests of Node's HTTP server whose handlers are selected by a router. */
 export const nodeView: RequestView<NodeRequest> = {
   method: ({ method }) => method ?? "GET",
   header: ({ headers }, name) => headerOf(headers, name),
-  address: ({ socket }) => socket.remoteAddress,
+  address: ({ socket }) => socket?.remoteAddress,
   isGone: ({ socket }) => hasHungUp(socket),
+  mayHaveUnannouncedBody: (request: NodeRequest & Wrapper) =>
+    continuesAfterHeaders(request.raw ?? request.req ?? request),
+  isPlain: () => false,
 };
 
 /**
  * Whether the client of a socket has hung up. After a reset the socket is not closed yet and has no remote address any more;
  * it still has a local one, which a pipe never had.
  */
-export function hasHungUp({ destroyed, remoteAddress, localAddress }: NodeSocket): boolean {
+export function hasHungUp(socket: NodeSocket | null | undefined): boolean {
+  if (socket === undefined || socket === null) return false;
+  const { destroyed, remoteAddress, localAddress } = socket;
   return destroyed === true || (remoteAddress === undefined && localAddress !== undefined);
+}
+
+/** Whether the stream of a request did not end with its headers. Over HTTP/1.1 there is no stream, and headers announce a body. */
+export function continuesAfterHeaders({ stream }: Http2Request): boolean {
+  return stream !== undefined && stream.endAfterHeaders !== true;
 }

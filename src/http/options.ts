@@ -67,7 +67,10 @@ export interface AnswerOptions<R, A extends readonly unknown[]> {
   /**
    * Whether the preflight requests of CORS are counted. A browser sends them on its own, before requests that are counted
    * themselves, and shows a refused one as a failure of CORS and not of a limit.
-   * @default false
+   *
+   * By default they are counted only where a handler gets `OPTIONS` like any other method: on plain `node:http` and
+   * `node:http2`, and on fetch. Set `true` for a handler of every method behind a router (`app.all`).
+   * @default false behind express, connect, fastify, koa and hono; true elsewhere
    */
   readonly countPreflights?: boolean | undefined;
   /**
@@ -77,8 +80,11 @@ export interface AnswerOptions<R, A extends readonly unknown[]> {
    */
   readonly onRefused?: ((request: R, decision: Decision, ...rest: A) => unknown) | undefined;
   /**
-   * Whether a request is given back, now that it has been answered with `status`: `(_, status) => status < 400` counts
-   * failures only. It is asked once the whole answer is out: a client that hangs up before stays counted.
+   * Whether a request that was answered with `status` is refunded: `(_, status) => status < 400` counts failures only.
+   *
+   * It is called once the whole response has been sent. If the client hangs up before, over HTTP/1.1 or HTTP/2, it is not
+   * called, and the request stays counted. On Bun, Deno and workers, which do not tell when a response has been sent, it is
+   * called when the handler has returned, unless the request's `signal` is aborted.
    */
   readonly refundWhen?: ((request: R, status: number) => boolean) | undefined;
   /** Which fields tell of the limits: those of the IETF draft, the older `X-RateLimit-*`, both, or none. @default "draft-11" */

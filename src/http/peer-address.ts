@@ -1,10 +1,13 @@
-import type { NodeSocket } from "./node-view.js";
-import { hasHungUp } from "./node-view.js";
+import type { Http2Request, NodeSocket } from "./node-view.js";
+import { continuesAfterHeaders, hasHungUp } from "./node-view.js";
+import type { NodeResponse } from "./outcome.js";
+import { whenSent } from "./outcome.js";
 
 /** Where platforms of the Fetch standard keep the address at the other end of a connection. */
 interface Platforms {
   /** Node, by `@hono/node-server`. */
-  readonly incoming?: { readonly socket?: NodeSocket };
+  readonly incoming?: Http2Request & { readonly socket?: NodeSocket };
+  readonly outgoing?: NodeResponse;
   /** Deno. */
   readonly remoteAddr?: { readonly hostname?: unknown };
   /** Bun, whose server is handed over as it is, or by its name. */
@@ -29,8 +32,36 @@ export function peerAddress(env: unknown, request: unknown): string | undefined 
 
 /** Whether the client has hung up, as far as the platform says. */
 export function isPeerGone(env: unknown): boolean {
-  const socket = platformsOf(env).incoming?.socket;
-  return socket !== undefined && hasHungUp(socket);
+  return hasHungUp(platformsOf(env).incoming?.socket);
+}
+
+/** Whether the request may have a body that no header announces; false where the platform does not tell, as on Deno. */
+export function mayPeerSendBody(env: unknown): boolean {
+  return continuesAfterHeaders(platformsOf(env).incoming ?? {});
+}
+
+/**
+ * Prepares to report the status of an answer to `ended`: on Node once the whole answer has been sent, and never if it is cut off.
+ *
+ * Other platforms do not tell when an answer has been sent. There the function that is returned reports at once, unless the
+ * client is known to have hung up. Its promise is to be awaited before the answer is returned, because a worker may stop then.
+ *
+ * @returns what is to be called with the status that the handler has answered with.
+ */
+export function outcomeReporter(
+  env: unknown,
+  request: unknown,
+  ended: (status: number) => Promise<void>,
+): (status: number) => Promise<void> | undefined {
+  const { outgoing } = platformsOf(env);
+  if (typeof outgoing?.once === "function") {
+    whenSent(outgoing, ended);
+    return () => undefined;
+  }
+  return (status) => {
+    const { signal } = request as { signal?: { aborted?: unknown } };
+    return signal?.aborted === true ? undefined : ended(status);
+  };
 }
 
 function platformsOf(env: unknown): Platforms {

@@ -8,4 +8,8 @@ export interface RequestView<R> {
   readonly address: (request: R) => string | undefined;
   /** Whether the client has hung up: then its address is not known any more. */
   readonly isGone: (request: R) => boolean;
+  /** Whether the request may have a body that no header announces, which HTTP/2 permits. */
+  readonly mayHaveUnannouncedBody: (request: R) => boolean;
+  /** Whether the handler gets requests of every method, `OPTIONS` too, because no router selects by method. */
+  readonly isPlain: (request: R) => boolean;
 }

@@ -6,6 +6,8 @@ import { Guard } from "../http/guard.js";
 import type { NodeRequest } from "../http/node-view.js";
 import { nodeView } from "../http/node-view.js";
 import type { HttpOptions } from "../http/options.js";
+import type { NodeResponse } from "../http/outcome.js";
+import { whenSent } from "../http/outcome.js";
 import { PROBLEM_TYPE } from "../http/passage.js";
 
 /** What `ctx.state` holds behind a limit, for the type of an app: `new Koa<RateLimitState>()`. */
@@ -22,7 +24,7 @@ export interface KoaContext {
   readonly ip: string;
   readonly headers: NodeRequest["headers"];
   readonly socket: NodeRequest["socket"];
-  readonly res: { readonly statusCode: number; once(event: "finish", listener: () => void): unknown };
+  readonly res: NodeResponse;
   readonly response: { get(name: string): unknown };
   readonly headerSent: boolean;
   state: object;
@@ -56,7 +58,7 @@ export function rateLimit<C extends KoaContext = KoaContext, K extends string = 
     if (decision !== undefined) (context.state as RateLimitState).rateLimit = decision;
     if (!context.headerSent) setFields(context, fields);
     if (refusal === undefined) {
-      if (ended !== undefined) context.res.once("finish", () => void ended(context.res.statusCode));
+      if (ended !== undefined) whenSent(context.res, ended);
       await next();
       return;
     }

@@ -64,8 +64,16 @@ describe("the options, on every framework", () => {
     expect(() => onExpress(options as never)).toThrow(/^Expected `/);
   });
 
+  const view = {
+    method: () => "GET",
+    header: () => undefined,
+    address: () => "10.0.0.1",
+    isGone: () => false,
+    mayHaveUnannouncedBody: () => false,
+    isPlain: () => false,
+  };
+
   it("of a guard take fakes", async () => {
-    const view = { method: () => "GET", header: () => undefined, address: () => "10.0.0.1", isGone: () => false };
     const check = vi.fn(async (key: string) => limiter.peek(key));
     const { decision } = await new Guard({ limiter: { check } }, view).admit({});
     expect(check).toHaveBeenCalledWith("10.0.0.1");
@@ -73,7 +81,6 @@ describe("the options, on every framework", () => {
   });
 
   it("of a guard are asked about without a promise where the limiter answers at once", async () => {
-    const view = { method: () => "GET", header: () => undefined, address: () => "10.0.0.1", isGone: () => false };
     expect(new Guard({ limiter: of(1), cost: () => 1, skip: () => false }, view).admit({})).not.toBeInstanceOf(Promise);
     const slow = new Guard({ limiter: of(1), cost: async () => 1 }, view).admit({});
     expect(slow).toBeInstanceOf(Promise);

@@ -11,6 +11,8 @@ const view: RequestView<object> = {
   header: () => undefined,
   address: () => "203.0.113.7",
   isGone: () => false,
+  mayHaveUnannouncedBody: () => false,
+  isPlain: () => false,
 };
 
 interface Item {

@@ -1,15 +1,14 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { createServer } from "node:http";
 import connect from "connect";
 import type { ExpressRequest } from "sluicegate/express";
 import { rateLimit } from "sluicegate/express";
 import type { Rig } from "../rig.js";
-import { served } from "../rig.js";
+import { createServerFor, served } from "../rig.js";
 
 export const onConnect: Rig = {
   header: (request: IncomingMessage, name) => request.headers[name] as string | undefined,
   answer: (_, body, [response]: readonly ServerResponse[]) => response?.end(body),
-  serve: (limits, handler) => {
+  serve: (limits, handler, protocol) => {
     const app = connect();
     for (const options of limits) app.use(rateLimit(options));
     app.use((request, response, next: (error: unknown) => void) => {
@@ -18,6 +17,6 @@ export const onConnect: Rig = {
         response.end(body);
       }, next);
     });
-    return served(createServer(app));
+    return served(createServerFor(protocol, app));
   },
 };

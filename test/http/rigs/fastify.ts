@@ -1,14 +1,16 @@
 import type { AddressInfo } from "node:net";
-import type { FastifyReply, FastifyRequest } from "fastify";
+import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import fastify from "fastify";
 import { rateLimit } from "sluicegate/fastify";
 import type { Rig } from "../rig.js";
+import { disconnecter } from "../rig.js";
 
 export const onFastify: Rig = {
   header: (request: FastifyRequest, name) => request.headers[name] as string | undefined,
   answer: (_, body, [reply]: readonly FastifyReply[]) => reply?.send(body),
-  serve: async (limits, handler) => {
-    const app = fastify();
+  serve: async (limits, handler, protocol) => {
+    const app = (protocol === "HTTP/1.1" ? fastify() : fastify({ http2: true })) as FastifyInstance;
+    const disconnect = disconnecter(app.server);
     for (const options of limits) await app.register(rateLimit, options);
     app.all("/*", async (request, reply) => {
       const { status, body } = await handler(request.url, request.rateLimit);
@@ -17,8 +19,9 @@ export const onFastify: Rig = {
     await app.listen({ port: 0, host: "127.0.0.1" });
     return {
       port: (app.server.address() as AddressInfo).port,
+      disconnect,
       close: () => {
-        app.server.closeAllConnections();
+        disconnect();
         return app.close();
       },
     };

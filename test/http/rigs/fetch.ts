@@ -1,31 +1,32 @@
-import type { Server } from "node:http";
-import { createAdaptorServer } from "@hono/node-server";
+import { getRequestListener } from "@hono/node-server";
 import type { RateLimitExceededError } from "sluicegate";
 import type { FetchHandler } from "sluicegate/fetch";
 import { rateLimit, rateLimitOf } from "sluicegate/fetch";
 import type { Rig } from "../rig.js";
-import { served } from "../rig.js";
+import { createServerFor, served } from "../rig.js";
 
 export const onFetch: Rig = {
+  isPlain: true,
   header: (request: Request, name) => request.headers.get(name) ?? undefined,
   answer: (_, body) => new Response(body, { status: 429 }),
-  serve: (limits, handler) => {
+  serve: (limits, handler, protocol) => {
     let fetch: FetchHandler<Request, Response, readonly [env: unknown]> = async (request) => {
       const { status, body } = await handler(new URL(request.url).pathname, rateLimitOf(request));
       return new Response(body, { status });
     };
     for (const options of [...limits].reverse()) fetch = rateLimit(options)(fetch);
     return served(
-      createAdaptorServer({
-        fetch: async (request, env) => {
+      createServerFor(
+        protocol,
+        getRequestListener(async (request, env) => {
           try {
             return await fetch(request, env);
           } catch (error) {
             const { status = 500, headers = {} } = error as Partial<RateLimitExceededError> & { headers?: object };
             return new Response("failed\n", { status, headers: { ...headers } });
           }
-        },
-      }) as Server,
+        }),
+      ),
     );
   },
 };

@@ -1,23 +1,22 @@
-import type { Server } from "node:http";
-import { createAdaptorServer } from "@hono/node-server";
+import { getRequestListener } from "@hono/node-server";
 import type { Context } from "hono";
 import { Hono } from "hono";
 import type { RateLimitVariables } from "sluicegate/hono";
 import { rateLimit } from "sluicegate/hono";
 import type { Rig } from "../rig.js";
-import { served } from "../rig.js";
+import { createServerFor, served } from "../rig.js";
 
 export const onHono: Rig = {
   header: (context: Context, name) => context.req.header(name),
   answer: (context: Context, body) => context.text(body),
-  serve: (limits, handler) => {
+  serve: (limits, handler, protocol) => {
     const app = new Hono<{ Variables: RateLimitVariables }>();
     for (const options of limits) app.use(rateLimit(options));
     app.all("*", async (context) => {
       const { status, body } = await handler(context.req.path, context.get("rateLimit"));
       return context.text(body, status as 200);
     });
-    return served(createAdaptorServer({ fetch: app.fetch }) as Server);
+    return served(createServerFor(protocol, getRequestListener(app.fetch)));
   },
 };
 
@@ -25,13 +24,13 @@ export const onHono: Rig = {
 export const onHonoWithResponses: Rig = {
   ...onHono,
   answer: (_, body) => new Response(body, { status: 429 }),
-  serve: (limits, handler) => {
+  serve: (limits, handler, protocol) => {
     const app = new Hono<{ Variables: RateLimitVariables }>();
     for (const options of limits) app.use(rateLimit(options));
     app.all("*", async (context) => {
       const { status, body } = await handler(context.req.path, context.get("rateLimit"));
       return new Response(body, { status });
     });
-    return served(createAdaptorServer({ fetch: app.fetch }) as Server);
+    return served(createServerFor(protocol, getRequestListener(app.fetch)));
   },
 };

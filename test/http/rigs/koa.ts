@@ -1,17 +1,16 @@
-import { createServer } from "node:http";
 import type { Context } from "koa";
 import Koa from "koa";
 import type { RateLimitState } from "sluicegate/koa";
 import { rateLimit } from "sluicegate/koa";
 import type { Rig } from "../rig.js";
-import { served } from "../rig.js";
+import { createServerFor, served } from "../rig.js";
 
 export const onKoa: Rig = {
   header: (context: Context, name) => context.get(name) || undefined,
   answer: (context: Context, body) => {
     context.body = body;
   },
-  serve: (limits, handler) => {
+  serve: (limits, handler, protocol) => {
     const app = new Koa<RateLimitState>();
     app.silent = true;
     for (const options of limits) app.use(rateLimit(options));
@@ -20,7 +19,7 @@ export const onKoa: Rig = {
       context.status = status;
       context.body = body;
     });
-    // eslint-disable-next-line @typescript-eslint/no-misused-promises -- what koa answers itself
-    return served(createServer(app.callback()));
+     
+    return served(createServerFor(protocol, app.callback()));
   },
 };

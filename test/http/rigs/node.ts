@@ -1,17 +1,17 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { createServer } from "node:http";
 import type { RateLimitExceededError } from "sluicegate";
 import type { ExpressRequest } from "sluicegate/express";
 import { rateLimit } from "sluicegate/express";
 import type { Answer, Rig } from "../rig.js";
-import { served } from "../rig.js";
+import { createServerFor, served } from "../rig.js";
 
 export const onNode: Rig = {
+  isPlain: true,
   header: (request: IncomingMessage, name) => request.headers[name] as string | undefined,
   answer: (_, body, [response]: readonly ServerResponse[]) => response?.end(body),
-  serve: (limits, handler) => {
+  serve: (limits, handler, protocol) => {
     const chain = limits.map((options) => rateLimit(options));
-    const server = createServer((request, response) => {
+    const server = createServerFor(protocol, (request, response) => {
       const failed = (error: unknown): void => {
         const { status = 500, headers = {} } = error as Partial<RateLimitExceededError & { headers: object }>;
         if (response.headersSent) response.destroy();
