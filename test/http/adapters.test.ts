@@ -283,7 +283,7 @@ describe("on fastify", () => {
       await inside.register(onFastify, { limiter: of(3), key });
       inside.get("/dear", { config: { rateLimit: { cost: 2 } } }, async () => "dear");
     });
-    expect((await app.inject("/dear")).headers["ratelimit"]).toBe(`"default";r=1;t=60`);
+    expect((await app.inject("/dear")).headers["ratelimit"]).toBe(`"3-in-1m";r=1;t=60`);
     await app.close();
   });
 
@@ -392,7 +392,7 @@ describe("on fastify", () => {
     app.get("/login", { config: { rateLimit: { limiter: of(1, "login") } } }, async () => "in");
     app.get("/open", { config: { rateLimit: false } }, async () => "open");
     app.get("/wrong", { config: { rateLimit: { headers: "draft-7" as never } } }, async () => "wrong");
-    expect((await app.inject("/plain")).headers["ratelimit"]).toBe(`"default";r=8;t=60`);
+    expect((await app.inject("/plain")).headers["ratelimit"]).toBe(`"9-in-1m";r=8;t=60`);
     expect((await app.inject("/login")).headers["ratelimit"]).toBe(`"login";r=0;t=60`);
     expect((await app.inject("/login")).statusCode).toBe(429);
     expect((await app.inject("/open")).headers).not.toHaveProperty("ratelimit");
