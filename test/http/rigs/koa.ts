@@ -19,7 +19,7 @@ export const onKoa: Rig = {
       context.status = status;
       context.body = body;
     });
-     
+
     return served(createServerFor(protocol, app.callback()));
   },
 };
