@@ -87,6 +87,8 @@ describe("close", () => {
     const limiter = new AsyncRateLimiter({ ...minute, clock: counting });
     for (const key of ["ada", "ben"]) await limiter.check(key, { cost: 2 });
     const waiting = ["ada", "ada", "ben"].map((key) => limiter.acquire(key, { timeout: "1h" }));
+    // The timers are set in microtasks.
+    await new Promise((resolve) => setImmediate(resolve));
     expect(timers).toBe(2);
     limiter.close();
     for (const waiter of waiting) await expect(waiter).rejects.toEqual(closedError);
