@@ -1,8 +1,13 @@
 import { execFile, spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { createServer, type IncomingMessage, request as httpRequest, type RequestListener } from "node:http";
+import type { AddressInfo } from "node:net";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import { promisify } from "node:util";
+import fc from "fast-check";
+import { buildSchema, executeSync, getIntrospectionQuery, parse } from "graphql";
 import ts from "typescript";
 import { beforeAll, describe, expect, inject, it } from "vitest";
 import { freePort } from "../free-port.js";
@@ -269,6 +274,206 @@ describe("the README, with the packed package and nothing else", () => {
       { name: "broken", answers: Array(3).fill(expect.stringMatching(/^500 /)), logged: 200 },
     ]);
     expect(stderr).toBe("");
+  });
+
+  describe("prices GraphQL operations", () => {
+    type CostOf = (body: unknown) => number;
+    interface Operation {
+      readonly query: string;
+      readonly operationName?: string;
+    }
+    let app: RequestListener;
+    let costOf: CostOf;
+    let budget: number;
+    let resolved = 0;
+    const root = Object.fromEntries(
+      ["name", "age", "self"].map((field) => [
+        field,
+        (): unknown => {
+          resolved += 1;
+          // What is beyond the budget need not be executed to the end.
+          if (resolved > 20 * budget) throw new Error("enough");
+          return field === "self" ? root : 1;
+        },
+      ]),
+    );
+    const schema = buildSchema("type Query { name: String, age: Int, self: Query }");
+    /** How many fields graphql's own executor resolves, also of a document that it would not accept as valid. */
+    const resolvedBy = ({ query, operationName }: Operation): number => {
+      resolved = 0;
+      executeSync({ schema, document: parse(query), operationName, rootValue: root });
+      return resolved;
+    };
+    const of = (query: string, operationName?: string): Operation => ({
+      query,
+      ...(operationName !== undefined && { operationName }),
+    });
+    const fragments = (levels: number, body: (next: string) => string, last: string): string =>
+      Array.from({ length: levels }, (_, i) => `fragment F${i} on Query { ${body(`...F${i + 1}`)} }`).join(" ") + last;
+
+    beforeAll(async () => {
+      const { code } = programs.find(({ heading }) => heading === "### GraphQL")!;
+      const [recipe = "", service] = code.split(/^const server = /m);
+      expect(service).toBeDefined();
+      const exported = `${recipe}\nexport { app, BUDGET, costOf };`;
+      const { outputText } = ts.transpileModule(exported, { compilerOptions: { module: ts.ModuleKind.ESNext } });
+      const file = join(folder, "graphql-cost.js");
+      writeFileSync(file, outputText);
+      const made = (await import(pathToFileURL(file).href)) as { app: RequestListener; BUDGET: number; costOf: CostOf };
+      ({ app, BUDGET: budget, costOf } = made);
+    });
+
+    it.each<[string, unknown, number]>([
+      ["a field", of("{ name }"), 1],
+      ["fields in fields", of("{ name self { name age } }"), 4],
+      ["aliases", of("{ a: name b: name c: name }"), 3],
+      ["a fragment at each spread", of("{ ...A self { ...A } } fragment A on Query { name age }"), 7],
+      ["inline fragments", of("{ ... { name } ... on Query { age } }"), 4],
+      ["the operation that is named", of("query A { name } query B { name age self { name } }", "B"), 4],
+      ["each operation when none is named", of("query A { name } query B { name age }"), 3],
+      ["each operation when the name is unknown", of("query A { name } query B { name age }", "C"), 3],
+      ["each operation of a batch", [of("{ name }"), of("{ name age }"), of("{ self { name } }")], 5],
+      ["a batch of nothing", [], 1],
+      ["a batch of no operations", [null, 1, "{ name }", [of("{ name }")], {}], 5],
+      ["no body", undefined, 1],
+      ["null", null, 1],
+      ["no query", { operationName: "A" }, 1],
+      ["a query that is no string", { query: ["{ name age }"] }, 1],
+      ["a syntax error", of("{ name"), 1],
+      ["a document without an operation", of("fragment A on Query { name age }"), 1],
+      ["the introspection of clients", of(getIntrospectionQuery()), expect.toSatisfy((cost) => cost < 500) as number],
+    ])("by what they select: %s", (_, body, cost) => {
+      expect(costOf(body)).toEqual(cost);
+    });
+
+    it.each<[string, () => unknown]>([
+      [
+        "fragments that double",
+        () =>
+          of(
+            `{ ...F0 } ${fragments(12, (next) => `a: self { ${next} } b: self { ${next} }`, " fragment F12 on Query { name }")}`,
+          ),
+      ],
+      [
+        "fragments that double without a field",
+        () => of(`{ ...F0 } ${fragments(18, (next) => `${next} ${next}`, "")}`),
+      ],
+      [
+        "many fragments that double",
+        () => of(`{ ...F0 } ${fragments(150, (next) => `${next} ${next}`, " fragment F150 on Query { name }")}`),
+      ],
+      ["a fragment that is spread in itself", () => of("{ ...A } fragment A on Query { self { ...A } ...A }")],
+      [
+        "a cycle of fragments",
+        () => of("{ ...A } fragment A on Query { ...B ...B } fragment B on Query { ...A ...A }"),
+      ],
+      ["10,000 aliases", () => of(`{ ${Array.from({ length: 10_000 }, (_, i) => `a${i}: name`).join(" ")} }`)],
+      ["2,000 short aliases", () => of(`{${"name ".repeat(1999)}}`)],
+      ["30 levels", () => of("{ self ".repeat(30) + "{ name }" + "}".repeat(30))],
+      [
+        "30 levels of fragments",
+        () => of(`{ ...F0 } ${fragments(30, (next) => next, " fragment F30 on Query { name }")}`),
+      ],
+      ["1,500 levels", () => of("{self".repeat(1500) + "{name}" + "}".repeat(1500))],
+      ["30,000 levels", () => of("{self".repeat(30_000) + "{name}" + "}".repeat(30_000))],
+      ["2,000 levels of inline fragments", () => of("{...".repeat(2000) + "{name}" + "}".repeat(2000))],
+      ["a list of 4,900 levels", () => of(`{ name(a: ${"[".repeat(4900)}${"]".repeat(4900)}) }`)],
+      ["a batch of 50,000 numbers", () => Array<number>(50_000).fill(1)],
+      ["a batch of 5,000 operations", () => Array<Operation>(5000).fill(of("{ name }"))],
+      ["a batch of 100 long operations", () => Array<Operation>(100).fill(of(`{${"name ".repeat(900)}}`))],
+      [
+        "a batch of doubling fragments",
+        () =>
+          Array<Operation>(100).fill(
+            of(`{ ...F0 } ${fragments(9, (next) => `${next} ${next}`, " fragment F9 on Query { name }")}`),
+          ),
+      ],
+    ])("above the budget, in less than a second, under attack: %s", (_, attack) => {
+      const body = attack();
+      const startedAt = performance.now();
+      expect(costOf(body)).toBeGreaterThan(budget);
+      expect(performance.now() - startedAt).toBeLessThan(1000);
+    });
+
+    it.each(["application/json", "application/ json", "application/json; charset=utf-8"])(
+      "before the handler reads them, with the content type %s",
+      async (type) => {
+        const server = createServer(app).listen(0, "127.0.0.1");
+        await once(server, "listening");
+        const sent = httpRequest({
+          port: (server.address() as AddressInfo).port,
+          method: "POST",
+          path: "/graphql",
+          headers: { "Content-Type": type },
+        }).end(JSON.stringify(of(`{${"name ".repeat(1500)}}`)));
+        const [answer] = (await once(sent, "response")) as [IncomingMessage];
+        expect(answer.statusCode).toBe(429);
+        answer.destroy();
+        server.close();
+      },
+    );
+
+    it("never below what graphql's executor resolves", () => {
+      const fields = [
+        "name",
+        "age",
+        "a: name",
+        "b: age",
+        "__typename",
+        "name @skip(if: false)",
+        "age @include(if: false)",
+      ];
+      const nesting = ["self", "a: self", "b: self", "self @include(if: true)", "...", "... on Query"];
+      const selectionSet = (...spreads: string[]): fc.Arbitrary<string> =>
+        fc.letrec<{ selection: string; set: string }>((tie) => ({
+          selection: fc.oneof(
+            { depthSize: "medium", withCrossShrink: true },
+            fc.constantFrom(...fields, ...spreads, ...spreads),
+            fc.tuple(fc.constantFrom(...nesting), tie("set")).map((parts) => parts.join(" ")),
+          ),
+          set: fc.array(tie("selection"), { minLength: 1, maxLength: 4 }).map((all) => `{ ${all.join(" ")} }`),
+        })).set;
+      const document = fc.record({
+        operations: fc.array(
+          fc.tuple(
+            fc.constantFrom("query X", "query Y", "query Z", "query"),
+            selectionSet("...A", "...B", "...C @include(if: true)"),
+          ),
+          { minLength: 1, maxLength: 3 },
+        ),
+        fragments: fc.tuple(selectionSet("...B", "...C"), selectionSet("...C"), selectionSet()),
+        operationName: fc.constantFrom(undefined, "X", "Y", "Z", "W"),
+      });
+      let executed = 0;
+      fc.assert(
+        fc.property(document, (drawn) => {
+          const operations = drawn.operations.map((parts) => parts.join(" "));
+          const sets = drawn.fragments.map((set, at) => `fragment ${"ABC"[at]} on Query ${set}`);
+          const operation = of([...operations, ...sets].join(" "), drawn.operationName);
+          const cost = costOf(operation);
+          const resolved = resolvedBy(operation);
+          if (resolved > 10) executed += 1;
+          expect(cost > budget || cost >= resolved).toBe(true);
+        }),
+        { numRuns: 2000 },
+      );
+      expect(executed).toBeGreaterThan(100);
+
+      for (const [levels, isCheap] of [
+        [5, true],
+        [7, true],
+        [9, false],
+        [12, false],
+      ] as const) {
+        const doubling = of(
+          `{ ...F0 } ${fragments(levels, (next) => `a: self { ${next} } b: self { ${next} }`, ` fragment F${levels} on Query { name }`)}`,
+        );
+        const cost = costOf(doubling);
+        expect(resolvedBy(doubling)).toBeGreaterThan(2 ** levels);
+        expect(cost <= budget).toBe(isCheap);
+        if (isCheap) expect(cost).toBeGreaterThanOrEqual(resolvedBy(doubling));
+      }
+    });
   });
 
   it("names commands that package.json has", () => {
