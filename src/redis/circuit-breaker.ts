@@ -15,10 +15,16 @@ export class CircuitBreaker {
   #isProbing = false;
   /** Counted up with each change of state: what was asked before it says nothing of now. */
   #epoch = 0;
+  #cause: unknown;
 
   /** @param now - milliseconds of a clock that never goes back. */
   constructor(now: () => number) {
     this.#now = now;
+  }
+
+  /** What the latest failed call met. */
+  get cause(): unknown {
+    return this.#cause;
   }
 
   /** Whether a call may be made: a pass, to be handed back with its outcome; undefined where not. */
@@ -36,7 +42,9 @@ export class CircuitBreaker {
     this.#isProbing = false;
   }
 
-  failed(pass: number): void {
+  /** @param cause - what the call met. */
+  failed(pass: number, cause?: unknown): void {
+    this.#cause = cause;
     if (pass !== this.#epoch) return;
     this.#failures += 1;
     if (this.#failures < FAILURES) return;

@@ -1,7 +1,8 @@
 import type { Limit } from "../core/limit.js";
 import type { StoreError } from "../core/errors.js";
 import { freshVerdict } from "../store/fresh-verdict.js";
-import type { KeyState, Store, Verdict } from "../store/store.js";
+import type { KeyState, Verdict } from "../store/store.js";
+import type { Opened } from "./shared-client.js";
 
 /** Who answers for Redis while it cannot, for one space. */
 export interface Fallback {
@@ -39,8 +40,7 @@ export const allowing: Fallback = {
  * Another store, asked by the same limits, each divided among the instances of the service and rounded up: together they
  * admit at most `instances - 1` calls more than the limit, beside what Redis knew of.
  */
-export function askingStore(store: Store, name: string, periodsMs: readonly number[], instances: number): Fallback {
-  const space = store.open(name, periodsMs);
+export function askingStore({ space, release }: Opened, instances: number): Fallback {
   const mine = (limits: readonly Limit[]): readonly Limit[] => (instances === 1 ? limits : limits.map(divided));
   const divided = (limit: Limit): Limit => ({ ...limit, maxCalls: Math.ceil(limit.maxCalls / instances) });
   return {
@@ -49,9 +49,7 @@ export function askingStore(store: Store, name: string, periodsMs: readonly numb
     peek: async (_failure, key, limits, cost) => asFallback(await space.peek(key, mine(limits), cost)),
     state: (_failure, key) => space.state(key),
     reset: (key) => space.reset(key),
-    close: () => {
-      space.close();
-    },
+    close: release,
   };
 }
 

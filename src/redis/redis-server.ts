@@ -1,11 +1,9 @@
-import { monotonicClock } from "../core/clock.js";
 import { StoreError } from "../core/errors.js";
 import { tell } from "../core/tell.js";
 import { warn } from "../core/warn.js";
-import { CircuitBreaker } from "./circuit-breaker.js";
+import type { CircuitBreaker } from "./circuit-breaker.js";
 import type { Send } from "./client.js";
 import type { Connection } from "./connection.js";
-import { connectionOf } from "./connection-of.js";
 import { Deadline } from "./deadline.js";
 import { hashedPart } from "./hash-tag.js";
 import type { Script } from "./script.js";
@@ -14,9 +12,12 @@ import {
   isElsewhere,
   isForeignValue,
   isMissingScript,
+  isNotPermitted,
   isOutOfMemory,
   isUnsettled,
 } from "./server-error.js";
+import type { SharedClient } from "./shared-client.js";
+import { sharedClient } from "./shared-client.js";
 
 const NOT_ASKED = "Redis is not asked for the moment, because it did not answer";
 
@@ -33,20 +34,20 @@ export class KeysApart extends StoreError {}
 export class RedisServer {
   /** What the store was given. */
   readonly client: object;
+  readonly #shared: SharedClient;
   readonly #connection: Connection;
   readonly #deadline: Deadline;
+  readonly #breaker: CircuitBreaker;
   readonly #onStoreError: (error: unknown) => unknown;
-  /** What went wrong last: why Redis is not asked. */
-  #latest: unknown;
-  #isCluster: boolean;
-  readonly #breaker = new CircuitBreaker(() => monotonicClock.now());
 
   constructor(client: unknown, timeoutMs: number, onStoreError: ((error: unknown) => unknown) | undefined) {
-    this.#connection = connectionOf(client);
+    const shared = sharedClient(client);
     this.client = client as object;
-    this.#isCluster = this.#connection.isCluster;
+    this.#shared = shared;
+    this.#connection = shared.connection;
     this.#deadline = new Deadline(timeoutMs, () => new Error(`Redis did not answer within ${timeoutMs} ms`));
-    this.#onStoreError = onStoreError ?? firstOnly();
+    this.#breaker = shared.breaker(timeoutMs);
+    this.#onStoreError = onStoreError ?? ((failure) => shared.warnOfFailure(failure));
   }
 
   /**
@@ -70,7 +71,7 @@ export class RedisServer {
 
   /** Whether one script can run on all of these keys: they are of one slot, or the server has no slots. */
   canRunOn(keys: readonly string[]): boolean {
-    if (!this.#isCluster) return true;
+    if (!this.#shared.isCluster) return true;
     const { ownPrefix } = this.#connection;
     return new Set(keys.map((key) => hashedPart(ownPrefix + key))).size === 1;
   }
@@ -84,10 +85,10 @@ export class RedisServer {
    * @throws StoreError (as a rejection) for a client that sees but one server of a cluster.
    */
   async forget(prefix: string): Promise<void> {
-    if (!this.#connection.isCluster && (this.#isCluster || (await this.#isPartOfCluster()))) {
+    if (!this.#connection.isCluster && (this.#shared.isCluster || (await this.#isPartOfCluster()))) {
       throw new StoreError(`The client sees but one server of a Redis Cluster: ${HAND_OVER}`);
     }
-    for (let pass = 0; pass < (this.#isCluster ? 2 : 1); pass += 1) {
+    for (let pass = 0; pass < (this.#shared.isCluster ? 2 : 1); pass += 1) {
       const primaries = (await this.#asked(() => this.#connection.primaries())) as readonly Send[];
       await Promise.all(primaries.map((primary) => this.#forgetOn(primary, prefix)));
     }
@@ -116,7 +117,7 @@ export class RedisServer {
       const [first] = keys;
       if (first === undefined) continue;
       // Of different slots, and perhaps on another server by now.
-      if (this.#isCluster) await Promise.all(keys.map((key) => this.forgetKey(key)));
+      if (this.#shared.isCluster) await Promise.all(keys.map((key) => this.forgetKey(key)));
       else await this.#asked(() => send(["UNLINK", ...keys], first));
     } while (cursor !== "0");
   }
@@ -124,7 +125,7 @@ export class RedisServer {
   /** Asks within the deadline. No `async`: of each promise less on the way of a check, a process sends more of them. */
   #asked(question: (isLate: () => boolean) => Promise<unknown>): Promise<unknown> {
     const pass = this.#breaker.admit();
-    if (pass === undefined) return Promise.reject(new NotAsked(NOT_ASKED, { cause: this.#latest }));
+    if (pass === undefined) return Promise.reject(new NotAsked(NOT_ASKED, { cause: this.#breaker.cause }));
     return this.#deadline.over(question).then(
       (reply) => {
         this.#breaker.succeeded(pass);
@@ -148,12 +149,11 @@ export class RedisServer {
 
   #failure(error: unknown, pass: number): StoreError {
     const failure = this.#failureOf(error);
-    // It answered, and nobody had to wait. Out of memory: whom it refuses, it still refuses.
-    if (!(failure instanceof Unreachable) || isOutOfMemory(error)) this.#breaker.succeeded(pass);
-    else {
-      this.#latest = error;
-      this.#breaker.failed(pass);
-    }
+    // The breaker is about the server. These replies are about one key or one command, and come without a wait; without
+    // memory, Redis still refuses keys at their limit.
+    const isOfServer = failure instanceof Unreachable && !isOutOfMemory(error) && !isNotPermitted(error);
+    if (!isOfServer) this.#breaker.succeeded(pass);
+    else this.#breaker.failed(pass, error);
     this.tell(failure);
     return failure;
   }
@@ -163,12 +163,13 @@ export class RedisServer {
       return new StoreError("The value of a key in Redis is not a log of this package", { cause });
     if (isUnsettled(cause)) return new KeysApart("The keys of a call are being moved to another server", { cause });
     if (isCrossSlot(cause)) {
-      this.#isCluster = true;
+      this.#shared.isCluster = true;
       return new KeysApart(`The keys of a call are in different slots of a Redis Cluster: ${HAND_OVER}`, { cause });
     }
     if (isElsewhere(cause) && !this.#connection.isCluster) {
       return new StoreError(`The client is of one server of a Redis Cluster: ${HAND_OVER}`, { cause });
     }
+    if (isNotPermitted(cause)) return new Unreachable("The Redis user of the client lacks a permission", { cause });
     return new Unreachable("Redis could not answer", { cause });
   }
 }
@@ -179,13 +180,4 @@ const HAND_OVER =
 /** A text as `SCAN` matches it literally. */
 function escaped(text: string): string {
   return text.replace(/[\\*?[\]^]/g, "\\$&");
-}
-
-/** Stands in for an `onStoreError` that was not given: a fleet that never reaches its Redis should not be silent about it. */
-function firstOnly(): (failure: unknown) => void {
-  let isTold = false;
-  return (failure) => {
-    if (!isTold) warn("Redis failed a RedisStore, which says so once where it has no onStoreError", failure);
-    isTold = true;
-  };
 }

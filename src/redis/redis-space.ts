@@ -11,6 +11,13 @@ import type { Reply } from "./reply.js";
 import { amountFor, numberIn, numbersIn, replyFrom, replyOf } from "./reply.js";
 import { SCRIPT } from "./script.js";
 
+/** What the store of a space does when something happens to it. */
+export interface SpaceEvents {
+  /** The space is used for the first time, with these limits. */
+  readonly firstLimits: (limits: readonly Limit[]) => void;
+  readonly closed: () => void;
+}
+
 /** One space of a `RedisStore`: each verb is one run of the script, on one key. */
 export class RedisSpace implements Space {
   readonly #server: RedisServer;
@@ -18,25 +25,25 @@ export class RedisSpace implements Space {
   readonly #longest: string;
   #fallback: Fallback;
   readonly #denials: DenyCache;
-  #release: (() => void) | undefined;
+  readonly #events: SpaceEvents;
+  #isClosed = false;
   #limits: readonly Limit[] | undefined;
   #words: readonly string[] = [];
 
-  /** @param release - takes this space out of its store. */
   constructor(
     server: RedisServer,
     prefix: string,
     periodsMs: readonly number[],
     fallback: Fallback,
     denials: DenyCache,
-    release: () => void,
+    events: SpaceEvents,
   ) {
     this.#server = server;
     this.#prefix = prefix;
     this.#longest = String(Math.max(...periodsMs));
     this.#fallback = fallback;
     this.#denials = denials;
-    this.#release = release;
+    this.#events = events;
   }
 
   admit(key: string, limits: readonly Limit[], cost: number): boolean | Promise<boolean> {
@@ -94,8 +101,9 @@ export class RedisSpace implements Space {
   }
 
   close(): void {
-    this.#release?.();
-    this.#release = undefined;
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#events.closed();
     // A call under way that Redis fails is not counted in a space that is closed.
     this.#fallback = denying;
   }
@@ -133,6 +141,7 @@ export class RedisSpace implements Space {
   /** The limits as the script wants them. A limiter hands over the same array for as long as they are the same. */
   #wordsOf(limits: readonly Limit[]): readonly string[] {
     if (limits !== this.#limits) {
+      if (this.#limits === undefined) this.#events.firstLimits(limits);
       this.#limits = limits;
       this.#words = limits.flatMap(({ maxCalls, periodMs }) => [String(maxCalls), String(periodMs)]);
     }

@@ -1,18 +1,16 @@
 import { parseDuration } from "../core/duration.js";
 import type { Duration } from "../core/duration.js";
 import { expected, knownOptions, oneOf, optionalFunction, wholeNumber } from "../core/expected.js";
-import { monotonicClock } from "../core/clock.js";
-import { MemoryStore } from "../store/memory-store.js";
 import type { Ask, Space, Store, Together } from "../store/store.js";
 import { checkSpaceName } from "../store/store.js";
 import type { RedisClient } from "./client.js";
-import { DenyCache } from "./deny-cache.js";
 import type { Fallback } from "./fallback.js";
 import { allowing, askingStore, denying } from "./fallback.js";
 import { RedisServer } from "./redis-server.js";
 import { RedisSpace } from "./redis-space.js";
 import { askTogether } from "./ask-together.js";
-import { forgetKeys, noteKeys } from "./shared-keys.js";
+import type { SharedNamespace } from "./shared-client.js";
+import { sharedClient } from "./shared-client.js";
 
 /** Options of a {@link RedisStore}, and of a `RedisRateLimiter` about its store. */
 export interface RedisStoreOptions {
@@ -44,9 +42,11 @@ export interface RedisStoreOptions {
   readonly denyCache?: false | { readonly maxAge?: Duration | undefined } | undefined;
   /**
    * Called for every failure of Redis; what it returns is ignored, and what it throws becomes a process warning. Without it
-   * the first failure is a process warning, and the others are heard by nobody.
+   * the first failure of a client is a process warning, and later ones are not reported.
    */
   readonly onStoreError?: ((error: unknown) => unknown) | undefined;
+  /** `false` switches off the process warnings about misuse. @default true */
+  readonly warnings?: boolean | undefined;
 }
 
 /** Timers fire at once for more than 2^31 - 1 milliseconds. */
@@ -61,6 +61,7 @@ export const REDIS_OPTIONS: readonly string[] = [
   "instances",
   "denyCache",
   "onStoreError",
+  "warnings",
 ];
 
 /**
@@ -82,13 +83,16 @@ export class RedisStore implements Store {
   readonly #keyPrefix: string;
   /** How long a denial is kept at most; 0 for not at all. */
   readonly #denyMs: number;
-  readonly #fallbackFor: (name: string, periodsMs: readonly number[]) => Fallback;
+  readonly #fallbackFor: FallbackFor;
+  readonly #warns: boolean;
   readonly #names = new Set<string>();
 
   /** @throws TypeError for an option that is unknown or of the wrong type, RangeError for one out of range. */
   constructor(options: RedisStoreOptions) {
     const checked = knownOptions("options", options, REDIS_OPTIONS);
     const { client, keyPrefix = "rate_limit", timeout = "100ms", whenDown = "local", instances = 1 } = checked;
+    const { warnings = true } = checked;
+    if (typeof warnings !== "boolean") throw new TypeError(expected("warnings", "a boolean", warnings));
     if (typeof keyPrefix !== "string") throw new TypeError(expected("keyPrefix", "a non-empty string", keyPrefix));
     if (keyPrefix === "") throw new RangeError(expected("keyPrefix", "a non-empty string", keyPrefix));
     const timeoutMs = parseDuration("timeout", timeout);
@@ -97,20 +101,26 @@ export class RedisStore implements Store {
     this.#denyMs = denyMsFrom(checked.denyCache);
     this.#fallbackFor = fallbackFrom(whenDown, wholeNumber("instances", instances, 1));
     this.#keyPrefix = keyPrefix;
+    this.#warns = warnings;
     this.#server = new RedisServer(client, timeoutMs, checked.onStoreError);
   }
 
   open(name: string, periodsMs: readonly number[]): Space {
     checkSpaceName(name, this.#names);
-    const fallback = this.#fallbackFor(name, periodsMs);
-    this.#names.add(name);
     const prefix = `${this.#keyPrefix}:${name}:`;
-    noteKeys(this.#server.client, prefix, periodsMs);
-    const denials = new DenyCache(this.#denyMs, () => monotonicClock.now());
-    return new RedisSpace(this.#server, prefix, periodsMs, fallback, denials, () => {
-      fallback.close();
-      this.#names.delete(name);
-      forgetKeys(this.#server.client, prefix);
+    const shared = sharedClient(this.#server.client).namespace(prefix);
+    const fallback = this.#fallbackFor(shared, name, periodsMs);
+    this.#names.add(name);
+    shared.join(name, this.#warns);
+    return new RedisSpace(this.#server, prefix, periodsMs, fallback, shared.denyCache(this.#denyMs), {
+      firstLimits: (limits) => {
+        if (this.#warns) shared.compareLimits(limits);
+      },
+      closed: () => {
+        fallback.close();
+        this.#names.delete(name);
+        shared.leave();
+      },
     });
   }
 
@@ -130,9 +140,15 @@ function denyMsFrom(denyCache: RedisStoreOptions["denyCache"] = {}): number {
   return parseDuration("denyCache.maxAge", maxAge);
 }
 
-function fallbackFrom(whenDown: unknown, instances: number): (name: string, periodsMs: readonly number[]) => Fallback {
+type FallbackFor = (shared: SharedNamespace, name: string, periodsMs: readonly number[]) => Fallback;
+
+function fallbackFrom(whenDown: unknown, instances: number): FallbackFor {
+  const asking =
+    (store?: Store): FallbackFor =>
+    (shared, ...space) =>
+      askingStore(shared.openFallback(store, ...space), instances);
   if (typeof whenDown === "object" && typeof (whenDown as Partial<Store> | null)?.open === "function") {
-    return (name, periodsMs) => askingStore(whenDown as Store, name, periodsMs, instances);
+    return asking(whenDown as Store);
   }
   if (typeof whenDown !== "string") {
     throw new TypeError(expected("whenDown", '"local", "allow", "deny" or a store with an `open` function', whenDown));
@@ -142,9 +158,7 @@ function fallbackFrom(whenDown: unknown, instances: number): (name: string, peri
       return () => allowing;
     case "deny":
       return () => denying;
-    case "local": {
-      const local = new MemoryStore();
-      return (name, periodsMs) => askingStore(local, name, periodsMs, instances);
-    }
+    case "local":
+      return asking();
   }
 }

@@ -10,6 +10,9 @@ const CROSS_SLOT = starting("CROSSSLOT|CrossSlot");
 const TRY_AGAIN = starting("TRYAGAIN|TryAgain");
 const ELSEWHERE = starting("MOVED|Moved|ASK|Ask");
 const FOREIGN = starting(`${IN_SCRIPT}(?:SLUICEGATE|WRONGTYPE)`);
+const NO_PERMISSION = starting(
+  `${IN_SCRIPT}(?:NOPERM|The user executing the script can't run this command|ACL failure in script)`,
+);
 const NO_MEMORY = starting(`${IN_SCRIPT}-?OOM`);
 
 function starting(error: string): RegExp {
@@ -29,6 +32,11 @@ export function isForeignValue(error: unknown): boolean {
 /** Whether the server has no memory to record a call: it answers all the same, and refuses what needs none to be refused. */
 export function isOutOfMemory(error: unknown): boolean {
   return NO_MEMORY.test(messageOf(error));
+}
+
+/** Whether the user of the client lacks a permission: for a command, for one within the script, or for a key. */
+export function isNotPermitted(error: unknown): boolean {
+  return NO_PERMISSION.test(messageOf(error));
 }
 
 /** Whether the keys of a command are in different slots of a cluster, so that nothing has run. */

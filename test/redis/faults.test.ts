@@ -407,17 +407,42 @@ describe("a client that behaves oddly", () => {
     expect(timers()).toBe(before);
   });
 
-  it("hears of two limiters that share keys and cannot mean it", () => {
-    const warned = vi.spyOn(process, "emitWarning").mockReturnValue();
-    const client = async (): Promise<number> => 1;
-    const make = (period: "1h" | "1m", name?: string): RedisRateLimiter =>
-      new RedisRateLimiter({ maxCalls: 3, period, client, name });
-    make("1h");
-    make("1h");
-    make("1m", "search");
-    expect(warned).not.toHaveBeenCalled();
-    make("1m");
-    expect(warned).toHaveBeenCalledExactlyOnceWith(expect.stringContaining("rate_limit:default:*"), expect.anything());
+  /** How many of six calls are sent, where each is answered by this error. */
+  async function sentBefore(message: string): Promise<number> {
+    let sent = 0;
+    const client = async (): Promise<never> => {
+      sent += 1;
+      throw new Error(message);
+    };
+    const limiter = new RedisRateLimiter({ ...HOUR, client, onStoreError: () => undefined });
+    for (let call = 0; call < 6; call += 1) await limiter.check("ada").catch(() => undefined);
+    return sent;
+  }
+
+  it.each([
+    "Connection is closed.",
+    "LOADING Redis is loading the dataset in memory",
+    "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",
+    "CLUSTERDOWN The cluster is down",
+    "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
+    "READONLY You can't write against a read only replica. script: 5, on @user_script:175.",
+    "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk.",
+    "NOREPLICAS Not enough good replicas to write.",
+    "WRONGPASS invalid username-password pair or user is disabled.",
+    "ERR max number of clients reached",
+  ])("is not asked for a while after three replies of «%s», which are about the server", async (message) => {
+    expect(await sentBefore(message)).toBe(3);
+  });
+
+  it.each([
+    "WRONGTYPE Operation against a key holding the wrong kind of value script: 5, on @user_script:12.",
+    "ERR user_script:20: SLUICEGATE the value of this key script: 5, on @user_script:20.",
+    "OOM command not allowed when used memory > 'maxmemory'. script: 5, on @user_script:175.",
+    "NOPERM this user has no permissions to access one of the keys used as arguments",
+    "ERR The user executing the script can't run this command or subcommand script: 5, on @user_script:1.",
+    "ERR ACL failure in script: User limiter has no permissions to run the 'time' command script: 5, on @user_script:1.",
+  ])("is asked again after replies of «%s», which are about one key or command", async (message) => {
+    expect(await sentBefore(message)).toBe(6);
   });
 });
 
@@ -441,6 +466,7 @@ describe("the options of a RedisStore", () => {
     [{ client, denyCache: null }, /^Expected `denyCache`/],
     [{ client, denyCache: { maxAge: 1000 } }, /^Expected `denyCache.maxAge` to be a duration with its unit/],
     [{ client, denyCache: { ttl: "1s" } }, /^Expected `ttl` to be one of the options maxAge/],
+    [{ client, warnings: 0 }, /^Expected `warnings` to be a boolean, got `0` \(number\)$/],
     [{ client, onStoreError: "log" }, /^Expected `onStoreError` to be a function/],
     [{ client, prefix: "x" }, /^Expected `prefix` to be one of the options client, keyPrefix/],
   ])("%j are refused in words", (options, message) => {

@@ -1,0 +1,155 @@
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
+import { AsyncRateLimiter, MemoryStore } from "sluicegate";
+import { RedisRateLimiter, type RedisRateLimiterOptions, RedisStore, type Send } from "sluicegate/redis";
+import { beforeEach, describe, expect, it, type MockInstance, vi } from "vitest";
+
+const LOGIN = { maxCalls: 3, period: "1h", name: "login" } as const;
+
+/** A client of a server that is gone, and the number of commands that it was given. */
+function downClient(): { readonly client: Send; readonly sent: () => number } {
+  let sent = 0;
+  const client = async (): Promise<never> => {
+    sent += 1;
+    throw new Error("gone");
+  };
+  return { client, sent: () => sent };
+}
+
+/** How many of 20 calls are admitted, each by a limiter of its own. */
+async function admittedBy(make: () => AsyncRateLimiter | RedisRateLimiter): Promise<number> {
+  let admitted = 0;
+  for (let call = 0; call < 20; call += 1) admitted += (await make().isAllowed("ada")) ? 1 : 0;
+  return admitted;
+}
+
+describe("limiters that are made for each request, of one client, key prefix and name", () => {
+  let warned: MockInstance<typeof process.emitWarning>;
+  beforeEach(() => {
+    warned = vi.spyOn(process, "emitWarning").mockReturnValue();
+  });
+  const make = (client: Send, options: Partial<RedisRateLimiterOptions> = {}): RedisRateLimiter =>
+    new RedisRateLimiter({ ...LOGIN, client, ...options });
+
+  it("admit maxCalls during an outage, and not maxCalls each", async () => {
+    const { client } = downClient();
+    expect(await admittedBy(() => make(client))).toBe(3);
+    expect(await admittedBy(() => make(client))).toBe(0);
+    expect(await admittedBy(() => make(client, { name: "search" }))).toBe(3);
+    expect(await admittedBy(() => make(client, { keyPrefix: "other" }))).toBe(3);
+    expect(await admittedBy(() => make(downClient().client))).toBe(20);
+  });
+
+  it("admit maxCalls during an outage by a store that was handed over, of one or of several RedisStores", async () => {
+    const { client } = downClient();
+    const whenDown = new MemoryStore();
+    expect(await admittedBy(() => make(client, { whenDown }))).toBe(3);
+    const layered = (): AsyncRateLimiter =>
+      new AsyncRateLimiter({ ...LOGIN, name: "search", store: new RedisStore({ client, whenDown }) });
+    expect(await admittedBy(layered)).toBe(3);
+    expect(whenDown.size).toBe(2);
+    // Another client has other keys: the name is taken.
+    expect(() => make(downClient().client, { whenDown })).toThrow(RangeError);
+  });
+
+  it("share the calls of an outage whatever their timeout, denyCache and listeners are, and divide by their own instances", async () => {
+    const { client } = downClient();
+    expect(await make(client).isAllowed("ada")).toBe(true);
+    const other = make(client, { timeout: "1s", denyCache: false, onStoreError: () => undefined });
+    expect((await other.peek("ada")).remaining).toBe(2);
+    const divided = make(client, { maxCalls: 6, instances: 3 });
+    expect(await divided.isAllowed("ada")).toBe(true);
+    expect(await divided.isAllowed("ada")).toBe(false);
+    expect((await other.peek("ada")).remaining).toBe(1);
+  });
+
+  it("count apart during an outage where their periods differ", async () => {
+    const { client } = downClient();
+    expect(await make(client).isAllowed("ada")).toBe(true);
+    expect((await make(client, { period: "1d" }).peek("ada")).remaining).toBe(3);
+  });
+
+  it("open one circuit breaker, which belongs to the client and the timeout", async () => {
+    const { client, sent } = downClient();
+    await admittedBy(() => make(client));
+    expect(sent()).toBe(3);
+    await admittedBy(() => make(client, { name: "search" }));
+    expect(sent()).toBe(3);
+    const seen: unknown[] = [];
+    await expect(make(client, { whenDown: "deny" }).check("ada")).rejects.toMatchObject({ cause: new Error("gone") });
+    await make(client, { timeout: "1s", onStoreError: (error) => seen.push(error) }).check("ada");
+    expect([sent(), seen.length]).toEqual([4, 1]);
+  });
+
+  it("warn once of an outage", async () => {
+    const { client } = downClient();
+    await admittedBy(() => make(client));
+    expect(warned.mock.calls.map(([message]) => message)).toEqual([
+      expect.stringMatching(/^Redis failed a RedisStore/),
+    ]);
+  });
+
+  it("send one command for a refused key, and see at once what another of them resets or refunds", async () => {
+    let sent = 0;
+    const client: Send = async ([command, , , , verb]) => {
+      sent += 1;
+      if (command === "UNLINK" || verb === "refund") return 1;
+      return verb === "admit" ? -3_600_000 : "1 1 1000 0 1 0 3600000";
+    };
+    expect(await admittedBy(() => make(client))).toBe(0);
+    expect(sent).toBe(1);
+    await make(client).reset("ada");
+    await make(client).isAllowed("ada");
+    expect(sent).toBe(3);
+    // The denial of an `isAllowed` has no layers, so a `check` is sent.
+    await make(client).refund(await make(client).check("ada"));
+    await make(client).isAllowed("ada");
+    expect(sent).toBe(6);
+    // A cache by another maxAge is another cache.
+    await make(client, { denyCache: { maxAge: "2s" } }).isAllowed("ada");
+    await make(client, { denyCache: false }).isAllowed("ada");
+    expect(sent).toBe(8);
+  });
+
+  it("share until the last of them is closed, which forgets the calls of an outage", async () => {
+    const { client } = downClient();
+    const [first, second] = [make(client), make(client)];
+    expect(await first.isAllowed("ada")).toBe(true);
+    first.close();
+    expect((await second.peek("ada")).remaining).toBe(2);
+    expect((await make(client).peek("ada")).remaining).toBe(2);
+    second.close();
+    expect((await make(client).peek("ada")).remaining).toBe(2);
+    const { client: other } = downClient();
+    const only = make(other);
+    await only.isAllowed("ada");
+    only.close();
+    expect((await make(other).peek("ada")).remaining).toBe(3);
+  });
+
+  it("leave a store that was handed over open for others, and its name free", async () => {
+    const whenDown = new MemoryStore();
+    const limiter = make(downClient().client, { whenDown });
+    await limiter.check("ada");
+    limiter.close();
+    expect(whenDown.size).toBe(0);
+    expect(await make(downClient().client, { whenDown }).isAllowed("ada")).toBe(true);
+  });
+
+  it("take no more memory the more of them are made, of one name or of names without number, open or closed", () => {
+    setFlagsFromString("--expose-gc");
+    const gc = runInNewContext("gc") as () => void;
+    const { client } = downClient();
+    const used = (): number => (gc(), process.memoryUsage().heapUsed + process.memoryUsage().arrayBuffers);
+    const growth = (makeAll: (call: number) => void): number => {
+      const before = used();
+      for (let call = 0; call < 20_000; call += 1) makeAll(call);
+      return (used() - before) / 2 ** 20;
+    };
+    expect(growth(() => void make(client))).toBeLessThan(4);
+    expect(growth((call) => make(client, { name: `closed ${call}` }).close())).toBeLessThan(4);
+    // A thousand names are kept.
+    expect(growth((call) => void make(client, { name: `open ${call}` }))).toBeLessThan(12);
+    expect(growth((call) => void make(client, { name: `more ${call}` }))).toBeLessThan(4);
+  });
+});
