@@ -34,7 +34,7 @@ export interface ClientKeyOptions {
 /** A request as far as {@link clientKey} reads it: one of node, express, fastify or koa, or any with these parts. */
 export interface ClientRequest {
   readonly headers: HeaderBag;
-  readonly socket?: { readonly remoteAddress?: string | undefined } | undefined;
+  readonly socket?: { readonly remoteAddress?: string | undefined } | null | undefined;
 }
 
 /**
