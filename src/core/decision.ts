@@ -1,3 +1,4 @@
+import { publish, published } from "./copies.js";
 import { expected } from "./expected.js";
 import type { Limit } from "./limit.js";
 
@@ -101,8 +102,24 @@ export interface Receipt {
   refund(): boolean | Promise<boolean>;
 }
 
+/** What a copy of this package publishes for its decisions. */
+interface PublishedDecision {
+  /** What a decision of that copy spent. @throws TypeError for an object that merely has the prototype of one. */
+  readonly receiptOf: (decision: object) => Receipt | undefined;
+}
+
 /** A {@link Decision} as a limiter makes it: it privately carries its receipt, which no copy of it does. */
 class SettledDecision implements Decision {
+  static {
+    const functions: PublishedDecision = {
+      receiptOf: (decision) => {
+        if (!(#receipt in decision)) throw noDecision(decision);
+        return decision.#receipt;
+      },
+    };
+    publish(this.prototype, "decision", functions);
+  }
+
   readonly #receipt: Receipt | undefined;
 
   readonly allowed: boolean;
@@ -133,14 +150,12 @@ class SettledDecision implements Decision {
     this.source = fields.source;
     this.#receipt = receipt;
   }
+}
 
-  static receiptOf(value: unknown): Receipt | undefined {
-    if (typeof value !== "object" || value === null || !(#receipt in value)) {
-      const rule = "a decision that a limiter returned, and neither a copy nor a promise of one";
-      throw new TypeError(expected("decision", rule, value));
-    }
-    return value.#receipt;
-  }
+function noDecision(value: unknown): TypeError {
+  return new TypeError(
+    expected("decision", "a decision that a limiter returned, and neither a copy nor a promise of one", value),
+  );
 }
 
 /** Makes a decision that remembers what it spent. */
@@ -149,10 +164,13 @@ export function settle(fields: Decision, receipt?: Receipt): Decision {
 }
 
 /**
- * What a decision spent, or undefined when it spent nothing.
+ * What a decision spent, or undefined when it spent nothing. Decisions of other copies of this package have receipts too.
  *
- * @throws TypeError when `value` is no decision of a limiter: a copy does not remember, and a refund of one would be lost.
+ * @throws TypeError when `value` is no decision of a limiter: a spread copy does not remember, and a refund of one would be
+ *   lost; and for a decision of an incompatible copy of this package.
  */
 export function receiptOf(value: unknown): Receipt | undefined {
-  return SettledDecision.receiptOf(value);
+  const theirs = published("decision", value, "decision") as PublishedDecision | undefined;
+  if (theirs === undefined) throw noDecision(value);
+  return theirs.receiptOf(value as object);
 }

@@ -52,9 +52,10 @@ const view: RequestView<HonoContext> = {
 
 /**
  * Where a context keeps what guards further out have said of the limits: hono shows that to nobody before there is an answer.
- * On the context itself, because a WeakMap with an entry for each request keeps the garbage collector busy.
+ * On the context itself, because a WeakMap with an entry for each request keeps the garbage collector busy. The symbol is a
+ * registered one, so that two copies of the package agree on it.
  */
-const TOLD = Symbol("sluicegate fields");
+const TOLD = Symbol.for("sluicegate.hono.fields");
 
 interface Telling {
   [TOLD]?: readonly Field[];

@@ -1,12 +1,13 @@
 import type { Decision } from "../core/decision.js";
-import { settle } from "../core/decision.js";
+import { published } from "../core/copies.js";
+import { receiptOf, settle } from "../core/decision.js";
 import { expected } from "../core/expected.js";
 import { atOnce, later } from "./all-or-nothing.js";
 import type { CallOptions } from "./call.js";
 import { checkKey, costOf } from "./call.js";
 import { bypassed } from "./decide.js";
-import type { Part } from "./part.js";
-import { partOf, RateLimiter } from "./rate-limiter.js";
+import type { Part, PublishedLimiter } from "./part.js";
+import type { RateLimiter } from "./rate-limiter.js";
 
 /** Limiters by name: the members of an {@link AllOf}. Their keys are left out here, or they would be inferred from it. */
 type Members = Readonly<Record<string, Pick<RateLimiter, "name" | "limits">>>;
@@ -26,15 +27,16 @@ export interface AllOfDecision<N extends string = string> extends Decision {
 
 /** Several limiters, each with a key of its own, asked as one. Made by {@link allOf}. */
 export class AllOf<M extends Members> {
-  readonly #members: readonly (readonly [name: string, limiter: RateLimiter<never>])[];
+  readonly #members: readonly (readonly [name: string, limiter: RateLimiter<never>, link: PublishedLimiter])[];
 
   constructor(members: M) {
     if (typeof members !== "object" || (members as unknown) === null || Array.isArray(members)) {
       throw new TypeError(expected("members", "an object of limiters by name", members));
     }
     this.#members = Object.entries(members).map(([name, limiter]) => {
-      if (!(limiter instanceof RateLimiter)) throw new TypeError(expected(`members.${name}`, "a limiter", limiter));
-      return [name, limiter];
+      const link = published(`members.${name}`, limiter, "limiter") as PublishedLimiter | undefined;
+      if (link === undefined) throw new TypeError(expected(`members.${name}`, "a limiter", limiter));
+      return [name, limiter as RateLimiter<never>, link];
     });
     if (this.#members.length === 0)
       throw new RangeError(expected("members", "an object of at least one limiter", "{}"));
@@ -74,8 +76,7 @@ export class AllOf<M extends Members> {
    * would take back nothing, its call stays counted.
    */
   async refund(decision: Decision): Promise<boolean> {
-    const [[, first]] = this.#members as [[string, RateLimiter<never>]];
-    return first.refund(decision);
+    return receiptOf(decision)?.refund() ?? false;
   }
 
   /** Forgets every key of every member. */
@@ -92,27 +93,27 @@ export class AllOf<M extends Members> {
   }
 
   /** The members that apply, with their keys, all of them checked before anything happens. */
-  #keyed(keys: unknown): [name: string, limiter: RateLimiter<never>, key: never][] {
+  #keyed(keys: unknown): [name: string, limiter: RateLimiter<never>, key: never, link: PublishedLimiter][] {
     if (typeof keys !== "object" || keys === null) {
       throw new TypeError(expected("keys", `an object of a key for each of ${this.#names()}`, keys));
     }
     const unknown = Object.keys(keys).find((name) => this.#members.every(([member]) => member !== name));
     if (unknown !== undefined)
       throw new TypeError(expected("keys", `an object of a key for each of ${this.#names()}`, unknown));
-    return this.#members.flatMap(([name, limiter]) => {
+    return this.#members.flatMap(([name, limiter, link]) => {
       const key = Object.hasOwn(keys, name) ? (keys as Record<string, unknown>)[name] : undefined;
       if (key === null) return [];
       checkKey(key, `keys.${name}`);
-      return [[name, limiter, key as never]];
+      return [[name, limiter, key as never, link]];
     });
   }
 
   #asked(keys: unknown, cost: number): [name: string, part: Part][] {
-    return this.#keyed(keys).map(([name, limiter, key]) => [name, partOf(limiter, key, cost)]);
+    return this.#keyed(keys).map(([name, limiter, key, link]) => [name, link.partOf(limiter, key, cost)]);
   }
 
   #combined(decisions: ReadonlyMap<string, Decision>): AllOfDecision {
-    const [[first, limiter]] = this.#members as [[string, RateLimiter<never>]];
+    const [[first, limiter]] = this.#members as [[string, RateLimiter<never>, PublishedLimiter]];
     let [member, binding]: [string, Decision | undefined] = [first, undefined];
     for (const [name, decision] of decisions) {
       if (binding === undefined || binds(decision, binding)) [member, binding] = [name, decision];
@@ -142,7 +143,8 @@ export class AllOf<M extends Members> {
  * Each member keeps its own limits, mode and bypass. A key of `null` says that a member's limit does not apply to this call
  * (nobody is logged in); a missing key is a `TypeError`, because it is a key that got lost.
  *
- * @throws TypeError when a member is no limiter of this package, or one limiter is named twice.
+ * @throws TypeError when a member is no limiter of this package, or of an incompatible copy of it, or one limiter is named
+ *   twice.
  *
  * @example
  * const both = allOf({ ip: ipLimiter, user: userLimiter });

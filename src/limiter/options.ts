@@ -1,5 +1,6 @@
 import type { Bypass } from "../core/bypass.js";
 import type { Clock } from "../core/clock.js";
+import { published } from "../core/copies.js";
 import type { Decision } from "../core/decision.js";
 import { expected, knownOptions, oneOf, optionalFunction } from "../core/expected.js";
 import { MemoryStore } from "../store/memory-store.js";
@@ -67,6 +68,7 @@ export function checkedOptions<O extends LimiterOptions<never>>(options: O, own:
   if (typeof store?.open !== "function") {
     throw new TypeError(expected("store", "a store with an `open` function", store));
   }
+  published("store", store, "store");
   if (clock !== undefined) {
     throw new TypeError(expected("clock", "absent beside `store`, which has a clock of its own", clock));
   }

@@ -1,10 +1,16 @@
 import type { Decision } from "../core/decision.js";
 import type { Ask, Store, Verdict } from "../store/store.js";
 
+/** What a copy of this package publishes for its limiters. */
+export interface PublishedLimiter {
+  /** The part of a limiter of that copy in a call about several keys. Its `bypass` is called now. */
+  readonly partOf: (limiter: unknown, key: never, cost: number) => Part;
+}
+
 /** A limiter's part in a call about several keys: what `allOf` needs to know of it. */
 export interface Part {
   readonly store: Store;
-  /** Of any two limiters, the one made first has the lower. */
+  /** Of any two limiters in this process, the one made first has the lower, whichever copy of this package made it. */
   readonly order: number;
   /** The call is let through, and nobody is asked. */
   readonly isBypassed: boolean;

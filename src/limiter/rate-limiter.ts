@@ -1,5 +1,6 @@
 import { bypassFrom } from "../core/bypass.js";
 import { monotonicClock } from "../core/clock.js";
+import { nextInProcess, publish } from "../core/copies.js";
 import type { Decision } from "../core/decision.js";
 import { receiptOf } from "../core/decision.js";
 import { LimiterClosedError } from "../core/errors.js";
@@ -19,12 +20,8 @@ import type { LimitsInForce } from "./limits-in-force.js";
 import { inForce } from "./limits-in-force.js";
 import type { LimiterOptions } from "./options.js";
 import { storeFrom } from "./options.js";
-import type { Part } from "./part.js";
+import type { Part, PublishedLimiter } from "./part.js";
 import { ReleaseLog } from "./release-log.js";
-
-let limitersMade = 0;
-/** A limiter's part in a call about several keys. Its `bypass` is asked now. */
-export let partOf: <K extends string>(limiter: RateLimiter<K>, key: K, cost: number) => Part;
 
 /**
  * What every limiter is: limits asked of one space of a store, at each call. The kinds of limiter are constructors over
@@ -36,10 +33,13 @@ export let partOf: <K extends string>(limiter: RateLimiter<K>, key: K, cost: num
  */
 export class RateLimiter<in K extends string = string> {
   static {
-    partOf = (limiter, key, cost) => limiter.#part(key, cost);
+    const functions: PublishedLimiter = {
+      partOf: (limiter, key, cost) => (limiter as RateLimiter<never>).#part(key, cost),
+    };
+    publish(this.prototype, "limiter", functions);
   }
 
-  readonly #order = (limitersMade += 1);
+  readonly #order = nextInProcess();
   readonly #store: Store;
   readonly #isShadow: boolean;
   #space: Space;

@@ -1,6 +1,7 @@
 import { parseDuration } from "../core/duration.js";
 import type { Duration } from "../core/duration.js";
 import { expected, knownOptions, oneOf, optionalFunction, wholeNumber } from "../core/expected.js";
+import { publish, published } from "../core/copies.js";
 import type { Ask, Space, Store, Together } from "../store/store.js";
 import { checkSpaceName } from "../store/store.js";
 import type { RedisClient } from "./client.js";
@@ -76,6 +77,10 @@ export const REDIS_OPTIONS: readonly string[] = [
  * const guard = new DOSProtectionLimiter({ store });
  */
 export class RedisStore implements Store {
+  static {
+    publish(this.prototype, "store");
+  }
+
   /** Every verb answers later. */
   readonly synchronous = false as const;
 
@@ -148,6 +153,7 @@ function fallbackFrom(whenDown: unknown, instances: number): FallbackFor {
     (shared, ...space) =>
       askingStore(shared.openFallback(store, ...space), instances);
   if (typeof whenDown === "object" && typeof (whenDown as Partial<Store> | null)?.open === "function") {
+    published("whenDown", whenDown, "store");
     return asking(whenDown as Store);
   }
   if (typeof whenDown !== "string") {

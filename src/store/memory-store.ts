@@ -1,5 +1,6 @@
 import type { Clock } from "../core/clock.js";
 import { clockFrom, monotonicClock } from "../core/clock.js";
+import { publish } from "../core/copies.js";
 import { expected, knownOptions, oneOf, wholeNumber } from "../core/expected.js";
 import { StoreTime } from "../core/store-time.js";
 import { Hand } from "./hand.js";
@@ -47,6 +48,10 @@ export interface MemoryStoreOptions {
  * const search = new AsyncRateLimiter({ ...RATE_LIMITS.apiSearch, name: "search", store });
  */
 export class MemoryStore implements Store {
+  static {
+    publish(this.prototype, "store");
+  }
+
   /** Every verb answers at once. */
   readonly synchronous = true as const;
 

@@ -85,6 +85,31 @@ describe("the packed package, installed into an empty project", () => {
     expect(output).toBe("200 429");
   });
 
+  it("works together with the copy of the other module format, in allOf, limiters and refund", async () => {
+    const output = await node(
+      "two-copies.mjs",
+      `import { createRequire } from "node:module";
+      import * as esm from "sluicegate";
+      import { withRateLimit } from "sluicegate/fetch";
+      const cjs = createRequire(import.meta.url)("sluicegate");
+      const hour = { maxCalls: 2, period: "1h" };
+      for (const [one, other] of [[esm, cjs], [cjs, esm]]) {
+        const [a, b] = [new one.AsyncRateLimiter(hour), new other.AsyncRateLimiter({ ...hour, maxCalls: 1 })];
+        const both = one.allOf({ a, b });
+        const decision = await both.check({ a: "ada", b: "ada" });
+        const refused = await both.check({ a: "ada", b: "ada" });
+        console.log(decision.allowed, refused.allowed, (await a.state("ada")).calls, await b.refund(decision));
+        const key = () => "ada";
+        const handler = withRateLimit(async () => new Response(""), {
+          limiters: { a: { limiter: a, key }, b: { limiter: b, key } },
+        });
+        const ask = async () => (await handler(new Request("https://example.org/"))).status;
+        console.log(await ask(), await ask());
+      }`,
+    );
+    expect(output.split("\n")).toEqual(["true false 1 true", "200 429", "true false 1 true", "200 429"]);
+  });
+
   it("reads no clock and no environment and starts no timer when it is imported or a limiter is made", async () => {
     const watch = `
       const seen = [];

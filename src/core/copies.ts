@@ -1,0 +1,50 @@
+import { expected } from "./expected.js";
+
+/**
+ * Several copies of this package may run in one process: as an ES module and as CommonJS, or two versions. A class and a
+ * private name belong to one copy, so copies find each other's objects by registered symbols, which belong to the process.
+ */
+
+/**
+ * The version of what copies read of each other: `PublishedLimiter` with its `Part`, `PublishedDecision` with its `Receipt`,
+ * and the contract of `Store`. Raise it when one of them changes.
+ */
+const PROTOCOL = 1;
+
+/** What a copy publishes on its prototypes. */
+export type Role = "limiter" | "decision" | "store";
+
+/** Makes objects of a class known to other copies, with the functions that these need. */
+export function publish(prototype: object, role: Role, functions: object = {}): void {
+  const value = Object.freeze({ protocol: PROTOCOL, ...functions });
+  Object.defineProperty(prototype, symbolOf(role), { value });
+}
+
+/**
+ * What the copy that made `value` has published for it; undefined for an object that no copy made, a spread copy included.
+ *
+ * @param name - what the caller calls the value.
+ * @throws TypeError when it is of another copy with another protocol.
+ */
+export function published(name: string, value: unknown, role: Role): object | undefined {
+  if ((typeof value !== "object" && typeof value !== "function") || value === null) return undefined;
+  const found = (value as Readonly<Record<symbol, { readonly protocol: number } | undefined>>)[symbolOf(role)];
+  if (found === undefined || found.protocol === PROTOCOL) return found;
+  const rule = `a ${role} of this copy of sluicegate, or of one with the same protocol (${PROTOCOL}): install one version`;
+  throw new TypeError(expected(name, rule, `a ${role} of another copy of sluicegate, protocol ${found.protocol}`));
+}
+
+const COUNTER = Symbol.for("sluicegate.limiters");
+
+/** The next number of a count that all copies share. */
+export function nextInProcess(): number {
+  const shared = globalThis as { [COUNTER]?: number };
+  const next = (shared[COUNTER] ?? 0) + 1;
+  // Not enumerable: tools that look for leaked globals need not see it.
+  Object.defineProperty(globalThis, COUNTER, { value: next, writable: true, configurable: true });
+  return next;
+}
+
+function symbolOf(role: Role): symbol {
+  return Symbol.for(`sluicegate.${role}`);
+}
