@@ -11,7 +11,8 @@ import { whenSent } from "../http/outcome.js";
 import type { Passage, Refusal } from "../http/passage.js";
 import { PROBLEM_TYPE } from "../http/passage.js";
 import type { RequestView } from "../http/request-view.js";
-import { settle } from "../http/settle.js";
+import type { Closable } from "../http/settle.js";
+import { closing, settle } from "../http/settle.js";
 
 declare global {
   // Where the types of express say that what a middleware adds to a request is to be declared.
@@ -32,7 +33,7 @@ export interface ExpressRequest extends NodeRequest {
 }
 
 /** A response of express, connect or Node's HTTP server. */
-export interface ExpressResponse extends NodeResponse {
+export interface ExpressResponse extends NodeResponse, Closable {
   statusCode: number;
   getHeader(name: string): unknown;
   setHeader(name: string, value: string): unknown;
@@ -54,7 +55,8 @@ const view: RequestView<ExpressRequest> = {
  * Limits the requests that reach a point of an express or connect app, or of a plain Node HTTP server.
  *
  * A refused request is answered with 429 and `application/problem+json`, and goes no further. The decision is
- * `request.rateLimit`. Errors of your code, as a `key` that is no string, go to `next`.
+ * `request.rateLimit`. Errors of your code go to `next`: a `key` that is no string, or what a handler behind `next` throws
+ * before it returns. So `next` may be called twice for one request, the second time with an error.
  *
  * @throws TypeError for an option that is unknown or of the wrong type, RangeError for one out of range.
  *
@@ -68,7 +70,7 @@ export function rateLimit<
 >(options: HttpOptions<R, K, readonly [response: S]>): ExpressMiddleware<R, S> {
   const guard = new Guard(options, view);
   return function rateLimit(request, response, next) {
-    settle(guard, request, (passage) => proceed(guard, passage, request, response, next), next);
+    settle(guard, request, response, (passage) => proceed(guard, passage, request, response, next), next);
   };
 }
 
@@ -96,11 +98,13 @@ function proceed<R extends ExpressRequest, S extends ExpressResponse>(
   const before = response.statusCode;
   response.statusCode = refusal.status;
   if (guard.onRefused === undefined || decision === undefined) return write(response, refusal);
-  answer(guard.onRefused, request, decision, response).catch((error: unknown) => {
-    // The error handler decides on the status, as with `throw: true`.
-    if (response.statusCode === refusal.status && !response.headersSent) response.statusCode = before;
-    next(callbackError(error));
-  });
+  answer(guard.onRefused, request, decision, response)
+    .catch((error: unknown) => {
+      // The error handler decides on the status, as with `throw: true`.
+      if (response.statusCode === refusal.status && !response.headersSent) response.statusCode = before;
+      next(callbackError(error));
+    })
+    .catch(closing(response));
 }
 
 function write(response: ExpressResponse, { body }: Refusal): void {

@@ -9,7 +9,7 @@ import { checkedHttpOptions } from "../http/options.js";
 import { whenSent } from "../http/outcome.js";
 import type { Passage } from "../http/passage.js";
 import { PROBLEM_TYPE } from "../http/passage.js";
-import { settle } from "../http/settle.js";
+import { closing, settle } from "../http/settle.js";
 import type { FastifyContextConfig, FastifyOptions, FastifyReply, FastifyRequest } from "./fastify-types.js";
 import { over } from "./route-options.js";
 
@@ -96,7 +96,7 @@ export async function rateLimit(app: FastifyLike, options: FastifyOptions): Prom
     const isOwn = own !== undefined && (request.server as App)[NEAREST] === registration;
     const asked = isOwn ? guardOf(own) : guard;
     if (asked === undefined) return done();
-    settle(asked, request, (passage) => proceed(asked, passage, request, reply, done), done);
+    settle(asked, request, reply.raw, (passage) => proceed(asked, passage, request, reply, done), done);
   });
 }
 
@@ -138,10 +138,12 @@ function proceed(
     const before = raw.statusCode;
     // Not by `reply.code`, which cannot be undone: fastify would prefer this status to that of a redirect or an error.
     raw.statusCode = refusal.status;
-    answer(guard.onRefused, request, decision, reply).catch((error: unknown) => {
-      if (raw.statusCode === refusal.status) raw.statusCode = before;
-      done(callbackError(error));
-    });
+    answer(guard.onRefused, request, decision, reply)
+      .catch((error: unknown) => {
+        if (raw.statusCode === refusal.status) raw.statusCode = before;
+        done(callbackError(error));
+      })
+      .catch(closing(raw));
     return;
   }
   reply.code(refusal.status);

@@ -3,7 +3,7 @@ import express, { type NextFunction, type Request as ExpressRequest, type Respon
 import fastify, { type FastifyReply, type FastifyRequest } from "fastify";
 import { Hono } from "hono";
 import Koa from "koa";
-import { AsyncRateLimiter, RateLimitExceededError } from "sluicegate";
+import { AsyncRateLimiter, type Decision, RateLimitExceededError } from "sluicegate";
 import { rateLimit as onExpress } from "sluicegate/express";
 import { rateLimit as onFastify } from "sluicegate/fastify";
 import { rateLimit, rateLimitOf, withRateLimit } from "sluicegate/fetch";
@@ -17,6 +17,17 @@ import { send, served } from "./rig.js";
 const clock = new ManualClock();
 const of = (maxCalls: number, name?: string): AsyncRateLimiter => {
   return new AsyncRateLimiter({ maxCalls, period: "1m", clock, name });
+};
+
+/** A response that is not sent to any client. */
+const silent = {
+  statusCode: 200,
+  headersSent: false,
+  writableEnded: false,
+  getHeader: () => undefined,
+  setHeader: (): void => undefined,
+  once: () => undefined,
+  end: () => undefined,
 };
 
 describe("the options, on every framework", () => {
@@ -80,6 +91,18 @@ describe("the options, on every framework", () => {
     expect(decision?.allowed).toBe(true);
   });
 
+  it("of a guard fail with the first error, and not with that of a view that cannot look at the request", async () => {
+    const isGone = (): never => {
+      throw new TypeError("no socket");
+    };
+    const key = (): never => {
+      throw new Error("mine");
+    };
+    expect(() => new Guard({ limiter: of(1), key }, { ...view, isGone }).admit({})).toThrow("mine");
+    const late = new Guard({ limiter: of(1), key: async () => key() }, { ...view, isGone });
+    await expect(late.admit({})).rejects.toThrow("mine");
+  });
+
   it("of a guard are asked about without a promise where the limiter answers at once", async () => {
     expect(new Guard({ limiter: of(1), cost: () => 1, skip: () => false }, view).admit({})).not.toBeInstanceOf(Promise);
     const slow = new Guard({ limiter: of(1), cost: async () => 1 }, view).admit({});
@@ -111,7 +134,114 @@ describe("a limiter by structure", () => {
   });
 });
 
+describe("a request without a socket", () => {
+  const limiter = (): AsyncRateLimiter => of(2);
+  const headers = { "x-forwarded-for": "203.0.113.7" };
+  const thrown = (error: unknown): string => (error instanceof Error ? error.message : "no error");
+
+  const express = (options: object): Promise<string> =>
+    new Promise((resolve) => {
+      const response = { ...silent, setHeader: () => undefined };
+      onExpress({ limiter: limiter(), ...options })({ method: "GET", headers }, response, (error) =>
+        resolve(error === undefined ? "passed" : thrown(error)),
+      );
+    });
+  const koa = async (options: object): Promise<string> => {
+    const context = { method: "GET", headers, state: {}, set: () => undefined, response: { get: () => "" } };
+    let result = "refused";
+    const next = async (): Promise<void> => void (result = "passed");
+    await onKoa({ limiter: limiter(), ...options })(context as never, next).catch(
+      (error: unknown) => (result = thrown(error)),
+    );
+    return result;
+  };
+  const onFastifyWithout = async (options: object): Promise<string> => {
+    const app = fastify();
+    app.addHook("onRequest", (request, _reply, done) => {
+      Object.defineProperty(request.raw, "socket", { value: undefined });
+      done();
+    });
+    await app.register(onFastify, { limiter: limiter(), ...options });
+    app.setErrorHandler((error, _request, reply) => reply.send(thrown(error)));
+    app.get("/", async () => "passed");
+    const { body } = await app.inject({ url: "/", headers });
+    await app.close();
+    return body;
+  };
+  const hono = async (options: object): Promise<string> => {
+    const app = new Hono();
+    app.use(onHono({ limiter: limiter(), ...options }));
+    app.onError((error, context) => context.text(thrown(error)));
+    app.get("/", (context) => context.text("passed"));
+    return (await app.request("/", { headers }, { incoming: {} })).text();
+  };
+  const fetch = async (options: object): Promise<string> => {
+    const handler = withRateLimit(
+      (_: Request, ...rest: readonly unknown[]) => new Response(`passed${rest.length - 1 || ""}`),
+      {
+        limiter: limiter(),
+        ...options,
+      },
+    );
+    return handler(new Request("https://example.org/", { headers }), { incoming: {} }).then(
+      (response) => response.text(),
+      thrown,
+    );
+  };
+
+  it.each([
+    ["express", express],
+    ["koa", koa],
+    ["fastify", onFastifyWithout],
+    ["hono", hono],
+    ["fetch", fetch],
+  ])("passes on %s if a header holds the address, and otherwise the first error is reported", async (_, outcome) => {
+    expect(await outcome({ client: { trustProxy: 1 } })).toBe("passed");
+    expect(await outcome({ key: () => "ada" })).toBe("passed");
+    const key = (): never => {
+      throw new Error("mine");
+    };
+    expect(await outcome({ key })).toBe("mine");
+    expect(await outcome({ key: async () => key() })).toBe("mine");
+    expect(await outcome({ key: () => undefined })).toMatch(/^Expected `key\(request\)` to be /);
+    expect(await outcome({})).toMatch(/^Expected `request.socket.remoteAddress` to be the client's address; /);
+  });
+});
+
 describe("on express", () => {
+  const later = { check: async (key: string): Promise<Decision> => of(1).check(key) };
+  const request = { method: "GET", headers: {}, socket: { remoteAddress: "203.0.113.7" } };
+  const broken = {
+    ...silent,
+    setHeader: () => {
+      throw new Error("no such function");
+    },
+  };
+
+  it.each([
+    ["a limiter in memory", of(9)],
+    ["a limiter that decides later", later],
+  ])("reports to next what fails after the decision of %s", async (_, limiter) => {
+    const error = await new Promise((resolve) => onExpress({ limiter })(request, broken, resolve));
+    expect(error).toEqual(new Error("no such function"));
+  });
+
+  it.each([
+    ["a limiter that decides later", { limiter: later }],
+    ["onRefused", { limiter: of(0), onRefused: () => Promise.reject(new Error("no template")) }],
+  ])("closes the connection and warns if next itself throws behind the promise of %s", async (_, options) => {
+    const warned = vi.spyOn(process, "emitWarning").mockReturnValue();
+    const destroy = vi.fn();
+    onExpress(options)(request, { ...silent, destroy }, () => {
+      throw new Error("no error page");
+    });
+    await vi.waitFor(() => expect(destroy).toHaveBeenCalledOnce());
+    expect(warned).toHaveBeenCalledWith("The error handler failed; the connection was closed", {
+      type: "SluicegateWarning",
+      detail: expect.stringContaining("no error page") as string,
+    });
+  });
+
   it("leaves an answer alone that somebody else has begun, and lets nothing through behind it", async () => {
     const limiter = of(1);
     const handled = vi.fn();
@@ -656,6 +786,26 @@ describe("on fetch", () => {
     expect((await limiter.peek("somebody")).remaining).toBe(2);
     expect(rateLimitOf(request())).toBeUndefined();
   });
+
+  it.each(["fetch", "hono"])(
+    "keeps a request counted on %s if the client has hung up before the handler returns",
+    async (on) => {
+      const limiter = of(9);
+      const options = { limiter, key, refundWhen: () => true };
+      const answer = async (asked: Request): Promise<Response> => {
+        if (asked.headers.has("x-gone")) hangingUp.abort();
+        return new Response("answer");
+      };
+      const hangingUp = new AbortController();
+      const app = new Hono();
+      app.use(onHono(options)).get("/", (context) => answer(context.req.raw));
+      const handle = on === "hono" ? (asked: Request) => app.request(asked) : withRateLimit(answer, options);
+      await handle(new Request("https://example.org/", { signal: hangingUp.signal }));
+      expect((await limiter.peek("somebody")).remaining).toBe(9);
+      await handle(new Request("https://example.org/", { signal: hangingUp.signal, headers: { "x-gone": "1" } }));
+      expect((await limiter.peek("somebody")).remaining).toBe(8);
+    },
+  );
 
   it("takes a function, and says so", () => {
     expect(() => withRateLimit("handler" as never, { limiter: of(1) })).toThrow(/^Expected `handler` to be a function/);

@@ -430,6 +430,22 @@ describe.each(RIGS)("on $name over $protocol", ({ name, rig, protocol }) => {
     expect(handled).toBe(0);
   });
 
+  it.each(["at once", "later"])("answers 500 if the limiter decides %s and the code behind it throws", async (when) => {
+    vi.spyOn(console, "error").mockReturnValue();
+    const memory = new AsyncRateLimiter(minute);
+    const later = { check: async (who: string): Promise<Decision> => (await sleep(1), memory.check(who)) };
+    const rejections: unknown[] = [];
+    const onRejection = (error: unknown): number => rejections.push(error);
+    process.on("unhandledRejection", onRejection);
+    const port = await serve({ limiter: when === "later" ? later : memory }, () => {
+      throw new Error("no database");
+    });
+    expect((await send(port)).status).toBe(500);
+    await sleep(5);
+    process.off("unhandledRejection", onRejection);
+    expect(rejections).toEqual([]);
+  });
+
   it("answers 503 where load has reduced the limit, and names what abuse is", async () => {
     const adaptive = new AdaptiveRateLimiter({ baseMaxCalls: 2, period: "1m", clock });
     adaptive.adjustForLoad(1, 1);

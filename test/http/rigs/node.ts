@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { RateLimitExceededError } from "sluicegate";
 import type { ExpressRequest } from "sluicegate/express";
 import { rateLimit } from "sluicegate/express";
-import type { Answer, Rig } from "../rig.js";
+import type { Rig } from "../rig.js";
 import { createServerFor, served } from "../rig.js";
 
 export const onNode: Rig = {
@@ -22,8 +22,8 @@ export const onNode: Rig = {
         if (limit !== undefined) {
           return limit(request, response, (error) => (error === undefined ? step(at + 1) : failed(error)));
         }
-        const answered = async (): Promise<Answer> => handler(request.url ?? "", (request as ExpressRequest).rateLimit);
-        answered().then(({ status, body }) => {
+        // A handler that throws before it returns throws out of `next`.
+        Promise.resolve(handler(request.url ?? "", (request as ExpressRequest).rateLimit)).then(({ status, body }) => {
           response.writeHead(status).end(body);
         }, failed);
       };
