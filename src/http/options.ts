@@ -48,10 +48,13 @@ export interface BySeveral<R> {
   readonly key?: undefined;
 }
 
+/** The public members of a limiter. The class itself would exclude limiters of another copy of this package. */
+type AnyCopy = HttpLimiter & Pick<RateLimiter, keyof RateLimiter>;
+
 /** One of several limiters. */
 export interface MemberOptions<R> {
   /** A limiter of this package, or a function of the request that returns it. */
-  readonly limiter: RateLimiter | ((request: R) => Soon<RateLimiter>);
+  readonly limiter: AnyCopy | ((request: R) => Soon<AnyCopy>);
   /** Who asks; `null` where this limit does not apply, because nobody is logged in, say. @default the client's address */
   readonly key?: ((request: R) => Soon<string | null>) | undefined;
 }

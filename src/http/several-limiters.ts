@@ -52,7 +52,7 @@ export function severalLimiters<R>(limiters: BySeveral<R>["limiters"], asking: A
 interface Member<R> {
   readonly name: string;
   /** The limiter, where it is the same for all requests. */
-  readonly fixed: RateLimiter | undefined;
+  readonly fixed: Pick<RateLimiter, "name" | "limits"> | undefined;
   readonly limiterOf: (request: R) => Promise<RateLimiter> | RateLimiter;
   readonly keyOf: (request: R) => string | null | Promise<string | null>;
 }

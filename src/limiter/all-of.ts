@@ -14,7 +14,7 @@ type Members = Readonly<Record<string, Pick<RateLimiter, "name" | "limits">>>;
 
 /** The key of each member; `null` where its limit does not apply to this call. */
 export type AllOfKeys<M extends Members> = {
-  readonly [N in keyof M]: (M[N] extends RateLimiter<infer K> ? K : never) | null;
+  readonly [N in keyof M]: (M[N] extends Pick<RateLimiter<infer K>, "check"> ? K : never) | null;
 };
 
 /** A {@link Decision} over several keys: the refusing member's, else that of the member with least remaining. */

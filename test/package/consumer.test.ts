@@ -216,6 +216,35 @@ describe("the types of the packed package", () => {
       expect(await compile(compiler, moduleResolution, files, { module, moduleResolution })).toBe("");
     });
 
+    it("and take limiters of the other module format", async () => {
+      write(
+        "limiters.cts",
+        `import { AsyncRateLimiter } from "sluicegate";
+        export const plain = new AsyncRateLimiter({ maxCalls: 1, period: "1m" });
+        export const ofUsers = new AsyncRateLimiter<\`user:\${string}\`>({ maxCalls: 1, period: "1m" });`,
+      );
+      write(
+        "mixed.mts",
+        `import { AsyncRateLimiter, allOf, rateLimited } from "sluicegate";
+        import { rateLimit } from "sluicegate/express";
+        import { plain, ofUsers } from "./limiters.cjs";
+        const own = new AsyncRateLimiter({ maxCalls: 1, period: "1m" });
+        const all = allOf({ own, plain, ofUsers });
+        void all.check({ own: "ada", plain: "ada", ofUsers: "user:ada" });
+        // @ts-expect-error -- a key of another kind
+        void all.check({ own: "ada", plain: "ada", ofUsers: "ada" });
+        rateLimit({ limiter: plain });
+        rateLimit({ limiter: ofUsers, key: () => "user:ada" as const });
+        rateLimit({ limiters: { own: { limiter: own }, plain: { limiter: () => plain } } });
+        rateLimit({ limiters: { plain: { limiter: plain } } });
+        // @ts-expect-error -- its keys are not addresses
+        rateLimit({ limiters: { ofUsers: { limiter: ofUsers } } });
+        export const greet = rateLimited(plain, (name: string) => name)(async (name: string) => name);`,
+      );
+      const flags = { module: "node16", moduleResolution: "node16" };
+      expect(await compile(compiler, "mixed", ["mixed.mts"], flags)).toBe("");
+    });
+
     it.each([
       ["standard", false],
       ["legacy", true],

@@ -49,17 +49,16 @@ const program = `
 `;
 const PRINTS = `${entryPoints.length} 1 0 free 429\n`;
 
-/** How programs find types: as Node.js does, in ES modules and in CommonJS, and as bundlers do. */
+/** How programs find types: as Node.js does, in ES modules and CommonJS side by side, and as bundlers do. */
 const projects = {
-  "esm.json": project("app.mts", { module: "nodenext" }),
-  "cjs.json": project("app.cts", { module: "nodenext" }),
-  "bundler.json": project("app.ts", { module: "esnext", moduleResolution: "bundler" }),
+  "nodenext.json": project(["app.mts", "app.cts"], { module: "nodenext" }),
+  "bundler.json": project(["app.ts"], { module: "esnext", moduleResolution: "bundler" }),
 };
 
-function project(file: string, flags: object): string {
+function project(files: readonly string[], flags: object): string {
   return JSON.stringify({
     compilerOptions: { target: "es2022", lib: ["es2022"], strict: true, exactOptionalPropertyTypes: true, ...flags },
-    files: [file],
+    files,
   });
 }
 
