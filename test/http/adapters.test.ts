@@ -406,7 +406,7 @@ describe("on fastify", () => {
     await app.close();
   });
 
-  it("checks a route's options once with those of the nearest registration, which may be the only one with a limiter", async () => {
+  it("takes the limiter of a route from the nearest registration when the ones further out have none", async () => {
     const app = fastify();
     await app.register(onFastify, { key });
     await app.register(async (inside) => {
