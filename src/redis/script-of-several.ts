@@ -31,5 +31,5 @@ for at, asked in ipairs(asks) do
 end
 return table.concat(replies, ' ')
 `,
-  sha1: "3a9c63e048ed854417abedda4194896c2079ee0c",
+  sha1: "cc75147e79bf61be79aa89552766a5f484e445bf",
 };

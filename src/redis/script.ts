@@ -184,9 +184,10 @@ if passes and op ~= 'peek' then
   elseif count + cost <= capacity then
     local first = head
     head, count = (head + cost) % capacity, count + cost
+    -- First, because it may not be permitted: nothing has been recorded then.
+    redis.call('PEXPIRE', key, ttl)
     write(first, block)
     redis.call('SETRANGE', key, 0, header())
-    redis.call('PEXPIRE', key, ttl)
     -- What was read is still so, but for the slots just written.
     piece = ''
     if first < SMALL or first + cost > capacity then found = '' end
@@ -231,5 +232,5 @@ export const CLOCK = "local clock = redis.call('TIME')\n";
 /** Asks one key. */
 export const SCRIPT: Script = {
   text: CLOCK + SCRIPT_BODY,
-  sha1: "de95809607b0a0c1840da27d4ad0cc5d2f8a07d5",
+  sha1: "a396c21020266ae2f1bce2a82a652a859d4a255d",
 };

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { Redis } from "ioredis";
 import { createClient } from "redis";
 import { AsyncRateLimiter, LayeredRateLimiter, MemoryStore, StoreError } from "sluicegate";
-import { RedisRateLimiter, RedisStore, type RedisStoreOptions } from "sluicegate/redis";
+import { RedisRateLimiter, type RedisRateLimiterOptions, RedisStore } from "sluicegate/redis";
 import { ManualClock } from "sluicegate/testing";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { freePort } from "../free-port.js";
@@ -33,7 +33,7 @@ describe.skipIf(withoutRedis !== undefined)("when Redis is slow, hung or gone", 
     closing.push(() => made.disconnect());
     return made;
   };
-  const limiterOf = (options: Partial<RedisStoreOptions> = {}): RedisRateLimiter =>
+  const limiterOf = (options: Partial<RedisRateLimiterOptions> = {}): RedisRateLimiter =>
     new RedisRateLimiter({ ...HOUR, client, onStoreError: (error) => failures.push(error), ...options });
   const recovered = async (limiter: RedisRateLimiter): Promise<number> =>
     took(() =>
@@ -162,7 +162,11 @@ describe.skipIf(withoutRedis !== undefined)("when Redis is slow, hung or gone", 
   it("out of memory: a call that cannot be recorded is answered here, and refusals by Redis still", async () => {
     const limiter = limiterOf();
     for (let calls = 0; calls < 4; calls += 1) await limiter.check("full");
+    const deep = limiterOf({ maxCalls: 1000, name: "deep" });
+    for (const cost of [100, 100, 5]) await deep.check("ada", { cost });
     await client.config("SET", "maxmemory", "1");
+    // A long log is written in place, and needs no memory until it is full.
+    expect(await deep.check("ada")).toMatchObject({ allowed: true, remaining: 794, source: "redis" });
     expect(await limiter.check("ada")).toMatchObject({ allowed: true, source: "fallback" });
     expect(String((failures[0] as Error).cause)).toContain("OOM");
     for (let calls = 0; calls < 9; calls += 1) await limiter.check(`new-${calls}`);
