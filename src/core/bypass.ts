@@ -52,7 +52,10 @@ export function bypassFrom<K extends string>(option: Bypass<K> | undefined): ((k
 
 function environment(name: string): string | undefined {
   try {
-    return (globalThis as { process?: { env?: Record<string, string | undefined> } }).process?.env?.[name];
+    const env = (globalThis as { process?: { env?: Record<string, string | undefined> } }).process?.env;
+    // What somebody has put on `Object.prototype` is no variable. Asked only then, because it is another look into the system.
+    if (env === undefined || (name in Object.prototype && !Object.hasOwn(env, name))) return undefined;
+    return env[name];
   } catch {
     return undefined;
   }

@@ -1,4 +1,4 @@
-import { expected } from "./expected.js";
+import { expected, memberOf } from "./expected.js";
 
 // Declared, and not taken from a library of types: `core` has no other globals, and these are everywhere.
 declare const performance: { now(): number };
@@ -61,7 +61,7 @@ export function nextTurn(): Promise<void> {
  * @throws TypeError when it has no `now` function.
  */
 export function clockFrom(name: string, value: unknown): Clock {
-  if (typeof (value as Clock | null | undefined)?.now !== "function") {
+  if (typeof memberOf(value, "now") !== "function") {
     throw new TypeError(expected(name, "a clock with a `now` function", value));
   }
   return value as Clock;

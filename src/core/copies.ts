@@ -1,4 +1,4 @@
-import { expected } from "./expected.js";
+import { expected, ownCopy } from "./expected.js";
 
 /**
  * Several copies of this package may run in one process: as an ES module and as CommonJS, or two versions. A class and a
@@ -17,7 +17,7 @@ export type Role = "limiter" | "decision" | "store";
 /** Makes objects of a class known to other copies, with the functions that these need. */
 export function publish(prototype: object, role: Role, functions: object = {}): void {
   const value = Object.freeze({ protocol: PROTOCOL, ...functions });
-  Object.defineProperty(prototype, symbolOf(role), { value });
+  Object.defineProperty(prototype, symbolOf(role), ownCopy({ value }));
 }
 
 /**
@@ -41,7 +41,7 @@ export function nextInProcess(): number {
   const shared = globalThis as { [COUNTER]?: number };
   const next = (shared[COUNTER] ?? 0) + 1;
   // Not enumerable: tools that look for leaked globals need not see it.
-  Object.defineProperty(globalThis, COUNTER, { value: next, writable: true, configurable: true });
+  Object.defineProperty(globalThis, COUNTER, ownCopy({ value: next, writable: true, configurable: true }));
   return next;
 }
 

@@ -50,11 +50,33 @@ export function knownOptions<T extends object>(name: string, value: T, known: re
   if (typeof value !== "object" || (value as unknown) === null || Array.isArray(value)) {
     throw new TypeError(expected(name, `an object with the options ${options}`, value));
   }
-  const copy = Object.assign(Object.create(null) as T, value);
+  const copy = ownCopy(value);
   for (const [option, got] of Object.entries(copy)) {
     if (!known.includes(option)) throw new TypeError(expected(option, `one of the options ${options}`, got));
   }
   return copy;
+}
+
+/**
+ * Copies the properties of an object's own to one without a prototype: nothing that somebody has put on `Object.prototype` is
+ * taken for an option. A rest (`...rest`) and a spread (`{ ...copy }`) of the result have a prototype again.
+ */
+export function ownCopy<T extends object>(value: T): T {
+  return Object.assign(Object.create(null) as T, value);
+}
+
+/**
+ * Reads a member of an object, its own or its class's, and undefined where only `Object.prototype` has one: so that nothing
+ * that somebody has put there makes an object a limiter, a store or a client.
+ */
+export function memberOf(value: unknown, name: string): unknown {
+  if ((typeof value !== "object" && typeof value !== "function") || value === null) return undefined;
+  let owner: object | null = value;
+  while (owner !== null && owner !== Object.prototype) {
+    if (Object.hasOwn(owner, name)) return (value as Readonly<Record<string, unknown>>)[name];
+    owner = Object.getPrototypeOf(owner) as object | null;
+  }
+  return undefined;
 }
 
 /** Checks that `value` is a function, or undefined. @throws TypeError when it is neither. */

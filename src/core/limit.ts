@@ -1,6 +1,6 @@
 import type { Duration } from "./duration.js";
 import { parsePeriod } from "./duration.js";
-import { wholeNumber } from "./expected.js";
+import { ownCopy, wholeNumber } from "./expected.js";
 
 /** A limit as it is asked for: at most `maxCalls` in any window of the length `period`. */
 export interface LimitOptions {
@@ -42,7 +42,8 @@ const MOST_CALLS = 2 ** 24;
  * @param depthName - what its author calls `maxCalls`.
  * @throws TypeError when a part is of the wrong type, RangeError when it is out of range.
  */
-export function enforceable({ name, maxCalls, period }: LimitOptions, depthName: string = "maxCalls"): Limit {
+export function enforceable(options: LimitOptions, depthName: string = "maxCalls"): Limit {
+  const { name, maxCalls, period } = ownCopy(options);
   return Object.freeze({
     name,
     maxCalls: wholeNumber(depthName, maxCalls, 0, MOST_CALLS),

@@ -1,5 +1,5 @@
 import type { Decision } from "../core/decision.js";
-import { expected } from "../core/expected.js";
+import { expected, memberOf, ownCopy } from "../core/expected.js";
 import { callbackError } from "../http/callback-error.js";
 import type { Field } from "../http/field.js";
 import { joined } from "../http/field.js";
@@ -84,14 +84,14 @@ export async function rateLimit(app: FastifyLike, options: FastifyOptions): Prom
   app.addHook("onRegister", markNearest);
 
   app.addHook("onRoute", function (this: App, { config }: { config?: FastifyContextConfig }) {
-    const own = config?.rateLimit;
+    const own = routeOptionsIn(config);
     // Only to report wrong options early: fastify calls this for no not-found handler, and for no route that came before it.
     if (own !== undefined && own !== false && this[NEAREST] === registration) guardOf(own);
   });
 
   // With a callback, because each promise of a hook is felt on a framework this fast.
   app.addHook("onRequest", function rateLimit(request: FastifyRequest, reply: FastifyReply, done: Done) {
-    const own = request.routeOptions.config.rateLimit;
+    const own = routeOptionsIn(request.routeOptions.config);
     if (own === false) return done();
     const isOwn = own !== undefined && (request.server as App)[NEAREST] === registration;
     const asked = isOwn ? guardOf(own) : guard;
@@ -106,13 +106,18 @@ Object.assign(rateLimit, {
   [Symbol.for("fastify.display-name")]: "sluicegate",
 });
 
+/** The options of a route. Fastify's configs have a prototype, and `false` there would switch off every limit. */
+function routeOptionsIn(config: FastifyContextConfig | undefined): FastifyContextConfig["rateLimit"] {
+  return memberOf(config, "rateLimit") as FastifyContextConfig["rateLimit"];
+}
+
 /** The guard of these options; undefined where they leave the limiter to the routes. */
 function guardFrom(options: FastifyOptions): FastifyGuard | undefined {
   return options.limiter === undefined && options.limiters === undefined ? undefined : new Guard(options, nodeView);
 }
 
 function without<T extends object>(options: T, names: readonly string[]): T {
-  return Object.fromEntries(Object.entries(options).filter(([name]) => !names.includes(name))) as T;
+  return ownCopy(Object.fromEntries(Object.entries(options).filter(([name]) => !names.includes(name))) as T);
 }
 
 function proceed(

@@ -1,3 +1,4 @@
+import { ownCopy } from "../core/expected.js";
 import type { AnswerOptions, HttpOptions } from "../http/options.js";
 
 /** Options of which any may be left out, because they go over others. */
@@ -11,7 +12,8 @@ export type RouteOptions<R, P, K extends string = string> =
 
 /** Options of a route over those of the plugin: who is asked is one of them, so one way of asking replaces the other. */
 export function over<O extends RouteOptions<never, never>>(plugin: O, route: O): O {
-  const { limiter, limiters, key, ...rest } = plugin;
-  const asking = route.limiter !== undefined ? { key } : route.limiters !== undefined ? {} : { limiter, limiters, key };
-  return { ...rest, ...asking, ...route };
+  const { limiter, limiters, key, ...rest } = ownCopy(plugin);
+  const own = ownCopy(route);
+  const asking = own.limiter !== undefined ? { key } : own.limiters !== undefined ? {} : { limiter, limiters, key };
+  return ownCopy({ ...rest, ...asking, ...own });
 }

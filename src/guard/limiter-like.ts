@@ -1,5 +1,5 @@
 import type { Decision } from "../core/decision.js";
-import { expected } from "../core/expected.js";
+import { expected, memberOf } from "../core/expected.js";
 import type { WaitOptions } from "../limiter/acquire-options.js";
 
 /**
@@ -22,6 +22,11 @@ export interface WaitingCall extends WaitOptions {
   readonly cost?: number | undefined;
 }
 
+/** Whether `limiter` is a function that finds a limiter, and not a limiter that can be called. */
+export function isLookup<L>(limiter: L): limiter is Extract<L, (...given: never) => unknown> {
+  return typeof limiter === "function" && memberOf(limiter, "check") === undefined;
+}
+
 /**
  * Checks that `value` can do what a {@link LimiterLike} must, and returns it.
  *
@@ -33,14 +38,13 @@ export function limiterLike<K extends string>(
   value: unknown,
   verbs: Readonly<Record<"refund" | "acquire", boolean>>,
 ): LimiterLike<K> {
-  const { check, refund, acquire } = (value ?? {}) as Partial<LimiterLike<K>>;
-  const need = (verb: string, found: unknown, why: string = ""): void => {
-    if (typeof found !== "function") {
+  const need = (verb: keyof LimiterLike<K>, why: string = ""): void => {
+    if (typeof memberOf(value, verb) !== "function") {
       throw new TypeError(expected(name, `a limiter with a \`${verb}\` function${why}`, value));
     }
   };
-  need("check", check);
-  if (verbs.refund) need("refund", refund, ", which `refundWhen` needs");
-  if (verbs.acquire) need("acquire", acquire, ", which `wait` needs");
+  need("check");
+  if (verbs.refund) need("refund", ", which `refundWhen` needs");
+  if (verbs.acquire) need("acquire", ", which `wait` needs");
   return value as LimiterLike<K>;
 }

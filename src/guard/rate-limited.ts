@@ -1,12 +1,12 @@
 import type { Decision } from "../core/decision.js";
 import { RateLimitExceededError } from "../core/errors.js";
-import { expected, knownOptions, optionalFunction, wholeNumber } from "../core/expected.js";
+import { expected, knownOptions, memberOf, optionalFunction, ownCopy, wholeNumber } from "../core/expected.js";
 import { warn } from "../core/warn.js";
 import type { WaitOptions } from "../limiter/acquire-options.js";
 import { parseAcquireOptions, WAIT_OPTIONS } from "../limiter/acquire-options.js";
 import type { LimiterLike, WaitingCall } from "./limiter-like.js";
 import type { RateLimited } from "./wrapper.js";
-import { limiterLike } from "./limiter-like.js";
+import { isLookup, limiterLike } from "./limiter-like.js";
 
 /**
  * Options of {@link rateLimited}.
@@ -89,13 +89,15 @@ export function rateLimited<T, K extends string, P extends readonly unknown[], R
       const asked = limiterOf(this);
       const key = await keyOf.apply(this, args);
       const call = { cost: typeof cost === "function" ? cost.apply(this, args) : cost };
-      const [isAllowed, decision, failure] = await (wait === false
+      const [isAllowed, decision, waitError] = await (wait === false
         ? checkedCall(asked, key, call)
         : admittedCall(asked, key, call, wait));
       if (!isAllowed) {
         if (onRefused !== undefined) return onRefused.call(this, decision, args);
-        const { waitFailedBy } = failure;
-        throw new RateLimitExceededError(decision, { message: message ?? failure.message, waitFailedBy });
+        throw new RateLimitExceededError(decision, {
+          message: message ?? waitError?.message,
+          waitFailedBy: waitError?.waitFailedBy,
+        });
       }
       if (refundWhen === undefined) return target.apply(this, args);
       const [outcome] = await Promise.allSettled([promiseOf(() => target.apply(this, args))]);
@@ -105,7 +107,7 @@ export function rateLimited<T, K extends string, P extends readonly unknown[], R
     };
     // What the target shows of itself, in stack traces and to whatever dispatches by `length`.
     for (const property of ["name", "length"] as const) {
-      Object.defineProperty(guarded, property, { value: target[property], configurable: true });
+      Object.defineProperty(guarded, property, ownCopy({ value: target[property], configurable: true }));
     }
     return guarded;
   }
@@ -117,23 +119,23 @@ export function rateLimited<T, K extends string, P extends readonly unknown[], R
   ): Guarded | TypedPropertyDescriptor<Guarded> {
     // Three arguments are an `experimentalDecorators` call, whose target is the prototype and not the method.
     if (descriptor !== undefined) {
-      return { ...descriptor, value: guard(descriptor.value as Target) } as TypedPropertyDescriptor<Guarded>;
+      return ownCopy({ ...descriptor, value: guard(descriptor.value as Target) }) as TypedPropertyDescriptor<Guarded>;
     }
-    const { kind = "method" } = (context ?? {}) as Partial<ClassMethodDecoratorContext>;
-    if ((kind as string) !== "method") throw new TypeError(expected("target", "a function or a method", kind));
+    const kind = memberOf(context, "kind") ?? "method";
+    if (kind !== "method") throw new TypeError(expected("target", "a function or a method", kind));
     return guard(target as Target);
   }
   return apply as RateLimited<T, P, R, F>;
 }
 
-/** Of the error that ended the wait, whatever copy of the package has thrown it. */
-type Failure = Partial<Pick<RateLimitExceededError, "decision" | "message" | "code" | "waitFailedBy">>;
+/** The error that ended the wait, whatever copy of the package has thrown it. */
+type WaitError = Pick<RateLimitExceededError, "decision" | "message" | "waitFailedBy">;
 
-type Answer = readonly [isAllowed: boolean, decision: Decision, failure: Failure];
+type Answer = readonly [isAllowed: boolean, decision: Decision, waitError?: WaitError];
 
 async function checkedCall<K extends string>(limiter: LimiterLike<K>, key: K, call: WaitingCall): Promise<Answer> {
   const decision = await limiter.check(key, call);
-  return [decision.allowed, decision, {}];
+  return [decision.allowed, decision];
 }
 
 /**
@@ -149,12 +151,11 @@ async function admittedCall<K extends string>(
 ): Promise<Answer> {
   try {
     const admitted = limiter.acquire?.(key, wait === true ? call : { ...wait, ...call });
-    return [true, (await admitted) as Decision, {}];
+    return [true, (await admitted) as Decision];
   } catch (error) {
     // By its code and not its class: the limiter may be of another copy of the package.
-    const failure = (error ?? {}) as Failure;
-    if (failure.code !== "RATE_LIMIT_EXCEEDED" || failure.decision === undefined) throw error;
-    return [false, failure.decision, failure];
+    if (memberOf(error, "code") !== "RATE_LIMIT_EXCEEDED" || memberOf(error, "decision") === undefined) throw error;
+    return [false, (error as WaitError).decision, error as WaitError];
   }
 }
 
@@ -179,7 +180,7 @@ function limiterOfThis<T, K extends string>(
   limiter: LimiterLike<K> | ((self: T) => LimiterLike<K>),
   verbs: Parameters<typeof limiterLike>[2],
 ): (self: T) => LimiterLike<K> {
-  if (typeof limiter === "function" && !("check" in limiter)) {
+  if (isLookup(limiter)) {
     return (self) => limiterLike("limiter(this)", limiter(self), verbs);
   }
   const fixed = limiterLike<K>("limiter", limiter, verbs);

@@ -61,9 +61,9 @@ export function clientKeyMaker(
   options: ClientKeyOptions,
   name: string = "options",
 ): (socketAddress: string | undefined, header: (name: string) => string | undefined) => string | undefined {
-  const { ipv6Prefix = 64, ...rest } = knownOptions(name, options, ["trustProxy", "header", "ipv6Prefix"]);
-  const bits = wholeNumber("ipv6Prefix", ipv6Prefix, 1, 128);
-  const trust = trustOf(rest);
+  const known = knownOptions(name, options, ["trustProxy", "header", "ipv6Prefix"]);
+  const bits = wholeNumber("ipv6Prefix", known.ipv6Prefix ?? 64, 1, 128);
+  const trust = trustOf(known);
   return (socketAddress, header) => {
     // What most requests come to, and what is its own key: an IPv4 address that nobody else is asked about.
     if (trust.kind === "socket" && socketAddress !== undefined && isIPv4(socketAddress)) return socketAddress;

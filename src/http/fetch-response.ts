@@ -1,4 +1,4 @@
-import { expected } from "../core/expected.js";
+import { expected, memberOf } from "../core/expected.js";
 
 /** A `Response` of the Fetch standard. */
 export interface FetchResponse {
@@ -9,8 +9,9 @@ export interface FetchResponse {
 
 /** Whether a value is a `Response`, of whatever realm or platform. */
 export function isResponse(value: unknown): value is FetchResponse {
-  const { status, headers } = (value ?? {}) as Partial<FetchResponse>;
-  return typeof status === "number" && typeof headers?.set === "function";
+  return (
+    typeof memberOf(value, "status") === "number" && typeof memberOf(memberOf(value, "headers"), "set") === "function"
+  );
 }
 
 /** The answer that `onRefused` has made. @throws TypeError for none: a refused request would be answered as if it had passed. */

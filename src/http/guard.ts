@@ -1,8 +1,7 @@
 import { bypassFrom } from "../core/bypass.js";
 import type { Decision } from "../core/decision.js";
-import type { LimiterClosedError } from "../core/errors.js";
 import { RateLimitExceededError, StoreError } from "../core/errors.js";
-import { expected, oneOf, wholeNumber } from "../core/expected.js";
+import { expected, memberOf, oneOf, wholeNumber } from "../core/expected.js";
 import { andThen, isPromiseLike } from "../core/promise-like.js";
 import { retryAfterSeconds } from "../core/seconds.js";
 import { tell } from "../core/tell.js";
@@ -22,10 +21,10 @@ import type { RequestView } from "./request-view.js";
 import { xRateLimit } from "./x-rate-limit.js";
 
 /** The request goes on, and nobody hears of it. */
-const UNCOUNTED: Passage = { fields: [] };
+const UNCOUNTED: Passage = passage(undefined, []);
 
 /** Nobody is there to read an answer, and without an address there is no key: the request must not go on uncounted. */
-const GONE: Passage = { fields: [], refusal: { status: 400, fields: [], body: undefined, error: undefined } };
+const GONE: Passage = passage(undefined, [], { status: 400, fields: [], body: undefined, error: undefined });
 
 /** @see The Fetch standard, section 4.8, CORS-preflight fetch */
 const NEVER_IN_PREFLIGHTS = ["authorization", "cookie", "content-length", "content-type", "transfer-encoding"];
@@ -155,12 +154,12 @@ export class Guard<R, A extends readonly unknown[] = readonly [], K extends stri
     const fields = this.#fields(decision, answers);
     if (!decision.allowed) {
       const problem = problemOf(decision, answers, question.isAbuse(decision));
-      return { decision, fields, refusal: this.#refused(decision, problem, fields) };
+      return passage(decision, fields, this.#refused(decision, problem, fields));
     }
     const { refundWhen } = this.#options;
-    if (refundWhen === undefined) return { decision, fields };
+    if (refundWhen === undefined) return passage(decision, fields);
     const giveBack = (): Promise<unknown> => question.refund(decision);
-    return { decision, fields, ended: (status) => refunded(giveBack, () => refundWhen(request, status)) };
+    return passage(decision, fields, undefined, (status) => refunded(giveBack, () => refundWhen(request, status)));
   }
 
   #fields(decision: Decision, answers: readonly Answer[]): readonly Field[] {
@@ -198,7 +197,7 @@ export class Guard<R, A extends readonly unknown[] = readonly [], K extends stri
     if (wish === "allow") return UNCOUNTED;
     const failure = (): StoreError =>
       new StoreError("The store could not answer, so the request was refused", { cause: error });
-    return { fields: [], refusal: this.#refusal(UNAVAILABLE, [NOT_STORED], [], failure) };
+    return passage(undefined, [], this.#refusal(UNAVAILABLE, [NOT_STORED], [], failure));
   }
 
   #refusal(
@@ -220,7 +219,17 @@ export class Guard<R, A extends readonly unknown[] = readonly [], K extends stri
 }
 
 function isClosed(error: unknown): boolean {
-  return (error as Partial<LimiterClosedError> | null | undefined)?.code === "LIMITER_CLOSED";
+  return memberOf(error, "code") === "LIMITER_CLOSED";
+}
+
+/** A passage with each property of its own, so that nothing that is left out comes from `Object.prototype`. */
+function passage(
+  decision: Decision | undefined,
+  fields: readonly Field[],
+  refusal?: Refusal,
+  ended?: (status: number) => Promise<void>,
+): Passage {
+  return { decision, fields, refusal, ended };
 }
 
 /** What an answer has of a field by now, or else the field's own value. */

@@ -1,5 +1,5 @@
 import type { Decision } from "../core/decision.js";
-import { expected } from "../core/expected.js";
+import { expected, memberOf } from "../core/expected.js";
 import type { Limit } from "../core/limit.js";
 import type { LimiterLike } from "../guard/limiter-like.js";
 import { limiterLike } from "../guard/limiter-like.js";
@@ -26,14 +26,40 @@ export interface HttpLimiter<K extends string = string> extends LimiterLike<K> {
  * @throws TypeError when it is not: one of several tiers, say, which has to be told the tier.
  */
 export function httpLimiter<K extends string>(name: string, value: unknown, needsRefund: boolean): HttpLimiter<K> {
-  if (typeof (value as { tier?: unknown } | null | undefined)?.tier === "function") {
+  if (typeof memberOf(value, "tier") === "function") {
     const rule = "the limiter of one tier: `limiter: (request) => tiers.tier(…)`";
     throw new TypeError(expected(name, rule, value));
   }
   return limiterLike<K>(name, value, { refund: needsRefund, acquire: false });
 }
 
-/** The name of a limiter in HTTP; undefined for one that was given no name. */
-export function givenName({ name }: Pick<HttpLimiter, "name">): string | undefined {
-  return name === "default" ? undefined : name;
+/** A limiter that was checked. What is the same for all requests is read once, which also keeps the prototype out of it. */
+export class CheckedLimiter<K extends string = string> {
+  readonly limiter: HttpLimiter<K>;
+  /** The name in HTTP; undefined for a limiter that was given none. */
+  readonly name: string | undefined;
+  /** Whether a refusal is one of abnormal use, and not of a quota. */
+  readonly guardsAgainstAbuse: boolean;
+  readonly #answersAtOnce: boolean;
+  readonly #saysItsLimits: boolean;
+
+  constructor(limiter: HttpLimiter<K>) {
+    const name = memberOf(limiter, "name");
+    this.limiter = limiter;
+    this.name = typeof name !== "string" || name === "default" ? undefined : name;
+    this.guardsAgainstAbuse = memberOf(limiter, "guardsAgainst") === "abnormal-usage";
+    this.#answersAtOnce = memberOf(limiter, "synchronous") === true && memberOf(limiter, "checkSync") !== undefined;
+    this.#saysItsLimits = memberOf(limiter, "limits") !== undefined;
+  }
+
+  /** The limits in force; undefined for a limiter that does not say. */
+  get limits(): readonly Limit[] | undefined {
+    return this.#saysItsLimits ? this.limiter.limits : undefined;
+  }
+
+  check(key: K, cost: number | undefined): Decision | Promise<Decision> {
+    const options = cost === undefined ? undefined : { cost };
+    if (this.#answersAtOnce && this.limiter.checkSync !== undefined) return this.limiter.checkSync(key, options);
+    return options === undefined ? this.limiter.check(key) : this.limiter.check(key, options);
+  }
 }

@@ -1,29 +1,37 @@
 import { expected } from "../core/expected.js";
 import { andThen } from "../core/promise-like.js";
+import { isLookup } from "../guard/limiter-like.js";
 import { digested } from "./digested.js";
 import type { HttpLimiter } from "./http-limiter.js";
-import { givenName } from "./http-limiter.js";
+import { CheckedLimiter, httpLimiter } from "./http-limiter.js";
 import type { Soon } from "./options.js";
 import { checkPolicyNames } from "./policy.js";
 import type { Asking } from "./question.js";
 
-/** The limiter for a request: the one given, or the one a function finds for it. Its names are checked once. */
-export function limiterOfRequest<R, L extends Pick<HttpLimiter, "name" | "limits">>(
-  given: unknown,
-  { isNamed }: Asking<R>,
-  checked: (value: unknown) => L,
+/**
+ * The limiter for a request: the one given, or the one that a function finds for it. Each is checked once.
+ *
+ * @param name - of the option that holds it, for errors.
+ * @param label - the name of its policies, in place of its own.
+ */
+export function limiterOfRequest<R, K extends string>(
+  name: string,
+  given: HttpLimiter<K> | ((request: R) => Soon<HttpLimiter<K>>),
+  { isNamed, needsRefund }: Asking<R>,
   label?: string,
-): (request: R) => L | Promise<L> {
-  const known = new WeakSet<L>();
-  const fit = (value: unknown): L => {
-    const limiter = checked(value);
-    if (known.has(limiter)) return limiter;
-    if (isNamed) checkPolicyNames(label ?? givenName(limiter), limiter.limits);
-    known.add(limiter);
-    return limiter;
+): (request: R) => CheckedLimiter<K> | Promise<CheckedLimiter<K>> {
+  const known = new WeakMap<object, CheckedLimiter<K>>();
+  const fit = (value: unknown): CheckedLimiter<K> => {
+    const before = known.get(value as object);
+    if (before !== undefined) return before;
+    const limiter = httpLimiter<K>(name, value, needsRefund);
+    const checked = new CheckedLimiter(limiter);
+    if (isNamed) checkPolicyNames(label ?? checked.name, checked.limits);
+    known.set(limiter, checked);
+    return checked;
   };
-  if (typeof given === "function" && !("check" in given)) {
-    return async (request) => fit(await (given as (request: R) => unknown)(request));
+  if (isLookup(given)) {
+    return async (request) => fit(await given(request));
   }
   const fixed = fit(given);
   return () => fixed;

@@ -5,13 +5,13 @@ import type { Field } from "./field.js";
 /** What is to become of a request. */
 export interface Passage {
   /** The decision; undefined where nobody was asked, or the store could not answer. */
-  readonly decision?: Decision | undefined;
+  readonly decision: Decision | undefined;
   /** What the answer is to tell of the limits, whoever writes it. */
   readonly fields: readonly Field[];
   /** The answer in place of the handler's; undefined for a request that may go on. */
-  readonly refusal?: Refusal | undefined;
+  readonly refusal: Refusal | undefined;
   /** To be told the status of the answer, once that is out; undefined where nobody wants to know. It never rejects. */
-  readonly ended?: ((status: number) => Promise<void>) | undefined;
+  readonly ended: ((status: number) => Promise<void>) | undefined;
 }
 
 /** The answer to a request that may not go on. */

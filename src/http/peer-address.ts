@@ -1,43 +1,30 @@
+import { memberOf } from "../core/expected.js";
 import type { Http2Request, NodeSocket } from "./node-view.js";
 import { continuesAfterHeaders, hasHungUp } from "./node-view.js";
 import type { NodeResponse } from "./outcome.js";
 import { whenSent } from "./outcome.js";
 
-/** Where platforms of the Fetch standard keep the address at the other end of a connection. */
-interface Platforms {
-  /** Node, by `@hono/node-server`. */
-  readonly incoming?: Http2Request & { readonly socket?: NodeSocket };
-  readonly outgoing?: NodeResponse;
-  /** Deno. */
-  readonly remoteAddr?: { readonly hostname?: unknown };
-  /** Bun, whose server is handed over as it is, or by its name. */
-  readonly server?: BunServer;
-  readonly requestIP?: BunServer["requestIP"];
-}
-
-interface BunServer {
-  requestIP?(request: unknown): { readonly address?: unknown } | null;
-}
-
-/** The address at the other end of a connection, by what the platform handed over beside the request; undefined where nobody knows. */
+/**
+ * The address at the other end of a connection, by what the platform handed over beside the request; undefined where nobody
+ * knows: `@hono/node-server` has the request of Node, Deno the address, and Bun a server, as it is or by its name.
+ */
 export function peerAddress(env: unknown, request: unknown): string | undefined {
-  const platforms = platformsOf(env);
-  const bun = typeof platforms.requestIP === "function" ? (platforms as BunServer) : platforms.server;
   const address =
-    platforms.incoming?.socket?.remoteAddress ??
-    platforms.remoteAddr?.hostname ??
-    (typeof bun?.requestIP === "function" ? bun.requestIP(request)?.address : undefined);
+    incomingOf(env)?.socket?.remoteAddress ??
+    memberOf(memberOf(env, "remoteAddr"), "hostname") ??
+    addressByServer(env, request) ??
+    addressByServer(memberOf(env, "server"), request);
   return typeof address === "string" ? address : undefined;
 }
 
 /** Whether the client has hung up, as far as the platform says. */
 export function isPeerGone(env: unknown): boolean {
-  return hasHungUp(platformsOf(env).incoming?.socket);
+  return hasHungUp(incomingOf(env)?.socket);
 }
 
 /** Whether the request may have a body that no header announces; false where the platform does not tell, as on Deno. */
 export function mayPeerSendBody(env: unknown): boolean {
-  return continuesAfterHeaders(platformsOf(env).incoming ?? {});
+  return continuesAfterHeaders(incomingOf(env) ?? {});
 }
 
 /**
@@ -53,7 +40,7 @@ export function outcomeReporter(
   request: unknown,
   ended: (status: number) => Promise<void>,
 ): (status: number) => Promise<void> | undefined {
-  const { outgoing } = platformsOf(env);
+  const outgoing = memberOf(env, "outgoing") as NodeResponse | undefined;
   if (typeof outgoing?.once === "function") {
     whenSent(outgoing, ended);
     return () => undefined;
@@ -64,6 +51,12 @@ export function outcomeReporter(
   };
 }
 
-function platformsOf(env: unknown): Platforms {
-  return typeof env === "object" && env !== null ? env : {};
+/** The request of Node, by `@hono/node-server`. */
+function incomingOf(env: unknown): (Http2Request & { readonly socket?: NodeSocket }) | undefined {
+  return memberOf(env, "incoming") as (Http2Request & { readonly socket?: NodeSocket }) | undefined;
+}
+
+function addressByServer(server: unknown, request: unknown): unknown {
+  if (typeof memberOf(server, "requestIP") !== "function") return undefined;
+  return memberOf((server as { requestIP(request: unknown): unknown }).requestIP(request), "address");
 }

@@ -1,6 +1,6 @@
 import type { Decision, LayerStatus } from "../core/decision.js";
 import { formatDuration } from "../core/duration.js";
-import { expected } from "../core/expected.js";
+import { expected, memberOf } from "../core/expected.js";
 import type { Limit } from "../core/limit.js";
 
 /** What one limiter answered, and what it is called in HTTP. */
@@ -18,9 +18,15 @@ export interface Answer {
  * have distinct names, unless they are equal and have none.
  */
 export function policyName(limiterName: string | undefined, limit: Limit): string {
-  const { name, maxCalls, reducedFrom, periodMs } = limit;
+  const { name, periodMs } = limit;
   if (name !== undefined) return limiterName === undefined ? name : `${limiterName}/${name}`;
-  return limiterName ?? `${reducedFrom ?? maxCalls}-in-${formatDuration(periodMs)}`;
+  return limiterName ?? `${quotaOf(limit)}-in-${formatDuration(periodMs)}`;
+}
+
+/** What a limit is without load: a policy is to stay the same. */
+export function quotaOf(limit: Limit): number {
+  // A status of a fake, or of a layer that is not reduced, need not have it.
+  return (memberOf(limit, "reducedFrom") as number | undefined) ?? limit.maxCalls;
 }
 
 /** The names of the limits that refused, in their order. */

@@ -2,7 +2,7 @@ import type { Limit } from "../core/limit.js";
 import { wholeSeconds } from "../core/seconds.js";
 import type { Field } from "./field.js";
 import type { Answer } from "./policy.js";
-import { checkPolicyNames, policyName } from "./policy.js";
+import { checkPolicyNames, policyName, quotaOf } from "./policy.js";
 
 /**
  * The fields of draft-ietf-httpapi-ratelimit-headers-11. Later drafts rename their parameters: another file then.
@@ -56,8 +56,8 @@ function spelled(limiterName: string | undefined, limits: readonly Limit[]): Con
   // Of a limiter that tells its limits they were checked when the guard was made; of a fake they are seen here first.
   checkPolicyNames(limiterName, limits);
   const names = limits.map((limit) => quoted(policyName(limiterName, limit)));
-  const policy = limits.map(({ maxCalls, reducedFrom, periodMs }, at) => {
-    return `${names[at] ?? ""};q=${reducedFrom ?? maxCalls};w=${wholeSeconds(periodMs)}`;
+  const policy = limits.map((limit, at) => {
+    return `${names[at] ?? ""};q=${quotaOf(limit)};w=${wholeSeconds(limit.periodMs)}`;
   });
   return { limiterName, policy: policy.join(", "), names };
 }

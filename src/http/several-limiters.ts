@@ -2,8 +2,7 @@ import { expected, knownOptions, optionalFunction } from "../core/expected.js";
 import type { AllOfDecision } from "../limiter/all-of.js";
 import { allOf } from "../limiter/all-of.js";
 import type { RateLimiter } from "../limiter/rate-limiter.js";
-import type { HttpLimiter } from "./http-limiter.js";
-import { httpLimiter } from "./http-limiter.js";
+import type { CheckedLimiter } from "./http-limiter.js";
 import { keyOfRequest, limiterOfRequest } from "./of-request.js";
 import type { BySeveral, MemberOptions } from "./options.js";
 import type { Asker, Asking } from "./question.js";
@@ -28,7 +27,9 @@ export function severalLimiters<R>(limiters: BySeveral<R>["limiters"], asking: A
     );
     const applying = asked.filter(({ key }) => key !== null);
     if (applying.length === 0) return undefined;
-    const all = allOf(Object.fromEntries(applying.map(({ name, limiter }) => [name, limiter])));
+    const all = allOf(
+      Object.fromEntries(applying.map(({ name, limiter }) => [name, limiter.limiter as unknown as RateLimiter])),
+    );
     const keys = Object.fromEntries(applying.map(({ name, key }) => [name, key]));
     return {
       ask: (cost) => all.check(keys, cost === undefined ? undefined : { cost }),
@@ -41,8 +42,7 @@ export function severalLimiters<R>(limiters: BySeveral<R>["limiters"], asking: A
       },
       isAbuse: (decision) => {
         const { member } = decision as AllOfDecision;
-        const binding: HttpLimiter | undefined = asked.find(({ name }) => name === member)?.limiter;
-        return binding?.guardsAgainst === "abnormal-usage";
+        return asked.find(({ name }) => name === member)?.limiter.guardsAgainstAbuse === true;
       },
       refund: (decision) => all.refund(decision),
     };
@@ -53,19 +53,14 @@ interface Member<R> {
   readonly name: string;
   /** The limiter, where it is the same for all requests. */
   readonly fixed: Pick<RateLimiter, "name" | "limits"> | undefined;
-  readonly limiterOf: (request: R) => Promise<RateLimiter> | RateLimiter;
+  readonly limiterOf: (request: R) => Promise<CheckedLimiter> | CheckedLimiter;
   readonly keyOf: (request: R) => string | null | Promise<string | null>;
 }
 
 function member<R>(name: string, value: MemberOptions<R>, asking: Asking<R>): Member<R> {
   const { limiter, key } = knownOptions(`limiters.${name}`, value, ["limiter", "key"]);
   optionalFunction(`limiters.${name}.key`, key);
-  const limiterOf = limiterOfRequest<R, RateLimiter>(
-    limiter,
-    asking,
-    (found) => httpLimiter(`limiters.${name}.limiter`, found, asking.needsRefund) as unknown as RateLimiter,
-    name,
-  );
+  const limiterOf = limiterOfRequest<R, string>(`limiters.${name}.limiter`, limiter, asking, name);
   return {
     name,
     fixed: typeof limiter === "function" ? undefined : limiter,

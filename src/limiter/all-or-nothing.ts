@@ -1,7 +1,8 @@
 import type { Decision } from "../core/decision.js";
 import { receiptOf } from "../core/decision.js";
+import { memberOf } from "../core/expected.js";
 import { warn } from "../core/warn.js";
-import type { Ask, Judgement, Verdict } from "../store/store.js";
+import type { Ask, Judgement, Together, Verdict } from "../store/store.js";
 import type { Part } from "./part.js";
 
 /** The parts of a call about several keys, by the names of their members. */
@@ -70,9 +71,9 @@ export async function later(asked: Asked): Promise<Map<string, Decision>> {
   const ordered = [...asked].sort(([, one], [, other]) => one.order - other.order);
   const asking = ordered.flatMap(([, part]) => (part.isBypassed ? [] : [part]));
   const [first, second] = asking;
-  if (second === undefined || first?.store.checkTogether === undefined) return inOrder(ordered);
-  const answer = await first.store.checkTogether(asking.map((part) => part.ask()));
-  if ("inOrder" in answer) return inOrder(ordered, new Map(asking.map((part, at) => [part, answer.inOrder[at]])));
+  if (second === undefined || memberOf(first?.store, "checkTogether") === undefined) return inOrder(ordered);
+  const answer = (await first?.store.checkTogether?.(asking.map((part) => part.ask()))) as Together;
+  if (isInOrder(answer)) return inOrder(ordered, new Map(asking.map((part, at) => [part, answer.inOrder[at]])));
   const verdicts = new Map(asking.map((part, at) => [part, answer.verdicts[at]]));
   const decisions = new Map<string, Decision>();
   for (const [name, part] of asked) {
@@ -81,6 +82,10 @@ export async function later(asked: Asked): Promise<Map<string, Decision>> {
   }
   announceAll(asked, decisions);
   return decisions;
+}
+
+function isInOrder(answer: Together): answer is Extract<Together, { inOrder: unknown }> {
+  return Object.hasOwn(answer, "inOrder");
 }
 
 type Answering = Pick<Ask["space"], "check">;

@@ -1,4 +1,4 @@
-import { expected } from "../core/expected.js";
+import { expected, memberOf } from "../core/expected.js";
 
 /** What an `AdaptiveRateLimiter` follows: a `LoadMonitor` of `sluicegate/load`, or a source of your own. */
 export interface LoadSource {
@@ -21,12 +21,12 @@ export interface LoadSource {
  * @throws TypeError when a part is missing or of the wrong type.
  */
 export function loadSourceFrom(value: unknown): LoadSource {
-  const { factor, intervalMs, listen, report } = (value ?? {}) as { [part in keyof LoadSource]?: unknown };
+  const has = (part: keyof LoadSource, type: "number" | "function"): boolean => typeof memberOf(value, part) === type;
   if (
-    typeof factor !== "number" ||
-    typeof intervalMs !== "number" ||
-    typeof listen !== "function" ||
-    typeof report !== "function"
+    !has("factor", "number") ||
+    !has("intervalMs", "number") ||
+    !has("listen", "function") ||
+    !has("report", "function")
   ) {
     throw new TypeError(expected("load", "a LoadMonitor, or another load source", value));
   }

@@ -37,8 +37,9 @@ export class MemoryEfficientRateLimiter<in K extends string = string> extends As
 
   /** @throws TypeError for an option that is unknown or of the wrong type, RangeError for one out of range. */
   constructor(options: MemoryEfficientRateLimiterOptions<K>) {
-    const { maxKeys = 10_000, onFull, clock, ...rest } = checkedOptions(options, [...OWN, "maxKeys", "onFull"]);
-    const { store: foreign } = rest as { store?: unknown };
+    const checked = checkedOptions(options, [...OWN, "maxKeys", "onFull"]);
+    const { store: foreign } = checked as { store?: unknown };
+    const { maxKeys = 10_000, onFull, clock, ...rest } = checked;
     if (foreign !== undefined) throw new TypeError(expected("store", "absent: this limiter has its own", foreign));
     const store = new MemoryStore({ maxKeys, onFull, clock });
     super({ ...rest, store });

@@ -2,7 +2,7 @@ import type { Bypass } from "../core/bypass.js";
 import type { Clock } from "../core/clock.js";
 import { published } from "../core/copies.js";
 import type { Decision } from "../core/decision.js";
-import { expected, knownOptions, oneOf, optionalFunction } from "../core/expected.js";
+import { expected, knownOptions, memberOf, oneOf, optionalFunction } from "../core/expected.js";
 import { MemoryStore } from "../store/memory-store.js";
 import type { Store } from "../store/store.js";
 
@@ -58,14 +58,11 @@ const SHARED = ["name", "store", "clock", "bypass", "mode", "onDecision"];
  */
 export function checkedOptions<O extends LimiterOptions<never>>(options: O, own: readonly string[]): O {
   const checked = knownOptions("options", options, [...own, ...SHARED]);
-  const { mode, onDecision, store, clock } = checked as { [option in keyof PolicyOptions<string>]?: unknown } & {
-    store?: Partial<Store> | null;
-    clock?: unknown;
-  };
+  const { mode, onDecision, store, clock } = checked as Readonly<Partial<Record<string, unknown>>>;
   if (mode !== undefined) oneOf("mode", mode, ["enforce", "shadow"]);
   optionalFunction("onDecision", onDecision);
   if (store === undefined) return checked;
-  if (typeof store?.open !== "function") {
+  if (typeof memberOf(store, "open") !== "function") {
     throw new TypeError(expected("store", "a store with an `open` function", store));
   }
   published("store", store, "store");

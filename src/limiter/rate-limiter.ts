@@ -1,10 +1,11 @@
 import { bypassFrom } from "../core/bypass.js";
+import type { Clock } from "../core/clock.js";
 import { monotonicClock } from "../core/clock.js";
 import { nextInProcess, publish } from "../core/copies.js";
 import type { Decision } from "../core/decision.js";
 import { receiptOf } from "../core/decision.js";
 import { LimiterClosedError } from "../core/errors.js";
-import { expected } from "../core/expected.js";
+import { expected, memberOf, ownCopy } from "../core/expected.js";
 import type { Limit } from "../core/limit.js";
 import { andThen } from "../core/promise-like.js";
 import type { KeyState, Space, Store, Verdict } from "../store/store.js";
@@ -57,13 +58,14 @@ export class RateLimiter<in K extends string = string> {
 
   /** @param options - checked already by the limiter's own constructor, which knows what else it takes. */
   protected constructor(limits: readonly Limit[], options: LimiterOptions<K>) {
-    const { name = "default" } = options;
+    const own = ownCopy(options);
+    const { name = "default" } = own;
     this.name = spaceName(name);
     this.#inForce = inForce(limits);
-    this.#isShadow = options.mode === "shadow";
-    this.#bypass = bypassFrom(options.bypass);
-    this.#onDecision = options.onDecision;
-    this.#store = storeFrom(options);
+    this.#isShadow = own.mode === "shadow";
+    this.#bypass = bypassFrom(own.bypass);
+    this.#onDecision = own.onDecision;
+    this.#store = storeFrom(own);
     this.synchronous = this.#store.synchronous;
     // Last, because an opened space stays open: what was refused above has not taken the name.
     this.#space = this.#store.open(
@@ -235,7 +237,7 @@ export class RateLimiter<in K extends string = string> {
   /** Created at the first `acquire`. */
   get #acquireQueues(): AcquireQueues {
     if (this.#queues !== undefined) return this.#queues;
-    const clock = this.#store.clock ?? monotonicClock;
+    const clock = (memberOf(this.#store, "clock") as Clock | undefined) ?? monotonicClock;
     const periodsMs = this.limits.map(({ periodMs }) => periodMs);
     const releases = (this.#releases = new ReleaseLog(this.#space, clock, periodsMs));
     // In shadow mode no caller waits.

@@ -1,4 +1,4 @@
-import { expected, knownOptions, optionalFunction } from "../core/expected.js";
+import { expected, knownOptions, memberOf, optionalFunction } from "../core/expected.js";
 
 /** Where a reading is as it should be. */
 export interface Band {
@@ -62,13 +62,19 @@ export function signalsFrom(value: unknown): readonly Signal[] {
   if (!Array.isArray(value)) throw new TypeError(expected("signals", "an array of signals", value));
   if (value.length === 0) throw new RangeError(expected("signals", "an array of at least one signal", "[]"));
   return value.map((signal: Partial<Signal> | null | undefined, at) => {
-    const name = `signals[${at}]`;
-    if (typeof signal?.read !== "function" || typeof signal.name !== "string") {
-      throw new TypeError(expected(name, "a signal with a `name` and a `read` function", signal));
+    const label = `signals[${at}]`;
+    const [name, read, start, stop] = ["name", "read", "start", "stop"].map((member) => memberOf(signal, member));
+    if (typeof read !== "function" || typeof name !== "string") {
+      throw new TypeError(expected(label, "a signal with a `name` and a `read` function", signal));
     }
-    bandFrom(name, signal);
-    optionalFunction(`${name}.start`, signal.start);
-    optionalFunction(`${name}.stop`, signal.stop);
-    return signal as Signal;
+    const { low, high } = bandFrom(label, signal as Signal);
+    optionalFunction(`${label}.start`, start);
+    optionalFunction(`${label}.stop`, stop);
+    return {
+      ...{ name, low, high, mayRepeat: memberOf(signal, "mayRepeat") === true },
+      read: () => (signal as Signal).read(),
+      start: start === undefined ? undefined : () => (signal as Signal).start?.(),
+      stop: stop === undefined ? undefined : () => (signal as Signal).stop?.(),
+    };
   });
 }

@@ -1,3 +1,4 @@
+import { ownCopy } from "../core/expected.js";
 import { warn } from "../core/warn.js";
 import type { GlideLike, IoredisClusterLike, NodeRedisClusterLike, NodeRedisLike, Send } from "./client.js";
 import type { Connection } from "./connection.js";
@@ -95,7 +96,7 @@ function allOf(primaries: readonly Send[], owners: readonly Owner[]): readonly S
 
 /** Old versions put commands together by their first word, which is the script's, and send them where no key of theirs is. */
 function warnOfAutoPipelining({ options }: IoredisClusterLike): void {
-  const { enableAutoPipelining, autoPipeliningIgnoredCommands = [] } = options ?? {};
+  const { enableAutoPipelining, autoPipeliningIgnoredCommands = [] } = ownCopy(options ?? {});
   if (enableAutoPipelining !== true || autoPipeliningIgnoredCommands.includes("EVALSHA")) return;
   const remedy = 'add autoPipeliningIgnoredCommands: ["EVALSHA", "EVAL", "UNLINK"]';
   warn("A Redis Cluster with enableAutoPipelining may send scripts to the wrong server", remedy);

@@ -1,4 +1,4 @@
-import { expected } from "../core/expected.js";
+import { expected, memberOf } from "../core/expected.js";
 import type {
   BunRedisLike,
   GlideLike,
@@ -13,8 +13,6 @@ import type {
 import { glideCluster, ioredisCluster, nodeRedisCluster } from "./cluster-connection.js";
 import type { Connection } from "./connection.js";
 
-type Methods = Readonly<Record<string, unknown>>;
-
 /**
  * Finds out how to talk through a client. By what it can do, and never by the name of its constructor, which is another in
  * every version.
@@ -23,12 +21,13 @@ type Methods = Readonly<Record<string, unknown>>;
  */
 export function connectionOf(client: unknown): Connection {
   if (typeof client === "function" && !isClass(client)) return single(client as Send);
-  const shape = typeof client === "object" && client !== null ? (client as Methods) : {};
-  const can = (...names: readonly string[]): boolean => names.every((name) => typeof shape[name] === "function");
+  const shape = typeof client === "object" ? client : undefined;
+  const can = (...names: readonly string[]): boolean =>
+    names.every((name) => typeof memberOf(shape, name) === "function");
 
   if (can("call", "defineCommand")) {
-    const { keyPrefix = "" } = (client as IoredisLike).options ?? {};
-    if (shape["isCluster"] === true) return ioredisCluster(client as IoredisClusterLike, keyPrefix);
+    const keyPrefix = (memberOf((client as IoredisLike).options, "keyPrefix") as string | undefined) ?? "";
+    if (memberOf(client, "isCluster") === true) return ioredisCluster(client as IoredisClusterLike, keyPrefix);
     return single(([command = "", ...words]) => (client as IoredisLike).call(command, ...words), keyPrefix);
   }
   if (can("sendCommand", "getSlotMaster", "nodeClient")) return nodeRedisCluster(client as NodeRedisClusterLike);
