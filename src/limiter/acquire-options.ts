@@ -4,7 +4,7 @@ import { expected, knownOptions, wholeNumber } from "../core/expected.js";
 import type { WaitSignal } from "./abort.js";
 import type { CallOptions } from "./call.js";
 
-/** The bound of a queue whose callers set none: of calls that wait longer than their own callers do, memory holds no more. */
+/** The default of `maxQueue`: it bounds the memory that the waiting calls of a key take. */
 export const DEFAULT_MAX_QUEUE = 10_000;
 
 /** The checked options of one `acquire`. */

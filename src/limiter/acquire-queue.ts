@@ -180,7 +180,6 @@ export class AcquireQueues {
       reject(new StoreError(`The store decides too slowly: ${queue.size} calls of one key wait for it`));
       return;
     }
-    this.#queues.set(key, queue);
     const waiter: Waiter = {
       cost,
       signal,
@@ -196,7 +195,6 @@ export class AcquireQueues {
       expiresAt: deadline,
       heapIndex: -1,
     };
-    queue.add(waiter);
     if (signal !== undefined) {
       waiter.stopListening = onAbort(signal, () => {
         queue.remove(waiter);
@@ -204,6 +202,8 @@ export class AcquireQueues {
         this.#schedule(queue);
       });
     }
+    queue.add(waiter);
+    this.#queues.set(key, queue);
     // Even behind others: its deadline may need an earlier timer, and a timer that fake timers took away needs a new one.
     this.#schedule(queue);
   }
@@ -365,8 +365,8 @@ export class AcquireQueues {
       return true;
     }
     queue.accept(waiter);
-    // A call of the same cost waits at least as long as the first one. Most do, and need no query of their own.
-    if (waiter.cost === first.cost && queue.readyAt <= waiter.deadline) return true;
+    // It passes some day, as the first one does.
+    if (waiter.deadline === Infinity && waiter.cost <= first.cost) return true;
     const rejectIfHopeless = (decision: Decision): void => {
       if (decision.allowed || waiter.hasLeft) return;
       if (decision.retryAfterMs < Infinity && this.#now() + decision.retryAfterMs <= waiter.deadline) return;

@@ -27,8 +27,11 @@ export class ReleaseLog {
   /** Checks a call, and records it if both the store and the earlier releases admit it. */
   check(key: string, limits: readonly Limit[], cost: number): Verdict | Promise<Verdict> {
     const pace = this.#releases.peek(key, limits, cost) as Verdict;
-    // What can never pass, and what this log has no room for, is for the store to decide.
-    if (pace.retryAfterMs > 0 && pace.retryAfterMs < Infinity && !pace.noRoom) return pace;
+    if (pace.retryAfterMs > 0 && !pace.noRoom) {
+      // The later instant of the two. Most often it is that of the store, which counts the calls of others as well.
+      const latest = (verdict: Verdict): Verdict => (verdict.retryAfterMs >= pace.retryAfterMs ? verdict : pace);
+      return andThen(this.#namespace.peek(key, limits, cost), latest);
+    }
     return andThen(this.#namespace.check(key, limits, cost), (verdict) => {
       const { receipt } = verdict;
       if (receipt === undefined) return verdict;

@@ -38,6 +38,109 @@ function waitingWorld(maxCalls = 1, options: object = {}) {
   return { clock, limiter, log, wait, advance };
 }
 
+/** One queue over one limit, in plain arrays. */
+class QueueModel {
+  readonly outcomes: string[] = [];
+  #maxCalls: number;
+  readonly #periodMs: number;
+  #log: { name: number; at: number; cost: number }[] = [];
+  #queue: { name: number; cost: number; maxQueue: number; deadline: number; isAccepted?: boolean }[] = [];
+  /** When the first waiter is checked again. */
+  #readyAt = -Infinity;
+
+  constructor(maxCalls: number, periodMs: number) {
+    this.#maxCalls = maxCalls;
+    this.#periodMs = periodMs;
+  }
+
+  join(waiter: { name: number; cost: number; maxQueue: number; deadline: number }): void {
+    this.#queue.push(waiter);
+  }
+
+  abort(name: number): boolean {
+    return this.#leave(name, "left");
+  }
+
+  check(cost: number, now: number): boolean {
+    if (this.#retryAfter(cost, now) > 0) return false;
+    this.#log.push({ name: NaN, at: now, cost });
+    return true;
+  }
+
+  refund(name: number, now: number): boolean {
+    const isLive = this.#log.some((call) => call.name === name && call.at > now - this.#periodMs);
+    if (isLive) {
+      this.#log = this.#log.filter((call) => call.name !== name);
+      this.#readyAt = -Infinity;
+    }
+    return isLive;
+  }
+
+  setLimit(maxCalls: number): void {
+    this.#maxCalls = maxCalls;
+    this.#readyAt = -Infinity;
+  }
+
+  reset(): void {
+    this.#log = [];
+    this.#readyAt = -Infinity;
+  }
+
+  drain(now: number): void {
+    while (this.#checkFirst(now) || this.#acceptOne(now) || this.#expireOne(now));
+  }
+
+  #checkFirst(now: number): boolean {
+    const [first] = this.#queue;
+    if (first === undefined || now < this.#readyAt) return false;
+    const wait = this.#retryAfter(first.cost, now);
+    if (wait === 0) {
+      this.#log.push({ name: first.name, at: now, cost: first.cost });
+      return this.#leave(first.name, "in");
+    }
+    if (wait === Infinity) return this.#leave(first.name, "cost");
+    if (first.isAccepted !== true && first.maxQueue === 0) return this.#leave(first.name, "queue-full");
+    if (now + wait > first.deadline) return this.#leave(first.name, "timeout");
+    first.isAccepted = true;
+    this.#readyAt = now + wait;
+    return true;
+  }
+
+  #acceptOne(now: number): boolean {
+    const waiter = this.#queue.find(({ isAccepted }) => isAccepted !== true);
+    if (waiter === undefined) return false;
+    const wait = this.#retryAfter(waiter.cost, now);
+    if (wait === Infinity) return this.#leave(waiter.name, "cost");
+    if (this.#queue.indexOf(waiter) >= waiter.maxQueue) return this.#leave(waiter.name, "queue-full");
+    if (wait > 0 && now + wait > waiter.deadline) return this.#leave(waiter.name, "timeout");
+    waiter.isAccepted = true;
+    return true;
+  }
+
+  #expireOne(now: number): boolean {
+    const waiter = this.#queue.find(({ deadline }) => deadline <= now);
+    if (waiter === undefined) return false;
+    return this.#leave(waiter.name, this.#retryAfter(waiter.cost, now) === Infinity ? "cost" : "timeout");
+  }
+
+  #leave(name: number, outcome: string): boolean {
+    const place = this.#queue.findIndex((waiter) => waiter.name === name);
+    if (place < 0) return false;
+    this.#queue.splice(place, 1);
+    if (place === 0) this.#readyAt = -Infinity;
+    this.outcomes.push(`${name} ${outcome}`);
+    return true;
+  }
+
+  #retryAfter(cost: number, now: number): number {
+    if (cost > this.#maxCalls) return Infinity;
+    for (let wait = 0; ; wait += 1) {
+      const live = this.#log.filter(({ at }) => at > now + wait - this.#periodMs);
+      if (live.reduce((sum, call) => sum + call.cost, cost) <= this.#maxCalls) return wait;
+    }
+  }
+}
+
 describe("acquire", () => {
   it("resolves at once with the decision where there is room", async () => {
     const { limiter } = waitingWorld(2);
@@ -462,6 +565,232 @@ describe("acquire", () => {
       ),
       { numRuns: 40 },
     );
+  });
+
+  it("agrees with a model of the queue, whatever joins, leaves, expires, is refunded or changes the limit", async () => {
+    const command = fc.oneof(
+      {
+        weight: 5,
+        arbitrary: fc.record({
+          type: fc.constant("join" as const),
+          cost: fc.integer({ min: 1, max: 3 }),
+          timeout: fc.option(fc.integer({ min: 0, max: 30 }), { nil: Infinity }),
+          maxQueue: fc.constantFrom(0, 1, 2, 3, Infinity),
+        }),
+      },
+      { weight: 2, arbitrary: fc.record({ type: fc.constant("abort" as const), which: fc.nat(20) }) },
+      { weight: 1, arbitrary: fc.record({ type: fc.constant("refund" as const), which: fc.nat(20) }) },
+      {
+        weight: 1,
+        arbitrary: fc.record({ type: fc.constant("check" as const), cost: fc.integer({ min: 1, max: 2 }) }),
+      },
+      { weight: 1, arbitrary: fc.record({ type: fc.constant("limit" as const), maxCalls: fc.nat(4) }) },
+      { weight: 1, arbitrary: fc.record({ type: fc.constant("reset" as const) }) },
+      // More commands follow in the same synchronous run, before the queue drains.
+      {
+        weight: 8,
+        arbitrary: fc.record({ type: fc.constant("pass" as const), ms: fc.constantFrom(0, 0, 1, 2, 5, 12) }),
+      },
+    );
+    await fc.assert(
+      fc.asyncProperty(fc.array(command, { minLength: 5, maxLength: 60, size: "max" }), async (commands) => {
+        const clock = new ManualClock();
+        const limiter = new AnyLimiter([{ maxCalls: 3, periodMs: 20 }], { bypass: false, clock });
+        const model = new QueueModel(3, 20);
+        const actual: string[] = [];
+        const controllers: AbortController[] = [];
+        const decisions = new Map<number, Decision>();
+        for (const step of [...commands, ...Array.from({ length: 40 }, () => ({ type: "pass" as const, ms: 5 }))]) {
+          if (step.type === "join") {
+            const name = controllers.length;
+            const controller = new AbortController();
+            controllers.push(controller);
+            const { cost, timeout, maxQueue } = step;
+            const options = { cost, maxQueue, signal: controller.signal };
+            model.join({ name, cost, maxQueue, deadline: clock.now() + timeout });
+            limiter.acquire("ada", timeout === Infinity ? options : { ...options, timeout: `${timeout}ms` }).then(
+              (decision) => {
+                actual.push(`${name} in`);
+                decisions.set(name, decision);
+              },
+              (error: unknown) => actual.push(`${name} ${(error as RateLimitExceededError).waitFailedBy ?? "left"}`),
+            );
+          } else if (step.type === "abort" && controllers.length > 0) {
+            const name = step.which % controllers.length;
+            if (model.abort(name)) controllers[name]!.abort({ waitFailedBy: null });
+          } else if (step.type === "refund" && decisions.size > 0) {
+            const name = [...decisions.keys()][step.which % decisions.size]!;
+            await settled();
+            model.drain(clock.now());
+            const refunded = await limiter.refund(decisions.get(name)!);
+            expect(refunded).toBe(model.refund(name, clock.now()));
+            await settled();
+            model.drain(clock.now());
+          } else if (step.type === "check") {
+            const { allowed } = limiter.checkSync("ada", { cost: step.cost });
+            expect(allowed).toBe(model.check(step.cost, clock.now()));
+          } else if (step.type === "limit") {
+            limiter.move([step.maxCalls]);
+            model.setLimit(step.maxCalls);
+          } else if (step.type === "reset") {
+            await settled();
+            model.drain(clock.now());
+            await limiter.reset("ada");
+            model.reset();
+            await settled();
+            model.drain(clock.now());
+          } else if (step.type === "pass") {
+            clock.advance(`${step.ms}ms`);
+            await settled();
+            model.drain(clock.now());
+            expect([...actual].sort()).toEqual([...model.outcomes].sort());
+            const released = (outcomes: readonly string[]): string[] => outcomes.filter((one) => one.endsWith(" in"));
+            expect(released(actual)).toEqual(released(model.outcomes));
+          }
+        }
+      }),
+      { numRuns: 300 },
+    );
+  });
+});
+
+describe("acquire, when it records a call,", () => {
+  it("waits until the synchronous code that joined has ended", async () => {
+    const { limiter, clock } = waitingWorld(2);
+    const waiting = limiter.acquire("ada");
+    clock.advance("400ms");
+    await waiting;
+    clock.advance("600ms");
+    expect((await limiter.peek("ada")).remaining).toBe(1);
+    clock.advance("400ms");
+    expect((await limiter.peek("ada")).remaining).toBe(2);
+  });
+
+  it("sees what the caller released before did at once", async () => {
+    const { limiter, wait, log, advance } = waitingWorld(2);
+    const first = limiter.acquire("ada").then(() => limiter.checkSync("ada"));
+    wait("second");
+    expect((await first).allowed).toBe(true);
+    await advance(999);
+    expect(log).toEqual([]);
+    await advance(1);
+    expect(log).toEqual([["second", "in", 1000]]);
+  });
+
+  it("sees a refund, an abort and a block of the caller released before", async () => {
+    const { limiter, clock } = waitingWorld(1);
+    const controller = new AbortController();
+    const { signal } = controller;
+    const first = limiter.acquire("ada").then((decision) => limiter.refund(decision));
+    const second = limiter.acquire("ada").then((decision) => {
+      controller.abort(new Error("gone home"));
+      clock.advance("700ms");
+      return limiter.refund(decision);
+    });
+    const third = limiter.acquire("ada", { signal }).catch((error: unknown) => (error as Error).message);
+    const fourth = limiter.acquire("ada").then(() => clock.now());
+    expect(await Promise.all([first, second, third, fourth])).toEqual([true, true, "gone home", 700]);
+  });
+
+  it("counts from the end of a block, for a caller that blocks behind several async functions", async () => {
+    const { limiter, clock } = waitingWorld(1);
+    const inner = async (): Promise<Decision> => limiter.acquire("ada");
+    const outer = async (): Promise<Decision> => inner();
+    await outer();
+    clock.advance("300ms");
+    const next = limiter.acquire("ada").then(() => clock.now());
+    await settled();
+    clock.advance("999ms");
+    await settled();
+    clock.advance("1ms");
+    expect(await next).toBe(1300);
+  });
+});
+
+describe("the error of a failed wait", () => {
+  const failed = (wait: Promise<unknown>): Promise<unknown> => wait.catch((error: unknown) => error);
+
+  it("says that the timeout ended, or would end before the call is admitted", async () => {
+    const { limiter, clock } = waitingWorld(2);
+    await limiter.check("ada");
+    const first = limiter.acquire("ada", { cost: 2 });
+    const behind = failed(limiter.acquire("ada", { timeout: "1ms" }));
+    await settled();
+    clock.advance("1ms");
+    expect(await behind).toMatchObject({ waitFailedBy: "timeout", retryAfter: 1, decision: { retryAfterMs: 999 } });
+    expect(await failed(limiter.acquire("ada", { timeout: "1ms", cost: 2 }))).toMatchObject({
+      waitFailedBy: "timeout",
+    });
+    clock.advance("999ms");
+    await first;
+    expect(await failed(limiter.acquire("ada", { timeout: "999ms" }))).toMatchObject({
+      waitFailedBy: "timeout",
+      message: "Rate limit exceeded: retry after 1 s",
+    });
+  });
+
+  it("says that the queue was full, and how many it holds: 10,000 by default", async () => {
+    const { limiter } = waitingWorld();
+    await limiter.check("ada");
+    expect(await failed(limiter.acquire("ada", { maxQueue: 0 }))).toMatchObject({ waitFailedBy: "queue-full" });
+    const waits = Array.from({ length: 10_001 }, () => failed(limiter.acquire("ada")));
+    expect(await waits.at(-1)).toMatchObject({
+      waitFailedBy: "queue-full",
+      message: "Rate limit exceeded: the queue is full (maxQueue is 10000)",
+      decision: { allowed: false, retryAfterMs: 1000 },
+    });
+    const closed = failed(limiter.acquire("ada", { maxQueue: Infinity }));
+    await settled();
+    limiter.close();
+    expect(await closed).toMatchObject({ code: "LIMITER_CLOSED" });
+    expect(await waits[9_999]).toMatchObject({ code: "LIMITER_CLOSED" });
+  });
+
+  it("says that the cost exceeds a limit, also for a limit of 0 and one that is lowered during the wait", async () => {
+    const cost = { waitFailedBy: "cost", retryAfter: Infinity, decision: { retryAfterMs: Infinity } };
+    const { limiter } = waitingWorld(2);
+    expect(await failed(limiter.acquire("ada", { cost: 3, timeout: "1s" }))).toMatchObject(cost);
+    expect(await failed(limiter.acquire("ada", { cost: 3, maxQueue: 0 }))).toMatchObject(cost);
+    await limiter.check("ada", { cost: 2 });
+    const first = failed(limiter.acquire("ada"));
+    expect(await failed(limiter.acquire("ada", { cost: 3 }))).toMatchObject(cost);
+    const lowered = failed(limiter.acquire("ben", { cost: 2 }));
+    await lowered;
+    const waiting = failed(limiter.acquire("ben", { cost: 2 }));
+    await settled();
+    limiter.move([1]);
+    expect(await waiting).toMatchObject(cost);
+    limiter.move([0]);
+    expect(await first).toMatchObject(cost);
+    expect(await failed(limiter.acquire("eve"))).toMatchObject(cost);
+  });
+
+  it("says nothing of a wait where there was none", async () => {
+    const { limiter } = waitingWorld(0);
+    expect(new RateLimitExceededError(await limiter.check("ada")).waitFailedBy).toBe(null);
+  });
+});
+
+describe("acquire, after fake timers that were never moved,", () => {
+  afterEach(() => {
+    vi.useRealTimers();
+  });
+
+  it.each([
+    ["behind the instant at which the first waiter may pass", 60],
+    ["before that instant", 0],
+  ])("admits the waiter and a call that joins %s", async (_, pauseMs) => {
+    vi.useFakeTimers();
+    const limiter = new AsyncRateLimiter({ maxCalls: 1, period: "50ms", bypass: false });
+    await limiter.acquire("ada");
+    const left = limiter.acquire("ada");
+    for (let turn = 0; turn < 20; turn += 1) await undefined;
+    expect(vi.getTimerCount()).toBe(1);
+    vi.useRealTimers();
+    await new Promise((resolve) => setTimeout(resolve, pauseMs));
+    const joined = limiter.acquire("ada");
+    expect((await left).allowed).toBe(true);
+    expect((await joined).allowed).toBe(true);
   });
 });
 
