@@ -228,8 +228,11 @@ function throughFetch(limited: (handler: () => unknown) => (request: unknown) =>
 
 const inFetch = (options: object): object => ({ ...options, client: { header: "x-key" } });
 
-const failing = (): Promise<unknown> => Promise.reject(new Error("offline"));
-const redisOptions = { client: failing, onStoreError: () => undefined } as const;
+/** A client that is offline. One for each use: limiters of one client and name share what stands in for Redis. */
+const redisOptions = (): redis.RedisStoreOptions => ({
+  client: () => Promise.reject(new Error("offline")),
+  onStoreError: () => undefined,
+});
 
 /** A use of every export. */
 const SCENARIOS: Readonly<Record<string, Readonly<Record<string, Scenario>>>> = {
@@ -277,7 +280,7 @@ const SCENARIOS: Readonly<Record<string, Readonly<Record<string, Scenario>>>> = 
       });
       const seen: unknown[] = [await both.check({ ip: "a", user: null }), await both.isAllowed({ ip: "a", user: "b" })];
       seen.push(await both.check({ ip: "a", user: "b" }), await outcome(() => both.check({ ip: "a" } as never)));
-      const [first, second] = [0, 1].map(() => new redis.RedisRateLimiter({ ...minute, ...redisOptions }));
+      const [first, second] = [0, 1].map(() => new redis.RedisRateLimiter({ ...minute, ...redisOptions() }));
       const remote = root.allOf({ first: first!, second: second! });
       for (let calls = 0; calls < 3; calls += 1)
         seen.push(await outcome(() => remote.check({ first: "a", second: "b" })));
@@ -366,7 +369,7 @@ const SCENARIOS: Readonly<Record<string, Readonly<Record<string, Scenario>>>> = 
     heapUsage: () => signal(load.heapUsage({ low: 0.5 })),
   },
   "./redis": {
-    RedisRateLimiter: () => exercised(new redis.RedisRateLimiter({ ...minute, ...redisOptions })),
+    RedisRateLimiter: () => exercised(new redis.RedisRateLimiter({ ...minute, ...redisOptions() })),
     RedisStore: async () => {
       const sent: string[][] = [];
       const send = (...command: string[]): Promise<unknown> => {
