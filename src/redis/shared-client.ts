@@ -26,8 +26,8 @@ export function sharedClient(client: unknown): SharedClient {
 }
 
 /**
- * What all stores of one client share, however many there are: a limiter that is made for each request waits no longer,
- * admits no more during an outage, and needs no more memory than one that is made once.
+ * What all stores of one client share. A limiter that is made for each request then admits no more calls during an outage,
+ * waits for no more timeouts, sends no more commands and leaves no more memory behind than one that is made once.
  */
 export class SharedClient {
   readonly connection: Connection;
@@ -102,7 +102,7 @@ export class SharedNamespace {
     this.#forget = forget;
   }
 
-  /** Adds a limiter. Without a name it is warned of, if there is another: the two can hardly be meant to count together. */
+  /** Adds a limiter. Warns if it has no name and another is open: the two are hardly meant to count together. */
   join(name: string, warns: boolean): void {
     this.#limiters += 1;
     if (warns && this.#limiters > 1 && name === DEFAULT_NAME) this.#warn("none of them has a name");
