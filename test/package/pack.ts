@@ -24,14 +24,12 @@ export default function setup(project: TestProject): () => void {
     execFileSync("npm", args, { cwd, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
 
   npm(root, "run", "build");
-  const [packed] = JSON.parse(npm(root, "pack", "--json", "--ignore-scripts", "--pack-destination", folder)) as [
-    { filename: string },
-  ];
+  const tarball = npm(root, "pack", "--silent", "--ignore-scripts", "--pack-destination", folder).trim();
   writeFileSync(join(folder, "package.json"), JSON.stringify({ name: "consumer", private: true }));
-  npm(folder, "install", "--offline", "--no-audit", "--no-fund", "--no-package-lock", packed.filename);
+  npm(folder, "install", "--offline", "--no-audit", "--no-fund", "--no-package-lock", tarball);
 
   project.provide("distribution", join(root, "dist"));
-  project.provide("tarball", join(folder, packed.filename));
+  project.provide("tarball", join(folder, tarball));
   project.provide("consumer", folder);
   return () => {
     rmSync(folder, { recursive: true, force: true });
