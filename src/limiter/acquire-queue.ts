@@ -160,7 +160,7 @@ export class AcquireQueues {
   /**
    * Adds a call to the queue of its key.
    *
-   * @param resolve - called with the decision that admits the call, at once before the caller continues.
+   * @param resolve - called with the decision that admits the call, right after the call is recorded.
    * @param reject - called with the reason of the signal, a `RateLimitExceededError`, or what the store failed with.
    */
   enqueue(
@@ -312,7 +312,7 @@ export class AcquireQueues {
 
   #awaitAnswer(queue: Queue, waiter: Waiter, decision: Promise<Decision>, fail: (error: unknown) => void): void {
     queue.isChecking = true;
-    if (waiter.deadline < Infinity) {
+    if (waiter.deadline < Infinity && !waiter.hasLeft) {
       // The store may admit the call at the very instant of its deadline.
       queue.deadlines.remove(waiter);
       waiter.expiresAt = waiter.deadline + 1;
