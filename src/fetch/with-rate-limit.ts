@@ -7,7 +7,7 @@ import { joined } from "../http/field.js";
 import { Guard } from "../http/guard.js";
 import type { HttpOptions } from "../http/options.js";
 import { PROBLEM_TYPE } from "../http/passage.js";
-import { isPeerGone, mayPeerSendBody, peerAddress, outcomeReporter } from "../http/peer-address.js";
+import { isPeerGone, mayPeerSendBody, outcomeReporter, peerAddress } from "../http/peer-address.js";
 import type { RequestView } from "../http/request-view.js";
 
 /** What Node, Bun, Deno and edge workers have in common, and ES2022 does not name. */
@@ -109,7 +109,7 @@ function limited<Q extends FetchRequest, S, X extends readonly unknown[]>(
   };
 }
 
-/** Runs the handler, and tells with which status it ended: a handler that throws, with the server's 500. */
+/** Runs the handler and reports the status of its answer; for a handler that throws, the server's 500. */
 async function answered<S>(
   handler: () => S | PromiseLike<S>,
   report: ((status: number) => Promise<void> | undefined) | undefined,
@@ -121,7 +121,7 @@ async function answered<S>(
     await report?.(500);
     throw error;
   }
-  // Before it is out, because a worker may stop as soon as it is.
+  // Before the answer is returned, because a worker may stop then.
   if (isResponse(answer)) await report?.(answer.status);
   return answer;
 }

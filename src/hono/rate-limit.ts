@@ -7,7 +7,7 @@ import { Guard } from "../http/guard.js";
 import type { HttpOptions } from "../http/options.js";
 import { PROBLEM_TYPE } from "../http/passage.js";
 import type { RequestView } from "../http/request-view.js";
-import { isPeerGone, mayPeerSendBody, peerAddress, outcomeReporter } from "../http/peer-address.js";
+import { isPeerGone, mayPeerSendBody, outcomeReporter, peerAddress } from "../http/peer-address.js";
 
 /** What `c.get` knows behind a limit, for the type of an app: `new Hono<{ Variables: RateLimitVariables }>()`. */
 export interface RateLimitVariables {

@@ -10,7 +10,10 @@ export interface Passage {
   readonly fields: readonly Field[];
   /** The answer in place of the handler's; undefined for a request that may go on. */
   readonly refusal: Refusal | undefined;
-  /** To be told the status of the answer, once that is out; undefined where nobody wants to know. It never rejects. */
+  /**
+   * To be called with the status of the response once the whole response has been sent, and not if it is cut off; undefined if
+   * nothing depends on it. It never rejects.
+   */
   readonly ended: ((status: number) => Promise<void>) | undefined;
 }
 

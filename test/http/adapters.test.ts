@@ -317,6 +317,18 @@ describe("on express", () => {
 describe("on fastify", () => {
   const key = (): string => "somebody";
 
+  it("refunds a request that a test injects", async () => {
+    const limiter = of(2);
+    const app = fastify();
+    await app.register(onFastify, { limiter, key, refundWhen: (_, status) => status < 400 });
+    app.get("/", async () => "in");
+    expect((await app.inject("/")).statusCode).toBe(200);
+    expect((await limiter.peek("somebody")).remaining).toBe(2);
+    expect((await app.inject("/elsewhere")).statusCode).toBe(404);
+    expect((await limiter.peek("somebody")).remaining).toBe(1);
+    await app.close();
+  });
+
   it("limits routes by options of their own, over those of the plugin, and none where they say false", async () => {
     const app = fastify();
     await app.register(onFastify, { limiter: of(2), key, headers: "legacy", prefix: "/ignored" });

@@ -548,7 +548,10 @@ describe.each(RIGS)("on $name over $protocol", ({ name, rig, protocol }) => {
 
     const remaining = (who: string): Promise<number> => limiter.peek(who).then((decision) => decision.remaining);
     const untilRemaining = (who: string, expected: number): Promise<void> =>
-      vi.waitFor(async () => expect([who, await remaining(who)]).toEqual([who, expected]));
+      vi.waitFor(async () => expect([who, await remaining(who)]).toEqual([who, expected]), {
+        timeout: 10_000,
+        interval: 5,
+      });
 
     /** Starts a request for each way to hang up, hangs up once `isUnderWay`, and expects that every request stays counted. */
     const expectCounted = async (sent: Sent, isUnderWay: (open: Open) => Promise<unknown>): Promise<void> => {
