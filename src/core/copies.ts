@@ -35,14 +35,15 @@ export function published(name: string, value: unknown, role: Role): object | un
 }
 
 const COUNTER = Symbol.for("sluicegate.limiters");
+let latest = 0;
 
-/** The next number of a count that all copies share. */
+/** The next number of a count that all copies share. Where `globalThis` is frozen, each copy counts for itself. */
 export function nextInProcess(): number {
-  const shared = globalThis as { [COUNTER]?: number };
-  const next = (shared[COUNTER] ?? 0) + 1;
+  const shared = globalThis as { readonly [COUNTER]?: number };
+  latest = Math.max(latest, shared[COUNTER] ?? 0) + 1;
   // Not enumerable: tools that look for leaked globals need not see it.
-  Object.defineProperty(globalThis, COUNTER, ownCopy({ value: next, writable: true, configurable: true }));
-  return next;
+  Reflect.defineProperty(globalThis, COUNTER, ownCopy({ value: latest, configurable: true }));
+  return latest;
 }
 
 function symbolOf(role: Role): symbol {

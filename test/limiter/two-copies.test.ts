@@ -1,4 +1,5 @@
 import { beforeAll, describe, expect, it, vi } from "vitest";
+import { nextInProcess } from "../../src/core/copies.js";
 import * as one from "../../src/index.js";
 import { rateLimit } from "../../src/express/index.js";
 import { withRateLimit } from "../../src/fetch/index.js";
@@ -94,6 +95,12 @@ describe("two copies of the package in one process", () => {
     await one.allOf({ d, c, b, a }).check({ a: "ada", b: "ada", c: "ada", d: "ada" });
     await other.allOf({ c, a, d, b }).check({ a: "ada", b: "ada", c: "ada", d: "ada" });
     expect(heard.join("")).toBe("01230123");
+  });
+
+  it("count their limiters on where globalThis is frozen", () => {
+    vi.spyOn(Reflect, "defineProperty").mockReturnValue(false);
+    const [first, second, third] = [nextInProcess(), nextInProcess(), nextInProcess()];
+    expect([second, third]).toEqual([first + 1, first + 2]);
   });
 
   it("count a call of allOf over one Redis client in all members or in none", async () => {
