@@ -12,7 +12,7 @@ import { expected, ownCopy } from "./expected.js";
 const PROTOCOL = 1;
 
 /** What a copy publishes on its prototypes. */
-export type Role = "limiter" | "decision" | "store";
+export type Role = "limiter" | "decision" | "store" | "allOf";
 
 /** Makes objects of a class known to other copies, with the functions that these need. */
 export function publish(prototype: object, role: Role, functions: object = {}): void {

@@ -52,9 +52,50 @@ export function knownOptions<T extends object>(name: string, value: T, known: re
   }
   const copy = ownCopy(value);
   for (const [option, got] of Object.entries(copy)) {
-    if (!known.includes(option)) throw new TypeError(expected(option, `one of the options ${options}`, got));
+    if (known.includes(option)) continue;
+    throw new TypeError(expected(option, `one of the options ${options}${hereCalled(option, known)}`, got));
   }
   return copy;
+}
+
+const SECONDS = ", whose bare numbers are seconds";
+
+/** Options of other packages, with those that do the same here. */
+const ELSEWHERE: Readonly<Record<string, readonly string[]>> = ownCopy({
+  ...Object.fromEntries(
+    ["windowMs", "window", "duration", "interval", "timeWindow", "ttl"].map((name) => [name, ["period"]]),
+  ),
+  ...Object.fromEntries(
+    ["max", "limit", "points", "requests", "maxRequests"].map((name) => [name, ["maxCalls", "baseMaxCalls"]]),
+  ),
+  keyGenerator: ["key"],
+  keyPrefix: ["name"],
+  handler: ["onRefused"],
+  errorResponseBuilder: ["onRefused"],
+  skipSuccessfulRequests: ["refundWhen"],
+  skipFailedRequests: ["refundWhen"],
+  standardHeaders: ["headers"],
+  legacyHeaders: ["headers"],
+  allowList: ["skip"],
+  skipIf: ["skip"],
+  weight: ["cost"],
+  trustProxy: ["client"],
+  passOnStoreError: ["whenDown"],
+  skipOnError: ["whenDown"],
+  insuranceLimiter: ["whenDown"],
+  storeClient: ["client"],
+  redis: ["client"],
+});
+
+/** What an option of another package is called here, where it is known; else nothing. */
+function hereCalled(option: string, known: readonly string[]): string {
+  const names = ELSEWHERE[option] ?? [];
+  const unit = names[0] === "period" ? SECONDS : "";
+  const own = names.find((name) => known.includes(name));
+  if (own !== undefined) return `; here it is \`${own}\`${unit}`;
+  // Those of a limit are options of a limiter, which is an option of others, or of the limits of one that has several.
+  const [holder] = names.length > 0 ? ["limiter", "limits", "tiers"].filter((name) => known.includes(name)) : [];
+  return holder === undefined ? "" : `; here it is \`${String(names[0])}\` of the \`${holder}\`${unit}`;
 }
 
 /**
@@ -89,12 +130,13 @@ export function optionalFunction(name: string, value: unknown): void {
 /**
  * Checks that `value` is one of the `known` words and returns it.
  *
+ * @param others - what may stand in place of a word, for the error: " or false".
  * @throws TypeError when it is not a string, RangeError when it is another one.
  */
-export function oneOf<T extends string>(name: string, value: unknown, known: readonly T[]): T {
+export function oneOf<T extends string>(name: string, value: unknown, known: readonly T[], others: string = ""): T {
   const found = known.find((word) => word === value);
   if (found !== undefined) return found;
-  const rule = known.map((word) => `"${word}"`).join(" or ");
+  const rule = known.map((word) => `"${word}"`).join(" or ") + others;
   throw new (typeof value === "string" ? RangeError : TypeError)(expected(name, rule, value));
 }
 

@@ -51,38 +51,71 @@ export interface ClientRequest {
  * clientKey(request, { trustProxy: 1 }); // behind one proxy
  */
 export function clientKey(request: ClientRequest, options: ClientKeyOptions = {}): string {
-  const key = clientKeyMaker(options)(request.socket?.remoteAddress, (name) => headerOf(request.headers, name));
-  if (key === undefined) throw noAddress(request.socket?.remoteAddress);
+  const keys = new ClientKeys(options, "options");
+  const address = request.socket?.remoteAddress;
+  const header = (name: string): string | undefined => headerOf(request.headers, name);
+  const key = keys.of(address, header);
+  if (key === undefined) throw keys.missing(address, header);
   return key;
 }
 
-/** Reads the options once, and returns what makes a key of the socket's address and the headers. */
-export function clientKeyMaker(
-  options: ClientKeyOptions,
-  name: string = "options",
-): (socketAddress: string | undefined, header: (name: string) => string | undefined) => string | undefined {
-  const known = knownOptions(name, options, ["trustProxy", "header", "ipv6Prefix"]);
-  const bits = wholeNumber("ipv6Prefix", known.ipv6Prefix ?? 64, 1, 128);
-  const trust = trustOf(known);
-  return (socketAddress, header) => {
-    // What most requests come to, and what is its own key: an IPv4 address that nobody else is asked about.
-    if (trust.kind === "socket" && socketAddress !== undefined && isIPv4(socketAddress)) return socketAddress;
-    const address = clientAddress(socketAddress, header, trust);
-    if (address === undefined || isOneClient(address) || bits === 128) return address && formatIpAddress(address);
-    return `${formatIpAddress(masked(address, bits))}/${bits}`;
-  };
+/** Makes the keys of clients, by options that are read once. */
+export class ClientKeys {
+  readonly #label: string;
+  readonly #bits: number;
+  readonly #trust: Trust;
+
+  /** @param label - what the options are called, for errors. */
+  constructor(options: ClientKeyOptions, label: string) {
+    const known = knownOptions(label, options, ["trustProxy", "header", "ipv6Prefix"]);
+    this.#label = label;
+    this.#bits = wholeNumber("ipv6Prefix", known.ipv6Prefix ?? 64, 1, 128);
+    this.#trust = trustOf(known);
+  }
+
+  /** The key of the client of a request; undefined where its address is not known. */
+  of(socketAddress: string | undefined, header: (name: string) => string | undefined): string | undefined {
+    // The most frequent case, in which the key is the text itself: an IPv4 address that no header can change.
+    if (this.#trust.kind === "socket" && socketAddress !== undefined && isIPv4(socketAddress)) return socketAddress;
+    const address = clientAddress(socketAddress, header, this.#trust);
+    if (address === undefined || isOneClient(address) || this.#bits === 128) return address && formatIpAddress(address);
+    return `${formatIpAddress(masked(address, this.#bits))}/${this.#bits}`;
+  }
+
+  /** The error for a request without a key, with advice that fits the options. */
+  missing(socketAddress: string | undefined, header: (name: string) => string | undefined): TypeError {
+    const trust = this.#trust;
+    const ownKey = "or make a `key` of your own";
+    const socket = (advice: string): TypeError => {
+      const rule = `the client's address; where there is no socket, or it is a pipe, ${advice}`;
+      return new TypeError(expected("request.socket.remoteAddress", rule, socketAddress));
+    };
+    switch (trust.kind) {
+      case "socket":
+        return socket(
+          "set `trustProxy` to the number of proxies, name the `header` that your platform writes it into, " + ownKey,
+        );
+      case "networks":
+        return socket(
+          `set \`${this.#label}.trustProxy\` to the number of proxies in place of their networks, ${ownKey}`,
+        );
+      case "hops": {
+        const rule = `a list whose entry ${trust.hops} from the right is the client's address, by \`${this.#label}.trustProxy\``;
+        return new TypeError(expected('request.headers["x-forwarded-for"]', rule, header("x-forwarded-for")));
+      }
+      case "header": {
+        if (trust.networks !== undefined) {
+          return socket(`leave \`${this.#label}.trustProxy\` out, so that \`${trust.header}\` is read, ${ownKey}`);
+        }
+        const rule = `the client's address, because \`${this.#label}.header\` names it; is it the header that your platform writes?`;
+        return new TypeError(expected(`request.headers["${trust.header}"]`, rule, header(trust.header)));
+      }
+    }
+  }
 }
 
 /** Headers that hold more than one address. */
 const LISTS = ["x-forwarded-for", "forwarded"];
-
-/** What to say of a request that nobody can tell the client of. */
-export function noAddress(found: unknown): TypeError {
-  const rule =
-    "the client's address; where there is no socket, or it is a pipe, make a `key` of your own, set `trustProxy` to the " +
-    "number of proxies, or name the `header` that your platform writes it into";
-  return new TypeError(expected("request.socket.remoteAddress", rule, found));
-}
 
 function trustOf({ trustProxy = false, header }: ClientKeyOptions): Trust {
   const networks = Array.isArray(trustProxy)

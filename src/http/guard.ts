@@ -7,7 +7,7 @@ import { retryAfterSeconds } from "../core/seconds.js";
 import { tell } from "../core/tell.js";
 import { warn } from "../core/warn.js";
 import { askerOf } from "./asker.js";
-import { clientKeyMaker, noAddress } from "./client-key.js";
+import { ClientKeys } from "./client-key.js";
 import type { Field } from "./field.js";
 import type { AnswerOptions, HttpOptions } from "./options.js";
 import { checkedHttpOptions } from "./options.js";
@@ -54,16 +54,17 @@ export class Guard<R, A extends readonly unknown[] = readonly [], K extends stri
     this.#view = view;
     this.throws = throws;
     this.onRefused = onRefused;
-    const keyOf = clientKeyMaker(client, "client");
+    const clients = new ClientKeys(client, "client");
     const bypass = bypassFrom(undefined);
     this.#asker = askerOf(checked, {
       clientOf: (request) => {
         const address = view.address(request);
-        const key = keyOf(address, (name) => view.header(request, name));
+        const header = (name: string): string | undefined => view.header(request, name);
+        const key = clients.of(address, header);
         if (key !== undefined) return key;
         // A test that calls an app without a socket: its limiters let everybody pass, so nobody needs to be told apart.
         if (bypass?.("") === true) return null;
-        throw noAddress(address);
+        throw clients.missing(address, header);
       },
       isNamed: headers === "draft-11" || headers === "both",
       needsRefund: refundWhen !== undefined,

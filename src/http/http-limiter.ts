@@ -1,3 +1,4 @@
+import { published } from "../core/copies.js";
 import type { Decision } from "../core/decision.js";
 import { expected, memberOf } from "../core/expected.js";
 import type { Limit } from "../core/limit.js";
@@ -29,6 +30,9 @@ export function httpLimiter<K extends string>(name: string, value: unknown, need
   if (typeof memberOf(value, "tier") === "function") {
     const rule = "the limiter of one tier: `limiter: (request) => tiers.tier(…)`";
     throw new TypeError(expected(name, rule, value));
+  }
+  if (published(name, value, "allOf") !== undefined) {
+    throw new TypeError(expected(name, "one limiter: for several, each with a key of its own, use `limiters`", value));
   }
   return limiterLike<K>(name, value, { refund: needsRefund, acquire: false });
 }

@@ -21,7 +21,10 @@ export type HttpOptions<R, K extends string = string, A extends readonly unknown
 
 /** One limiter, whose keys are the clients' addresses. */
 export interface ByClient<R> {
-  /** The limiter to ask, or a function of the request that returns it: `(request) => tiers.tier(request.user.tier)`. */
+  /**
+   * The limiter to ask, or a function of the request that returns it, or a promise of it:
+   * `(request) => tiers.tier(request.user.tier)`.
+   */
   readonly limiter: HttpLimiter | ((request: R) => Soon<HttpLimiter>);
   readonly key?: undefined;
   readonly limiters?: undefined;
@@ -29,7 +32,10 @@ export interface ByClient<R> {
 
 /** One limiter with a key made from the request. */
 export interface ByKey<R, K extends string> {
-  /** The limiter to ask, or a function of the request that returns it: `(request) => tiers.tier(request.user.tier)`. */
+  /**
+   * The limiter to ask, or a function of the request that returns it, or a promise of it:
+   * `(request) => tiers.tier(request.user.tier)`.
+   */
   readonly limiter: HttpLimiter<K> | ((request: R) => Soon<HttpLimiter<K>>);
   /**
    * Who asks. `null` says that the limit does not apply; undefined is a `TypeError`, because it is a key that got lost. Of a
@@ -53,7 +59,7 @@ type AnyCopy = HttpLimiter & Pick<RateLimiter, keyof RateLimiter>;
 
 /** One of several limiters. */
 export interface MemberOptions<R> {
-  /** A limiter of this package, or a function of the request that returns it. */
+  /** A limiter of this package, or a function of the request that returns it, or a promise of it. */
   readonly limiter: AnyCopy | ((request: R) => Soon<AnyCopy>);
   /** Who asks; `null` where this limit does not apply, because nobody is logged in, say. @default the client's address */
   readonly key?: ((request: R) => Soon<string | null>) | undefined;
@@ -63,9 +69,9 @@ export interface MemberOptions<R> {
 export interface AnswerOptions<R, A extends readonly unknown[]> {
   /** How the address of a client makes the key, wherever no `key` is given. @default the socket's address alone */
   readonly client?: ClientKeyOptions | undefined;
-  /** What a request spends: a whole number, at least 1, or a function of the request. @default 1 */
+  /** What a request spends: a whole number, at least 1, or a function of the request, which may be asynchronous. @default 1 */
   readonly cost?: number | ((request: R) => Soon<number>) | undefined;
-  /** Whether a request passes without anybody being asked. @default never */
+  /** Whether a request passes uncounted. The function may be asynchronous. @default never */
   readonly skip?: ((request: R) => Soon<boolean>) | undefined;
   /**
    * Whether the preflight requests of CORS are counted. A browser sends them on its own, before requests that are counted
@@ -135,8 +141,10 @@ export function checkedHttpOptions<O extends AnswerOptions<never, never>>(option
     if (value !== undefined && typeof value !== "boolean") throw new TypeError(expected(name, "a boolean", value));
   }
   if (cost !== undefined && typeof cost !== "function") wholeNumber("cost", cost, 1);
-  if (headers !== undefined && headers !== false) oneOf("headers", headers, ["draft-11", "legacy", "both"]);
-  if (whenDown !== undefined && typeof whenDown !== "function") oneOf("whenDown", whenDown, ["allow", "deny"]);
+  if (headers !== undefined && headers !== false)
+    oneOf("headers", headers, ["draft-11", "legacy", "both"], " or false");
+  if (whenDown !== undefined && typeof whenDown !== "function")
+    oneOf("whenDown", whenDown, ["allow", "deny"], " or a function of the error and the request");
   if (throws === true && onRefused !== undefined) {
     throw new TypeError(
       expected("onRefused", "absent beside `throw`, which leaves the answer to the error handler", onRefused),

@@ -1,5 +1,5 @@
 import type { Decision } from "../core/decision.js";
-import { published } from "../core/copies.js";
+import { publish, published } from "../core/copies.js";
 import { receiptOf, settle } from "../core/decision.js";
 import { expected, memberOf } from "../core/expected.js";
 import { atOnce, later } from "./all-or-nothing.js";
@@ -27,6 +27,10 @@ export interface AllOfDecision<N extends string = string> extends Decision {
 
 /** Several limiters, each with a key of its own, asked as one. Made by {@link allOf}. */
 export class AllOf<M extends Members> {
+  static {
+    publish(this.prototype, "allOf");
+  }
+
   readonly #members: readonly (readonly [name: string, limiter: RateLimiter<never>, link: PublishedLimiter])[];
 
   constructor(members: M) {

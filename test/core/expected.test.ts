@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { expected, fraction, optionalFunction } from "../../src/core/expected.js";
+import { expected, fraction, knownOptions, memberOf, optionalFunction, ownCopy } from "../../src/core/expected.js";
 
 describe("the wording of a complaint", () => {
   it.each([
@@ -63,6 +63,67 @@ describe("a fraction", () => {
 
   it.each([undefined, null, "0.5", 1n, true])("of %o is a TypeError", (value) => {
     expect(() => fraction("share", value, true)).toThrow(TypeError);
+  });
+});
+
+describe("an option of another package", () => {
+  const complaint = (option: string, known: readonly string[]): string => {
+    try {
+      knownOptions("options", { [option]: 5 }, known);
+    } catch (error) {
+      return (error as Error).message;
+    }
+    return "";
+  };
+
+  it.each([
+    ["windowMs", ["maxCalls", "period"], "; here it is `period`, whose bare numbers are seconds, got"],
+    ["duration", ["maxCalls", "period"], "; here it is `period`, whose bare numbers are seconds, got"],
+    ["max", ["maxCalls", "period"], "; here it is `maxCalls`, got"],
+    ["points", ["baseMaxCalls", "period"], "; here it is `baseMaxCalls`, got"],
+    ["limit", ["limits", "name"], "; here it is `maxCalls` of the `limits`, got"],
+    ["max", ["limiter", "key"], "; here it is `maxCalls` of the `limiter`, got"],
+    ["timeWindow", ["limiter", "key"], "; here it is `period` of the `limiter`, whose bare numbers are seconds, got"],
+    ["keyGenerator", ["limiter", "key"], "; here it is `key`, got"],
+    ["handler", ["limiter", "onRefused"], "; here it is `onRefused`, got"],
+  ])("%s beside %j is answered with its name here", (option, known, hint) => {
+    expect(complaint(option, known)).toContain(`to be one of the options ${known.join(", ")}${hint}`);
+  });
+
+  it("is answered with nothing where there is no such option, and so is one of no package", () => {
+    for (const option of ["max", "keyGenerator", "maxcalls", "constructor", "toString"]) {
+      expect(complaint(option, ["cost"])).toBe(
+        `Expected \`${option}\` to be one of the options cost, got \`5\` (number)`,
+      );
+    }
+  });
+});
+
+describe("a member of an object", () => {
+  it("is its own or its class's, and of no prototype of all objects", () => {
+    class Limiter {
+      own = 1;
+      get inherited(): number {
+        return this.own + 1;
+      }
+    }
+    const limiter = new Limiter();
+    expect([memberOf(limiter, "own"), memberOf(limiter, "inherited"), memberOf(limiter, "toString")]).toEqual([
+      1,
+      2,
+      undefined,
+    ]);
+    expect(
+      memberOf(
+        Object.assign(() => 1, { check: 3 }),
+        "check",
+      ),
+    ).toBe(3);
+    expect(memberOf(ownCopy({ check: 4 }), "check")).toBe(4);
+  });
+
+  it.each([undefined, null, "text", 5])("of %o is undefined", (value) => {
+    expect(memberOf(value, "length")).toBeUndefined();
   });
 });
 

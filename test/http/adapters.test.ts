@@ -3,7 +3,7 @@ import express, { type NextFunction, type Request as ExpressRequest, type Respon
 import fastify, { type FastifyReply, type FastifyRequest } from "fastify";
 import { Hono } from "hono";
 import Koa from "koa";
-import { AsyncRateLimiter, type Decision, RateLimitExceededError } from "sluicegate";
+import { allOf, AsyncRateLimiter, type Decision, RateLimitExceededError } from "sluicegate";
 import { rateLimit as onExpress } from "sluicegate/express";
 import { rateLimit as onFastify } from "sluicegate/fastify";
 import { rateLimit, rateLimitOf, withRateLimit } from "sluicegate/fetch";
@@ -61,9 +61,22 @@ describe("the options, on every framework", () => {
     [{ limiter, countPreflights: 1 }, /^Expected `countPreflights` to be a boolean/],
     [{ limiter, onRefused: 429 }, /^Expected `onRefused` to be a function/],
     [{ limiter, refundWhen: true }, /^Expected `refundWhen` to be a function/],
-    [{ limiter, headers: true }, /^Expected `headers` to be "draft-11" or "legacy" or "both"/],
-    [{ limiter, headers: "draft-7" }, /^Expected `headers` to be "draft-11" or "legacy" or "both"/],
-    [{ limiter, whenDown: "open" }, /^Expected `whenDown` to be "allow" or "deny"/],
+    [{ limiter, headers: true }, /^Expected `headers` to be "draft-11" or "legacy" or "both" or false, got `true`/],
+    [{ limiter, windowMs: 5 }, /; here it is `period` of the `limiter`, whose bare numbers are seconds, got `5`/],
+    [{ limiter: allOf({ a: limiter }) }, /^Expected `limiter` to be one limiter: for several, .* use `limiters`, got/],
+    [
+      { limiters: { both: { limiter: allOf({ a: limiter }) } } },
+      /^Expected `limiters\.both\.limiter` to be one limiter: for several/,
+    ],
+    [{ limiter, headers: true }, /^Expected `headers` to be "draft-11" or "legacy" or "both" or false, got `true`/],
+    [
+      { limiter, headers: "draft-7" },
+      /^Expected `headers` to be "draft-11" or "legacy" or "both" or false, got `draft-7`/,
+    ],
+    [
+      { limiter, whenDown: "open" },
+      /^Expected `whenDown` to be "allow" or "deny" or a function of the error and the request/,
+    ],
     [{ limiter, onStoreError: "log" }, /^Expected `onStoreError` to be a function/],
     [{ limiter, throw: "yes" }, /^Expected `throw` to be a boolean/],
     [{ limiter, throw: true, onRefused: () => null }, /^Expected `onRefused` to be absent beside `throw`/],

@@ -275,7 +275,37 @@ describe("clientKey", () => {
     ["nonsense", from("nonsense")],
   ])("of a request from %s says what to configure, and is not one key for everybody", (_, request) => {
     expect(() => clientKey(request)).toThrow(TypeError);
-    expect(() => clientKey(request)).toThrow(/client's address; .* `key` .*`trustProxy`.*`header`/);
+    expect(() => clientKey(request)).toThrow(/client's address; .*`trustProxy`.*`header`.* `key`/);
+  });
+
+  it.each<[object, Parameters<typeof clientKey>[0], string]>([
+    [
+      { header: "CF-Connecting-IP" },
+      { headers: {} },
+      'request.headers["cf-connecting-ip"]` to be the client\'s address, because `options.header` names it; is it the header that your platform writes?, got `undefined`',
+    ],
+    [
+      { header: "x-ip" },
+      { headers: { "x-ip": "unknown" } },
+      'request.headers["x-ip"]` to be the client\'s address, because `options.header` names it; is it the header that your platform writes?, got `unknown`',
+    ],
+    [
+      { trustProxy: 2 },
+      from(undefined, "203.0.113.7"),
+      'request.headers["x-forwarded-for"]` to be a list whose entry 2 from the right is the client\'s address, by `options.trustProxy`, got `203.0.113.7`',
+    ],
+    [
+      { trustProxy: ["10.0.0.0/8"] },
+      from(undefined, "203.0.113.7"),
+      "or it is a pipe, set `options.trustProxy` to the number of proxies in place of their networks, or make a `key` of your own, got `undefined`",
+    ],
+    [
+      { trustProxy: ["10.0.0.0/8"], header: "x-ip" },
+      from(undefined),
+      "leave `options.trustProxy` out, so that `x-ip` is read, or make a `key` of your own, got `undefined`",
+    ],
+  ])("with %j, of a request without an address, gives advice that fits", (options, request, advice) => {
+    expect(() => clientKey(request, options)).toThrow(advice);
   });
 
   it("finds the client behind a proxy that comes through a pipe", () => {
