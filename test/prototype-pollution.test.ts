@@ -201,7 +201,11 @@ function throughFastify(options: object): Scenario {
 }
 
 /** A request and answers of the Fetch standard. Those of Node cannot be made while some of their own options are polluted. */
-const fetchRequest = { method: "GET", url: "https://example.org/", headers: new Map([["x-key", "203.0.113.7"]]) };
+const fetchRequest = (): object => ({
+  method: "GET",
+  url: "https://example.org/",
+  headers: new Map([["x-key", "203.0.113.7"]]),
+});
 
 class FakeResponse {
   readonly status: number;
@@ -219,7 +223,7 @@ function throughFetch(limited: (handler: () => unknown) => (request: unknown) =>
   return async () => {
     const seen: unknown[] = [];
     for (const handler of [() => new FakeResponse("hello", { status: 200, headers: {} }), () => undefined]) {
-      const answer = (await limited(handler)(fetchRequest)) as FakeResponse | undefined;
+      const answer = (await limited(handler)(fetchRequest())) as FakeResponse | undefined;
       seen.push(answer?.status, answer?.body, answer && [...answer.headers]);
     }
     return seen;

@@ -46,6 +46,11 @@ export function nextInProcess(): number {
   return latest;
 }
 
+/** How many times {@link nextInProcess} has counted. */
+export function countInProcess(): number {
+  return (globalThis as { [COUNTER]?: number })[COUNTER] ?? 0;
+}
+
 function symbolOf(role: Role): symbol {
   return Symbol.for(`sluicegate.${role}`);
 }

@@ -1,5 +1,7 @@
 import type { Decision } from "../core/decision.js";
 import { expected } from "../core/expected.js";
+import type { FetchRequest } from "../http/fetch-request.js";
+import { identityOf } from "../http/fetch-request.js";
 import type { FetchResponse } from "../http/fetch-response.js";
 import { isResponse, responseOf } from "../http/fetch-response.js";
 import type { Field } from "../http/field.js";
@@ -12,13 +14,6 @@ import type { RequestView } from "../http/request-view.js";
 
 /** What Node, Bun, Deno and edge workers have in common, and ES2022 does not name. */
 declare const Response: new (body: unknown, init: object) => FetchResponse;
-
-/** A `Request` of the Fetch standard. */
-export interface FetchRequest {
-  readonly method: string;
-  readonly url: string;
-  readonly headers: { get(name: string): string | null };
-}
 
 /** A handler of requests: of `Bun.serve` or `Deno.serve`, a route of Next.js, or the `fetch` of a worker. */
 export type FetchHandler<Q, S, X extends readonly unknown[]> = (request: Q, ...rest: X) => S | PromiseLike<S>;
@@ -33,6 +28,7 @@ const view: RequestView<FetchRequest> = {
   isGone: (request) => isPeerGone(companions.get(request)),
   mayHaveUnannouncedBody: (request) => mayPeerSendBody(companions.get(request)),
   isPlain: () => true,
+  identity: identityOf,
 };
 
 const decisions = new WeakMap<object, Decision>();

@@ -1,5 +1,7 @@
 import type { Decision } from "../core/decision.js";
 import { isPromiseLike } from "../core/promise-like.js";
+import type { FetchRequest } from "../http/fetch-request.js";
+import { identityOf } from "../http/fetch-request.js";
 import { responseOf } from "../http/fetch-response.js";
 import type { Field } from "../http/field.js";
 import { joined } from "../http/field.js";
@@ -48,6 +50,7 @@ const view: RequestView<HonoContext> = {
   isGone: ({ env }) => isPeerGone(env),
   mayHaveUnannouncedBody: ({ env }) => mayPeerSendBody(env),
   isPlain: () => false,
+  identity: ({ req }) => identityOf(req.raw as FetchRequest),
 };
 
 /**

@@ -64,6 +64,8 @@ export class ClientKeys {
   readonly #label: string;
   readonly #bits: number;
   readonly #trust: Trust;
+  /** Whether the options say nothing of proxies: neither which are trusted, nor that there is none. */
+  readonly isUndecided: boolean;
 
   /** @param label - what the options are called, for errors. */
   constructor(options: ClientKeyOptions, label: string) {
@@ -71,6 +73,7 @@ export class ClientKeys {
     this.#label = label;
     this.#bits = wholeNumber("ipv6Prefix", known.ipv6Prefix ?? 64, 1, 128);
     this.#trust = trustOf(known);
+    this.isUndecided = known.trustProxy === undefined && known.header === undefined;
   }
 
   /** The key of the client of a request; undefined where its address is not known. */

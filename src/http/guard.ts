@@ -1,4 +1,3 @@
-import { bypassFrom } from "../core/bypass.js";
 import type { Decision } from "../core/decision.js";
 import { RateLimitExceededError, StoreError } from "../core/errors.js";
 import { expected, memberOf, oneOf, wholeNumber } from "../core/expected.js";
@@ -7,7 +6,7 @@ import { retryAfterSeconds } from "../core/seconds.js";
 import { tell } from "../core/tell.js";
 import { warn } from "../core/warn.js";
 import { askerOf } from "./asker.js";
-import { ClientKeys } from "./client-key.js";
+import { clientOfRequest } from "./client-of-request.js";
 import type { Field } from "./field.js";
 import type { AnswerOptions, HttpOptions } from "./options.js";
 import { checkedHttpOptions } from "./options.js";
@@ -15,7 +14,7 @@ import type { Passage, Refusal } from "./passage.js";
 import type { Answer } from "./policy.js";
 import type { Problem } from "./problem.js";
 import { problemOf, UNAVAILABLE } from "./problem.js";
-import type { Asker, Question } from "./question.js";
+import type { Asker, MisuseView, Question } from "./question.js";
 import { rateLimitDraft11 } from "./rate-limit-draft-11.js";
 import type { RequestView } from "./request-view.js";
 import { xRateLimit } from "./x-rate-limit.js";
@@ -49,23 +48,21 @@ export class Guard<R, A extends readonly unknown[] = readonly [], K extends stri
   /** @throws TypeError for an option that is unknown or of the wrong type, RangeError for one out of range. */
   constructor(options: HttpOptions<R, K, A>, view: RequestView<R>) {
     const checked = checkedHttpOptions(options);
-    const { client = {}, headers = "draft-11", refundWhen, onRefused, throw: throws = false } = checked;
+    const {
+      client = {},
+      headers = "draft-11",
+      refundWhen,
+      onRefused,
+      throw: throws = false,
+      warnings = true,
+    } = checked;
     this.#options = checked;
     this.#view = view;
     this.throws = throws;
     this.onRefused = onRefused;
-    const clients = new ClientKeys(client, "client");
-    const bypass = bypassFrom(undefined);
     this.#asker = askerOf(checked, {
-      clientOf: (request) => {
-        const address = view.address(request);
-        const header = (name: string): string | undefined => view.header(request, name);
-        const key = clients.of(address, header);
-        if (key !== undefined) return key;
-        // A test that calls an app without a socket: its limiters let everybody pass, so nobody needs to be told apart.
-        if (bypass?.("") === true) return null;
-        throw clients.missing(address, header);
-      },
+      clientOf: clientOfRequest(view, client, warnings),
+      misuse: warnings ? misuseView(view) : undefined,
       isNamed: headers === "draft-11" || headers === "both",
       needsRefund: refundWhen !== undefined,
     });
@@ -231,6 +228,14 @@ function passage(
   ended?: (status: number) => Promise<void>,
 ): Passage {
   return { decision, fields, refusal, ended };
+}
+
+/** Reads what a view may leave out from itself or its class alone. */
+function misuseView<R>(view: RequestView<R>): MisuseView<R> {
+  const target = memberOf(view, "target") as RequestView<R>["target"];
+  const identity = memberOf(view, "identity") as RequestView<R>["identity"];
+  // The address, because a handler may find the limiter of a client by it.
+  return { target, identity: identity && ((request) => `${view.address(request)} ${identity(request)}`) };
 }
 
 /** What an answer has of a field by now, or else the field's own value. */

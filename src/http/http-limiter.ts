@@ -17,6 +17,8 @@ export interface HttpLimiter<K extends string = string> extends LimiterLike<K> {
   /** Whether {@link checkSync} answers, and is asked in place of `check`: it makes no promise. */
   readonly synchronous?: boolean | undefined;
   readonly checkSync?: ((key: K, options?: { readonly cost?: number | undefined }) => Decision) | undefined;
+  /** Whether misuse of it is warned of. @default true */
+  readonly warnings?: boolean | undefined;
   /** What it is there for, where that is not to enforce a quota. */
   readonly guardsAgainst?: "abnormal-usage" | undefined;
 }
@@ -44,6 +46,10 @@ export class CheckedLimiter<K extends string = string> {
   readonly name: string | undefined;
   /** Whether a refusal is one of abnormal use, and not of a quota. */
   readonly guardsAgainstAbuse: boolean;
+  /** Whether misuse of it is warned of. */
+  readonly warns: boolean;
+  /** Whether it keeps its history in this process, so that history ends with it. */
+  readonly isInMemory: boolean;
   readonly #answersAtOnce: boolean;
   readonly #saysItsLimits: boolean;
 
@@ -52,7 +58,9 @@ export class CheckedLimiter<K extends string = string> {
     this.limiter = limiter;
     this.name = typeof name !== "string" || name === "default" ? undefined : name;
     this.guardsAgainstAbuse = memberOf(limiter, "guardsAgainst") === "abnormal-usage";
-    this.#answersAtOnce = memberOf(limiter, "synchronous") === true && memberOf(limiter, "checkSync") !== undefined;
+    this.warns = memberOf(limiter, "warnings") !== false;
+    this.isInMemory = memberOf(limiter, "synchronous") === true;
+    this.#answersAtOnce = this.isInMemory && memberOf(limiter, "checkSync") !== undefined;
     this.#saysItsLimits = memberOf(limiter, "limits") !== undefined;
   }
 

@@ -12,6 +12,8 @@ export interface NodeSocket {
 export interface NodeRequest extends Http2Request {
   readonly method?: string | undefined;
   readonly url?: string | undefined;
+  /** The path that routers of express have taken off `url`. */
+  readonly baseUrl?: string | undefined;
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
   readonly socket?: NodeSocket | null | undefined;
 }
@@ -37,7 +39,13 @@ export const nodeView: RequestView<NodeRequest> = {
   mayHaveUnannouncedBody: (request: NodeRequest & Wrapper) =>
     continuesAfterHeaders(request.raw ?? request.req ?? request),
   isPlain: () => false,
+  target,
+  identity: (request) => JSON.stringify([request.method, target(request), request.headers]),
 };
+
+function target({ baseUrl = "", url = "" }: NodeRequest): string {
+  return baseUrl + url;
+}
 
 /**
  * Whether the client of a socket has hung up. After a reset the socket is not closed yet and has no remote address any more;

@@ -1,9 +1,11 @@
+import { countInProcess } from "../core/copies.js";
 import { expected } from "../core/expected.js";
 import { andThen } from "../core/promise-like.js";
 import { isLookup } from "../guard/limiter-like.js";
 import { digested } from "./digested.js";
 import type { HttpLimiter } from "./http-limiter.js";
 import { CheckedLimiter, httpLimiter } from "./http-limiter.js";
+import { isHandlingRequest, noteMadeFor } from "./made-per-request.js";
 import type { Soon } from "./options.js";
 import { checkPolicyNames } from "./policy.js";
 import type { Asking } from "./question.js";
@@ -17,7 +19,7 @@ import type { Asking } from "./question.js";
 export function limiterOfRequest<R, K extends string>(
   name: string,
   given: HttpLimiter<K> | ((request: R) => Soon<HttpLimiter<K>>),
-  { isNamed, needsRefund }: Asking<R>,
+  { isNamed, needsRefund, misuse }: Asking<R>,
   label?: string,
 ): (request: R) => CheckedLimiter<K> | Promise<CheckedLimiter<K>> {
   const known = new WeakMap<object, CheckedLimiter<K>>();
@@ -30,12 +32,34 @@ export function limiterOfRequest<R, K extends string>(
     known.set(limiter, checked);
     return checked;
   };
+  const identify = misuse?.identity;
+  const noteMade = (request: R, { isInMemory, warns }: CheckedLimiter<K>): void => {
+    if (identify !== undefined && isInMemory && warns) noteMadeFor(identify(request));
+  };
   if (isLookup(given)) {
-    return async (request) => fit(await given(request));
+    return async (request) => {
+      const madeBefore = countInProcess();
+      const found = await given(request);
+      const isNew = !known.has(found);
+      const checked = fit(found);
+      if (isNew && countInProcess() > madeBefore) noteMade(request, checked);
+      return checked;
+    };
   }
   const fixed = fit(given);
-  return () => fixed;
+  let isMadeForOne = identify !== undefined && !fixedBefore.has(given) && isHandlingRequest();
+  fixedBefore.add(given);
+  return (request) => {
+    if (isMadeForOne) {
+      isMadeForOne = false;
+      noteMade(request, fixed);
+    }
+    return fixed;
+  };
 }
+
+/** The limiters that were handed over once: those are not made for a request, whatever is made around them. */
+const fixedBefore = new WeakSet();
 
 /** The key for a request, digested where it is long; null where the limit does not apply. */
 export function keyOfRequest<R>(

@@ -107,13 +107,15 @@ export interface AnswerOptions<R, A extends readonly unknown[]> {
   readonly onStoreError?: ((error: unknown) => unknown) | undefined;
   /** Hands the refusal as an error to the framework's error handler, in place of answering. @default false */
   readonly throw?: boolean | undefined;
+  /** `false` switches off the process warnings about misuse: see "Warnings" in the README. @default true */
+  readonly warnings?: boolean | undefined;
 }
 
 /** What to do with a request that cannot be decided on. */
 export type WhenDown = "allow" | "deny";
 
 const NAMES = ["limiter", "limiters", "key", "client", "cost", "skip", "countPreflights", "onRefused", "refundWhen"];
-const MORE_NAMES = ["headers", "whenDown", "onStoreError", "throw"];
+const MORE_NAMES = ["headers", "whenDown", "onStoreError", "throw", "warnings"];
 
 /**
  * Checks everything about the options but the limiters, and returns a copy of them.
@@ -132,12 +134,13 @@ export function checkedHttpOptions<O extends AnswerOptions<never, never>>(option
     whenDown,
     onStoreError,
     throw: throws,
+    warnings,
   } = checked;
   const { key } = checked as { key?: unknown };
   for (const [name, value] of Object.entries({ key, skip, onRefused, refundWhen, onStoreError })) {
     optionalFunction(name, value);
   }
-  for (const [name, value] of Object.entries({ countPreflights, throw: throws })) {
+  for (const [name, value] of Object.entries({ countPreflights, throw: throws, warnings })) {
     if (value !== undefined && typeof value !== "boolean") throw new TypeError(expected(name, "a boolean", value));
   }
   if (cost !== undefined && typeof cost !== "function") wholeNumber("cost", cost, 1);

@@ -12,4 +12,14 @@ export interface RequestView<R> {
   readonly mayHaveUnannouncedBody: (request: R) => boolean;
   /** Whether the handler gets requests of every method, `OPTIONS` too, because no router selects by method. */
   readonly isPlain: (request: R) => boolean;
+  /**
+   * What the request asks for now, where that can be rewritten before it is dispatched again. Without it, a request stays the
+   * same for as long as its object does.
+   */
+  readonly target?: ((request: R) => string | undefined) | undefined;
+  /**
+   * Everything that a handler may tell requests apart by, method, target and headers: equal for equal requests. Without it,
+   * limiters that are made for each request are not noticed.
+   */
+  readonly identity?: ((request: R) => string) | undefined;
 }

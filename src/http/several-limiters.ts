@@ -2,6 +2,7 @@ import { expected, knownOptions, optionalFunction } from "../core/expected.js";
 import type { AllOfDecision } from "../limiter/all-of.js";
 import { allOf } from "../limiter/all-of.js";
 import type { RateLimiter } from "../limiter/rate-limiter.js";
+import { noteCall } from "./counted-twice.js";
 import type { CheckedLimiter } from "./http-limiter.js";
 import { keyOfRequest, limiterOfRequest } from "./of-request.js";
 import type { BySeveral, MemberOptions } from "./options.js";
@@ -32,7 +33,10 @@ export function severalLimiters<R>(limiters: BySeveral<R>["limiters"], asking: A
     );
     const keys = Object.fromEntries(applying.map(({ name, key }) => [name, key]));
     return {
-      ask: (cost) => all.check(keys, cost === undefined ? undefined : { cost }),
+      ask: (cost) => {
+        for (const { limiter, key } of applying) noteCall(request, limiter, key as string, cost, asking.misuse);
+        return all.check(keys, cost === undefined ? undefined : { cost });
+      },
       answersIn: (decision) => {
         const { members: decided } = decision as AllOfDecision;
         return applying.flatMap(({ name, limiter: { limits } }) => {

@@ -28,6 +28,8 @@ export interface PolicyOptions<K extends string> {
    * warning, and changes nothing.
    */
   readonly onDecision?: ((decision: Decision, key: K) => unknown) | undefined;
+  /** `false` switches off the process warnings about misuse of this limiter: see "Warnings" in the README. @default true */
+  readonly warnings?: boolean | undefined;
 }
 
 /** Where history lives, or what time it is: a clock belongs to the default store, and any other store has its own. */
@@ -48,7 +50,7 @@ export type StoreOptions =
 /** What every limiter can be given beside its limits. */
 export type LimiterOptions<K extends string> = PolicyOptions<K> & StoreOptions;
 
-const SHARED = ["name", "store", "clock", "bypass", "mode", "onDecision"];
+const SHARED = ["name", "store", "clock", "bypass", "mode", "onDecision", "warnings"];
 
 /**
  * Checks a limiter's options, and that there are no others, and returns a copy to read them from.
@@ -57,10 +59,13 @@ const SHARED = ["name", "store", "clock", "bypass", "mode", "onDecision"];
  * @throws TypeError when one is unknown or of the wrong type, RangeError when one is out of range.
  */
 export function checkedOptions<O extends LimiterOptions<never>>(options: O, own: readonly string[]): O {
-  const checked = knownOptions("options", options, [...own, ...SHARED]);
-  const { mode, onDecision, store, clock } = checked as Readonly<Partial<Record<string, unknown>>>;
+  const checked = knownOptions("options", options, [...new Set([...own, ...SHARED])]);
+  const { mode, onDecision, store, clock, warnings } = checked as Readonly<Partial<Record<string, unknown>>>;
   if (mode !== undefined) oneOf("mode", mode, ["enforce", "shadow"]);
   optionalFunction("onDecision", onDecision);
+  if (warnings !== undefined && typeof warnings !== "boolean") {
+    throw new TypeError(expected("warnings", "a boolean", warnings));
+  }
   if (store === undefined) return checked;
   if (typeof memberOf(store, "open") !== "function") {
     throw new TypeError(expected("store", "a store with an `open` function", store));

@@ -55,6 +55,8 @@ export class RateLimiter<in K extends string = string> {
   readonly name: string;
   /** Whether its store answers at once, as those in memory do: then {@link checkSync} may be asked. */
   readonly synchronous: boolean;
+  /** Whether process warnings about misuse of this limiter are issued. */
+  readonly warnings: boolean;
 
   /** @param options - checked already by the limiter's own constructor, which knows what else it takes. */
   protected constructor(limits: readonly Limit[], options: LimiterOptions<K>) {
@@ -66,6 +68,7 @@ export class RateLimiter<in K extends string = string> {
     this.#bypass = bypassFrom(own.bypass);
     this.#onDecision = own.onDecision;
     this.#store = storeFrom(own);
+    this.warnings = own.warnings ?? true;
     this.synchronous = this.#store.synchronous;
     // Last, because an opened space stays open: what was refused above has not taken the name.
     this.#space = this.#store.open(

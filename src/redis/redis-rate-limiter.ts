@@ -32,6 +32,7 @@ export class RedisRateLimiter<in K extends string = string> extends RateLimiter<
         throw new TypeError(expected(own, "absent: Redis is the store, and its clock counts", value));
     }
     const limit = enforceable({ maxCalls, period });
-    super([limit], { name, bypass, mode, onDecision, store: new RedisStore(ofStore) });
+    const { warnings } = checked;
+    super([limit], { name, bypass, mode, onDecision, warnings, store: new RedisStore(ofStore) });
   }
 }

@@ -68,7 +68,6 @@ describe("the options, on every framework", () => {
       { limiters: { both: { limiter: allOf({ a: limiter }) } } },
       /^Expected `limiters\.both\.limiter` to be one limiter: for several/,
     ],
-    [{ limiter, headers: true }, /^Expected `headers` to be "draft-11" or "legacy" or "both" or false, got `true`/],
     [
       { limiter, headers: "draft-7" },
       /^Expected `headers` to be "draft-11" or "legacy" or "both" or false, got `draft-7`/,
@@ -79,6 +78,7 @@ describe("the options, on every framework", () => {
     ],
     [{ limiter, onStoreError: "log" }, /^Expected `onStoreError` to be a function/],
     [{ limiter, throw: "yes" }, /^Expected `throw` to be a boolean/],
+    [{ limiter, warnings: 0 }, /^Expected `warnings` to be a boolean/],
     [{ limiter, throw: true, onRefused: () => null }, /^Expected `onRefused` to be absent beside `throw`/],
     [{ limiter, client: { trustProxy: true } }, /^Expected `trustProxy`/],
     [{ limiter, client: { proxies: 1 } }, /^Expected `proxies` to be one of the options/],

@@ -48,6 +48,8 @@ describe("an option that is not fit is refused at construction", () => {
     { mode: true },
     { onDecision: "log" },
     { onDecision: null },
+    { warnings: 0 },
+    { warnings: null },
     { maxcalls: 3 },
     { limit: 3 },
     { cost: 1 },
@@ -58,7 +60,7 @@ describe("an option that is not fit is refused at construction", () => {
   it("an unknown option is named, with those there are", () => {
     expect(construct({ ...limit, windowMs: 5 })).toThrow(
       new TypeError(
-        "Expected `windowMs` to be one of the options maxCalls, period, name, store, clock, bypass, mode, onDecision; here it is `period`, whose bare numbers are seconds, got `5` (number)",
+        "Expected `windowMs` to be one of the options maxCalls, period, name, store, clock, bypass, mode, onDecision, warnings; here it is `period`, whose bare numbers are seconds, got `5` (number)",
       ),
     );
   });
