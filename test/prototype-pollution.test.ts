@@ -13,6 +13,7 @@ import * as load from "sluicegate/load";
 import * as redis from "sluicegate/redis";
 import * as testing from "sluicegate/testing";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { plainView } from "./http/view.js";
 
 const { ManualClock } = testing;
 
@@ -85,15 +86,6 @@ function nodeResponse(): onExpress.ExpressResponse & { seen: unknown[] } {
     end: (body) => seen.push(body),
   };
 }
-
-const view: http.RequestView<object> = {
-  method: () => "GET",
-  header: () => undefined,
-  address: () => "203.0.113.7",
-  isGone: () => false,
-  mayHaveUnannouncedBody: () => false,
-  isPlain: () => false,
-};
 
 /** The options that every adapter is tried with. */
 const httpOptions = (): (() => http.HttpOptions<never, string, never>)[] => [
@@ -340,7 +332,7 @@ const SCENARIOS: Readonly<Record<string, Readonly<Record<string, Scenario>>>> = 
   "./http": {
     Guard: () =>
       served((options) => {
-        const guard = new http.Guard<object>(options as never, view);
+        const guard = new http.Guard<object>(options as never, plainView);
         return async () => {
           const { decision, fields, refusal, ended } = await guard.admit({});
           return [decision, fields, refusal?.status, refusal?.body, refusal?.fields, typeof ended, guard.throws];

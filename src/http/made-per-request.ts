@@ -3,8 +3,8 @@ import { warnOnce } from "../core/warn.js";
 /** So many equal requests, each with a limiter of its own, leave no doubt. */
 const EQUAL_REQUESTS = 3;
 
-/** The most requests that are remembered. */
-const MOST_REQUESTS = 1000;
+/** The most requests that are remembered, which are as large as their headers. */
+const MOST_REQUESTS = 100;
 
 /** How often each request has come that a limiter was made for, by what tells requests apart. */
 const requests = new Map<string, number>();

@@ -1,19 +1,10 @@
 import fc from "fast-check";
 import { AsyncRateLimiter, type Decision, LayeredRateLimiter, RateLimitExceededError } from "sluicegate";
-import type { RequestView } from "sluicegate/http";
 import { Guard } from "sluicegate/http";
 import { ManualClock } from "sluicegate/testing";
 import { parseList } from "structured-headers";
 import { describe, expect, it, vi } from "vitest";
-
-const view: RequestView<object> = {
-  method: () => "GET",
-  header: () => undefined,
-  address: () => "203.0.113.7",
-  isGone: () => false,
-  mayHaveUnannouncedBody: () => false,
-  isPlain: () => false,
-};
+import { plainView } from "./view.js";
 
 interface Item {
   readonly name: unknown;
@@ -51,7 +42,7 @@ describe("the fields of draft 11", () => {
         const clock = new ManualClock();
         const limiter = new LayeredRateLimiter({ limits: layers, clock });
         let cost = 1;
-        const guard = new Guard({ limiter, cost: () => cost }, view);
+        const guard = new Guard({ limiter, cost: () => cost }, plainView);
         for (const call of calls) {
           clock.advance(`${call.wait}ms`);
           cost = call.cost;
@@ -130,7 +121,7 @@ describe("the fields of draft 11", () => {
           const clock = new ManualClock();
           const limiter = new LayeredRateLimiter({ limits: layers, clock });
           let cost = 1;
-          const guard = new Guard({ limiter, cost: () => cost, headers: "legacy" }, view);
+          const guard = new Guard({ limiter, cost: () => cost, headers: "legacy" }, plainView);
           const now = 1_800_000_000_000 + sinceEpoch;
           const dateNow = vi.spyOn(Date, "now").mockReturnValue(now);
           for (const call of calls) {
@@ -163,19 +154,22 @@ describe("the fields of draft 11", () => {
     fc.assert(
       fc.property(fc.string({ unit: "binary", minLength: 1, maxLength: 3 }), (name) => {
         const limiter = new LayeredRateLimiter({ limits: [{ name, maxCalls: 1, period: "1s" }] });
-        const make = (headers: "draft-11" | "legacy"): Guard<object> => new Guard({ limiter, headers }, view);
+        const make = (headers: "draft-11" | "legacy"): Guard<object> => new Guard({ limiter, headers }, plainView);
         if (/^[\x20-\x7e]+$/.test(name)) make("draft-11");
         else expect(() => make("draft-11")).toThrow(/^Expected `limiter\.limits` to be a name of printable ASCII/);
         expect(make("legacy")).toBeInstanceOf(Guard);
       }),
     );
-    const found = new Guard({ limiter: () => new AsyncRateLimiter({ name: "é", maxCalls: 1, period: "1s" }) }, view);
+    const found = new Guard(
+      { limiter: () => new AsyncRateLimiter({ name: "é", maxCalls: 1, period: "1s" }) },
+      plainView,
+    );
     await expect(found.admit({})).rejects.toThrow(RangeError);
   });
 
   it("round parts of a second up, so that who keeps to them is never refused", async () => {
     const limiter = new AsyncRateLimiter({ maxCalls: 10, period: "250ms", clock: new ManualClock() });
-    const { fields } = await new Guard({ limiter }, view).admit({});
+    const { fields } = await new Guard({ limiter }, plainView).admit({});
     expect(Object.fromEntries(fields)).toEqual({
       "RateLimit-Policy": `"10-in-250ms";q=10;w=1`,
       RateLimit: `"10-in-250ms";r=9;t=1`,
@@ -184,7 +178,7 @@ describe("the fields of draft 11", () => {
 
   it("escape what a string of RFC 9651 must", async () => {
     const limiter = new AsyncRateLimiter({ name: `a"b\\c, d;r=9`, maxCalls: 2, period: "1m" });
-    const { fields } = await new Guard({ limiter }, view).admit({});
+    const { fields } = await new Guard({ limiter }, plainView).admit({});
     expect(fields[1]).toEqual(["RateLimit", String.raw`"a\"b\\c, d;r=9";r=1;t=60`]);
     expect(items(fields[1]![1])).toEqual([{ name: `a"b\\c, d;r=9`, parameters: { r: 1, t: 60 } }]);
   });

@@ -16,6 +16,7 @@ import { onFetch } from "./rigs/fetch.js";
 import { onHono } from "./rigs/hono.js";
 import { onKoa } from "./rigs/koa.js";
 import { onNode } from "./rigs/node.js";
+import { plainView } from "./view.js";
 
 const RIGS: readonly (readonly [name: string, rig: Rig])[] = [
   ["express", onExpress],
@@ -278,15 +279,7 @@ describe("on express", () => {
 });
 
 describe("a suite of tests", () => {
-  const view: RequestView<{ url: string }> = {
-    method: () => "GET",
-    header: () => undefined,
-    address: () => "203.0.113.7",
-    isGone: () => false,
-    mayHaveUnannouncedBody: () => false,
-    isPlain: () => false,
-    identity: ({ url }) => url,
-  };
+  const view: RequestView<{ url: string }> = { ...plainView, identity: ({ url }) => url };
 
   it("may make a limiter and a middleware for each of hundreds of equal requests", async () => {
     for (let test = 0; test < 500; test += 1) {
@@ -302,19 +295,11 @@ describe("a suite of tests", () => {
 
 describe("a request object that takes no properties, or is used again and again", () => {
   it("is counted like any other", async () => {
-    const view: RequestView<object> = {
-      method: () => "GET",
-      header: () => undefined,
-      address: () => "203.0.113.7",
-      isGone: () => false,
-      mayHaveUnannouncedBody: () => false,
-      isPlain: () => false,
-    };
     const again = {};
     const frozen = Object.freeze({});
     const closed = new Proxy({}, { set: () => false, defineProperty: () => false });
     for (const request of [again, frozen, closed]) {
-      const guard = new Guard({ limiter: limiterOf() }, view);
+      const guard = new Guard({ limiter: limiterOf() }, plainView);
       for (let requests = 0; requests < 100; requests += 1) {
         expect((await guard.admit(request)).decision?.remaining).toBe(999 - requests);
       }
@@ -329,12 +314,9 @@ describe("a request object that takes no properties, or is used again and again"
 describe("the address that a request comes from", () => {
   const admit = async (address: string | undefined, client?: ClientKeyOptions): Promise<string[]> => {
     const view: RequestView<object> = {
-      method: () => "GET",
+      ...plainView,
       header: (_, name) => (name === "x-forwarded-for" ? "203.0.113.7" : undefined),
       address: () => address,
-      isGone: () => false,
-      mayHaveUnannouncedBody: () => false,
-      isPlain: () => false,
     };
     vi.stubEnv("TESTING", "1");
     await new Guard({ limiter: limiterOf(), client }, view).admit({});

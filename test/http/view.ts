@@ -1,0 +1,11 @@
+import type { RequestView } from "sluicegate/http";
+
+/** A view of requests that have nothing but an address. */
+export const plainView: RequestView<object> = {
+  method: () => "GET",
+  header: () => undefined,
+  address: () => "203.0.113.7",
+  isGone: () => false,
+  mayHaveUnannouncedBody: () => false,
+  isPlain: () => false,
+};
