@@ -3,7 +3,7 @@ import type { CheckedLimiter } from "./http-limiter.js";
 import type { MisuseView } from "./question.js";
 
 /** The limiter of a call, whatever its keys. */
-interface Counting extends Pick<CheckedLimiter, "name" | "warns"> {
+interface Counting extends Pick<CheckedLimiter, "name" | "callsToNote"> {
   readonly limiter: object;
 }
 
@@ -37,13 +37,15 @@ interface Noted {
  */
 export function noteCall<R>(
   request: R,
-  { limiter, name, warns }: Counting,
+  counting: Counting,
   key: string,
   cost: number | undefined,
   misuse: MisuseView<R> | undefined,
 ): void {
-  if (misuse === undefined || !warns) return;
+  if (misuse === undefined || counting.callsToNote === 0) return;
+  counting.callsToNote -= 1;
   if (typeof request !== "object" || request === null) return;
+  const { limiter, name } = counting;
   const target = misuse.target?.(request);
   const latest = (request as Noted)[LATEST];
   for (let other = latest; other !== undefined; other = other.before) {

@@ -39,6 +39,9 @@ export function httpLimiter<K extends string>(name: string, value: unknown, need
   return limiterLike<K>(name, value, { refund: needsRefund, acquire: false });
 }
 
+/** Where one middleware is on the way twice, the first requests show it. */
+const CALLS_TO_NOTE = 1000;
+
 /** A limiter that was checked. What is the same for all requests is read once, which also keeps the prototype out of it. */
 export class CheckedLimiter<K extends string = string> {
   readonly limiter: HttpLimiter<K>;
@@ -48,6 +51,8 @@ export class CheckedLimiter<K extends string = string> {
   readonly guardsAgainstAbuse: boolean;
   /** Whether misuse of it is warned of. */
   readonly warns: boolean;
+  /** How many further calls are noted, to see a request that is counted twice. Later calls cost nothing. */
+  callsToNote: number;
   /** Whether it keeps its history in this process, so that history ends with it. */
   readonly isInMemory: boolean;
   readonly #answersAtOnce: boolean;
@@ -59,6 +64,7 @@ export class CheckedLimiter<K extends string = string> {
     this.name = typeof name !== "string" || name === "default" ? undefined : name;
     this.guardsAgainstAbuse = memberOf(limiter, "guardsAgainst") === "abnormal-usage";
     this.warns = memberOf(limiter, "warnings") !== false;
+    this.callsToNote = this.warns ? CALLS_TO_NOTE : 0;
     this.isInMemory = memberOf(limiter, "synchronous") === true;
     this.#answersAtOnce = this.isInMemory && memberOf(limiter, "checkSync") !== undefined;
     this.#saysItsLimits = memberOf(limiter, "limits") !== undefined;
