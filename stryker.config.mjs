@@ -2,15 +2,11 @@
 //
 // What survives is of two kinds. Words of complaints that no test repeats; and mutants that make no answer wrong:
 // - `bypass`: an empty `catch` returns undefined as well.
-// - `timestamp-logs`: a log of the last place moves to where it is; epochs that count down differ as well; a page of headers that
-//   is kept, or doubled early, is memory alone. `stamp-pages`: a copy by a view and one by a loop, of a block and of a page that
-//   is one block, are the same. `place-index`, `key-list`: where a key is kept decides how long it takes to find, and not what
-//   is found. `log-table`: what was recorded in a log of the same epoch, and has not expired, is there to be taken.
-// - `hand`: a name that is where it was need not be looked up; `makeRoom` with room to spare finds no victim; a look at 0 keys
-//   asks for no table; one table more is one that was asked before; tables are never undefined within their number.
-// - `memory-judgement`: undefined among the spared spares nobody; every part has its verdict; no limiter asks one memory store
-//   about a space of another. A hand that moves on although there is room answers as rightly, from another place on.
-// - `memory-space`: nowhere is no epoch of a log.
+// - `ring-pages`, `key-table`: an empty page that is kept, or doubled early, is memory alone. A copy by a view and one by a loop are
+//   the same. `key-index`: which map a key is in decides how long a `Map` takes to grow, and not what is found.
+// - `evictor`: `makeRoom` with room to spare finds no victim. A search that moves on although there is room is as right, from another
+//   place on.
+// - `batch`: every call has a result.
 /** @type {import("@stryker-mutator/api/core").PartialStrykerOptions} */
 export default {
   mutate: ["src/core/**/*.ts", "src/store/**/*.ts"],

@@ -1,7 +1,16 @@
 export type { Bypass } from "./core/bypass.js";
 export { testingBypass } from "./core/bypass.js";
 export type { Clock } from "./core/clock.js";
-export type { Decision, LayerStatus, Reason, Receipt, RefusedBy, Source } from "./core/decision.js";
+export type {
+  AsyncReceipt,
+  Decision,
+  LayerStatus,
+  Reason,
+  Receipt,
+  RefusedBy,
+  Source,
+  SyncReceipt,
+} from "./core/decision.js";
 export type { Duration } from "./core/duration.js";
 export type { RateLimitExceededErrorOptions, WaitFailure } from "./core/errors.js";
 export { LimiterClosedError, RateLimitExceededError, StoreError } from "./core/errors.js";
@@ -32,7 +41,18 @@ export { RATE_LIMITS, USER_TIERS } from "./limiter/presets.js";
 export type { RateLimiter } from "./limiter/rate-limiter.js";
 export type { TieredRateLimiterOptions } from "./limiter/tiered-rate-limiter.js";
 export { TieredRateLimiter } from "./limiter/tiered-rate-limiter.js";
-
-export type { MemoryStoreOptions } from "./store/memory-store.js";
-export { MemoryStore } from "./store/memory-store.js";
-export type { Ask, Judgement, KeyState, Space, Store, Together, Verdict } from "./store/store.js";
+export type { MemoryStoreOptions } from "./store/memory/memory-store.js";
+export { MemoryStore } from "./store/memory/memory-store.js";
+export type {
+  Ask,
+  AsyncSpace,
+  AsyncStore,
+  KeyState,
+  Space,
+  Store,
+  SyncSpace,
+  SyncStore,
+  SyncVerdict,
+  Together,
+  Verdict,
+} from "./store/store.js";

@@ -7,7 +7,7 @@ import { expected, ownCopy } from "./expected.js";
 
 /**
  * The version of what copies read of each other: `PublishedLimiter` with its `Part`, `PublishedDecision` with its `Receipt`,
- * and the contract of `Store`. Raise it when one of them changes.
+ * the contract of `Store`, and the namespaces of memory stores that `reserveBatch` reads. Raise it when one of them changes.
  */
 const PROTOCOL = 1;
 

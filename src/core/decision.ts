@@ -96,10 +96,19 @@ export interface Decision {
   readonly source: Source;
 }
 
-/** Proof of what a call spent, made and understood by the store that answered. */
-export interface Receipt {
-  /** Takes back exactly what was spent, once. True when anything was taken back. */
-  refund(): boolean | Promise<boolean>;
+/** What a call recorded, which the store that recorded it can remove. */
+export type Receipt = SyncReceipt | AsyncReceipt;
+
+/** A receipt of a store in memory. */
+export interface SyncReceipt {
+  /** Removes exactly what was recorded, once. True when anything was removed. */
+  refund(): boolean;
+}
+
+/** A receipt of a store outside of this process, or of a limiter. */
+export interface AsyncReceipt {
+  /** Removes exactly what was recorded, once. True when anything was removed. */
+  refund(): Promise<boolean>;
 }
 
 /** What a copy of this package publishes for its decisions. */

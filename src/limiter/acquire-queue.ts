@@ -6,7 +6,7 @@ import type { WaitFailure } from "../core/errors.js";
 import { RateLimitExceededError, StoreError } from "../core/errors.js";
 import { expected } from "../core/expected.js";
 import { andThen, isPromiseLike } from "../core/promise-like.js";
-import { StoreTime } from "../core/store-time.js";
+import { StoreTime } from "../store/store-time.js";
 import { warn } from "../core/warn.js";
 import type { WaitSignal } from "./abort.js";
 import { onAbort } from "./abort.js";

@@ -1,7 +1,7 @@
 import type { Decision } from "../core/decision.js";
 import { publish, published } from "../core/copies.js";
 import { receiptOf, settle } from "../core/decision.js";
-import { expected, memberOf } from "../core/expected.js";
+import { expected } from "../core/expected.js";
 import { atOnce, later } from "./all-or-nothing.js";
 import type { CallOptions } from "./call.js";
 import { checkKey, costOf } from "./call.js";
@@ -69,10 +69,7 @@ export class AllOf<M extends Members> {
    */
   async check(keys: AllOfKeys<M>, options?: CallOptions): Promise<AllOfDecision<keyof M & string>> {
     const asked = this.#asked(keys, costOf(options));
-    const decisions = asked.every(([, { isBypassed, store }]) => isBypassed || memberOf(store, "judge") !== undefined)
-      ? atOnce(asked)
-      : await later(asked);
-    return this.#combined(decisions);
+    return this.#combined(atOnce(asked) ?? (await later(asked)));
   }
 
   /**

@@ -2,36 +2,28 @@ import type { Decision } from "../core/decision.js";
 import { receiptOf } from "../core/decision.js";
 import { memberOf } from "../core/expected.js";
 import { warn } from "../core/warn.js";
-import type { Ask, Judgement, Together, Verdict } from "../store/store.js";
+import { reserveBatch } from "../store/memory/batch.js";
+import type { Ask, AsyncStore, Space, Together, Verdict } from "../store/store.js";
 import type { Part } from "./part.js";
 
 /** The parts of a call about several keys, by the names of their members. */
 export type Asked = readonly (readonly [name: string, part: Part])[];
 
 /**
- * Judges all, then spends all, in one synchronous run. Every `bypass` has been asked before it, and whoever is to hear of the
- * decisions hears afterwards: nothing of the user's runs in between.
+ * Decides all calls, then records all or none, in one synchronous run, where all are in memory. Every `bypass` was called
+ * before, and `onDecision` is called afterwards: no foreign code but the clocks runs in between.
+ *
+ * @returns undefined if one is in another store.
  */
-export function atOnce(asked: Asked): Map<string, Decision> {
-  const asks = new Map(asked.flatMap(([, part]) => (part.isBypassed ? [] : [[part, part.ask()]])));
-  const verdicts = new Map<Part, Verdict>();
-  const stores = [...new Set([...asks.keys()].map(({ store }) => store))];
-  const judged = stores.map((store) => {
-    const parts = [...asks.keys()].filter((part) => part.store === store);
-    const judgement = store.judge?.(parts.map((part) => asks.get(part) as Ask)) as Judgement;
-    const note = (answers: readonly Verdict[]): void => {
-      for (const [at, part] of parts.entries()) verdicts.set(part, answers[at] as Verdict);
-    };
-    note(judgement.verdicts);
-    return { judgement, note };
-  });
-  const decided = (): Map<string, Decision> =>
-    new Map(asked.map(([name, part]) => [name, part.decide(verdicts.get(part))]));
-  let decisions = decided();
-  if ([...decisions.values()].every(({ allowed }) => allowed)) {
-    spendAll(judged);
-    decisions = decided();
-  }
+export function atOnce(asked: Asked): Map<string, Decision> | undefined {
+  const parts = asked.flatMap(([, part]) => (part.isBypassed ? [] : [part]));
+  if (parts.some(({ store }) => !store.synchronous)) return undefined;
+  const reservation = reserveBatch(parts.map((part) => part.ask()));
+  if (reservation === undefined) return undefined;
+  const decided = (results: readonly Verdict[]): Map<string, Decision> =>
+    new Map(asked.map(([name, part]) => [name, part.decide(results[parts.indexOf(part)])]));
+  let decisions = decided(reservation.results);
+  if ([...decisions.values()].every(({ allowed }) => allowed)) decisions = decided(reservation.record());
   announceAll(asked, decisions);
   return decisions;
 }
@@ -45,26 +37,6 @@ function announceAll(asked: Asked, decisions: ReadonlyMap<string, Decision>): vo
   }
 }
 
-interface Judged {
-  readonly judgement: Judgement;
-  readonly note: (answers: readonly Verdict[]) => void;
-}
-
-/** Spends at every store; where one fails, for want of memory or by a clock that calls limiters, what the others spent is taken back. */
-function spendAll(judged: readonly Judged[]): void {
-  const spent: Verdict[] = [];
-  try {
-    for (const { judgement, note } of judged) {
-      const answers = judgement.spend();
-      note(answers);
-      spent.push(...answers);
-    }
-  } catch (error) {
-    for (const { receipt } of spent) void receipt?.refund();
-    throw error;
-  }
-}
-
 /** Asks stores that answer later: about all at once where one can, and else one after another. */
 export async function later(asked: Asked): Promise<Map<string, Decision>> {
   // The order of making, whatever the names: of two calls that share two keys one refuses the other, and not each other.
@@ -72,7 +44,7 @@ export async function later(asked: Asked): Promise<Map<string, Decision>> {
   const asking = ordered.flatMap(([, part]) => (part.isBypassed ? [] : [part]));
   const [first, second] = asking;
   if (second === undefined || memberOf(first?.store, "checkTogether") === undefined) return inOrder(ordered);
-  const answer = (await first?.store.checkTogether?.(asking.map((part) => part.ask()))) as Together;
+  const answer = (await (first?.store as AsyncStore).checkTogether?.(asking.map((part) => part.ask()))) as Together;
   if (isInOrder(answer)) return inOrder(ordered, new Map(asking.map((part, at) => [part, answer.inOrder[at]])));
   const verdicts = new Map(asking.map((part, at) => [part, answer.verdicts[at]]));
   const decisions = new Map<string, Decision>();
@@ -88,7 +60,7 @@ function isInOrder(answer: Together): answer is Extract<Together, { inOrder: unk
   return Object.hasOwn(answer, "inOrder");
 }
 
-type Answering = Pick<Ask["space"], "check">;
+type Answering = Pick<Space, "check">;
 
 /**
  * Asks one after another, and takes back what was spent when one refuses or fails.

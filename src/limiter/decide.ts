@@ -1,57 +1,101 @@
-import type { Decision, LayerStatus, Reason, Receipt, RefusedBy } from "../core/decision.js";
+import type { AsyncReceipt, Decision, LayerStatus, Reason, Receipt, RefusedBy } from "../core/decision.js";
 import { settle } from "../core/decision.js";
 import type { Limit } from "../core/limit.js";
 import { freshVerdict } from "../store/fresh-verdict.js";
 import type { Verdict } from "../store/store.js";
-import type { LimitsInForce } from "./limits-in-force.js";
-import { rulingOf } from "./limits-in-force.js";
+
+/** What a limiter enforces at one instant. It is replaced as a whole, so that a call sees one of them. */
+export interface LimitsInForce {
+  /** The limits, in order. */
+  readonly limits: readonly Limit[];
+  /** Milliseconds until reduced limits are reviewed, at most; `Infinity` if that is unknown. */
+  readonly reviewAfterMs: number;
+}
 
 /**
- * Makes the decision that a store's verdict comes to. In shadow mode a refusal lets the call through.
+ * Makes the decision that follows from the result of a store. In shadow mode a refused call is let through.
  *
- * @param onRefunded - told when what was spent has been taken back.
+ * @param onRefunded - called with the key when what was recorded has been removed.
  */
-export function decided(verdict: Verdict, inForce: LimitsInForce, isShadow: boolean, onRefunded: () => void): Decision {
+export function decided(
+  verdict: Verdict,
+  { limits, reviewAfterMs }: LimitsInForce,
+  key: string,
+  cost: number,
+  isShadow: boolean,
+  onRefunded: (key: string) => void,
+): Decision {
   const { resetAfterMs, noRoom, source, receipt } = verdict;
-  const { layers, retryAfterMs, isReduced } = rulingOf(verdict, inForce);
-  const isRefused = retryAfterMs > 0;
-  const refusedBy = isRefused ? causeOf(noRoom, isReduced) : null;
-  const limit = bindingLimit(layers, inForce.limits, isRefused && !noRoom);
+  const isRefused = verdict.retryAfterMs > 0;
+  const layers = isRefused ? reviewed(verdict.layers, cost, reviewAfterMs) : verdict.layers;
+  const refusedBy = isRefused ? causeOf(noRoom, layers, cost) : null;
+  const least = leastRemaining(layers);
+  const binding = isRefused && !noRoom ? longestWait(layers) : least;
+  const limit = limits[binding] as Limit;
   return settle(
     {
       allowed: !isRefused || isShadow,
       reason: refusedBy === null ? "Allowed" : refusal(limit, refusedBy),
       refusedBy,
       limit,
-      // Every layer has something left for a newcomer that there is no room for; it can still spend nothing.
-      remaining: noRoom ? 0 : leastRemaining(layers),
-      retryAfterMs,
+      // Every layer has something left for a new key that there is no room for; it can still spend nothing.
+      remaining: noRoom ? 0 : (layers[least] as LayerStatus).remaining,
+      retryAfterMs: isRefused && !noRoom ? (layers[binding] as LayerStatus).retryAfterMs : verdict.retryAfterMs,
       resetAfterMs,
-      reduced: isReduced,
+      reduced: refusedBy === "load",
       layers,
       bypassed: false,
       shadowed: isRefused && isShadow,
       source,
     },
-    receipt && { refund: () => refunded(receipt, onRefunded) },
+    receipt && new LimiterReceipt(receipt, key, onRefunded),
   );
 }
 
-async function refunded(receipt: Receipt, onRefunded: () => void): Promise<boolean> {
-  const isRefunded = await receipt.refund();
-  if (isRefunded) onRefunded();
-  return isRefunded;
+/** The receipt of a decision: that of the store, and what its refund wakes. */
+class LimiterReceipt implements AsyncReceipt {
+  readonly #receipt: Receipt;
+  readonly #key: string;
+  readonly #onRefunded: (key: string) => void;
+
+  constructor(receipt: Receipt, key: string, onRefunded: (key: string) => void) {
+    this.#receipt = receipt;
+    this.#key = key;
+    this.#onRefunded = onRefunded;
+  }
+
+  async refund(): Promise<boolean> {
+    const isRefunded = await this.#receipt.refund();
+    if (isRefunded) this.#onRefunded(this.#key);
+    return isRefunded;
+  }
+}
+
+/** Whether the limit of a layer would allow the call if it were not reduced. */
+function allowsInFull({ reducedFrom, used, retryAfterMs }: LayerStatus, cost: number): boolean {
+  return reducedFrom === undefined ? retryAfterMs === 0 : used + cost <= reducedFrom;
+}
+
+/** A cost between the reduced limit and the full one can be admitted when the limit has been raised: later, and not never. */
+function reviewed(layers: readonly LayerStatus[], cost: number, reviewAfterMs: number): readonly LayerStatus[] {
+  if (layers.every(({ reducedFrom }) => reducedFrom === undefined)) return layers;
+  return layers.map((layer) => {
+    const { retryAfterMs, resetAfterMs, reducedFrom = 0 } = layer;
+    if (retryAfterMs < Infinity || cost > reducedFrom) return layer;
+    return { ...layer, retryAfterMs: Math.max(reviewAfterMs, allowsInFull(layer, cost) ? 0 : resetAfterMs) };
+  });
 }
 
 /** Makes the decision of a bypassed call, which no store sees: always allowed, and otherwise that of a fresh key. */
 export function bypassed(limits: readonly Limit[], spend: number): Decision {
   const { layers, retryAfterMs, resetAfterMs, source } = freshVerdict(limits, spend, "bypass");
+  const least = leastRemaining(layers);
   return settle({
     allowed: true,
     reason: "Allowed",
     refusedBy: null,
-    limit: bindingLimit(layers, limits, false),
-    remaining: leastRemaining(layers),
+    limit: limits[least] as Limit,
+    remaining: (layers[least] as LayerStatus).remaining,
     retryAfterMs,
     resetAfterMs,
     reduced: false,
@@ -62,20 +106,27 @@ export function bypassed(limits: readonly Limit[], spend: number): Decision {
   });
 }
 
-/** Of a refusal the limit with the longest wait, else the one with least remaining; the first listed wins a tie. */
-function bindingLimit(layers: readonly LayerStatus[], limits: readonly Limit[], isRefused: boolean): Limit {
-  const urgency = (layer: LayerStatus): number => (isRefused ? layer.retryAfterMs : -layer.remaining);
-  const binding = layers.reduce((first, layer) => (urgency(layer) > urgency(first) ? layer : first));
-  return limits[layers.indexOf(binding)] as Limit;
+/** The index of the layer with the longest wait; the first listed wins a tie. */
+function longestWait(layers: readonly LayerStatus[]): number {
+  let longest = 0;
+  for (let at = 1; at < layers.length; at += 1) {
+    if ((layers[at] as LayerStatus).retryAfterMs > (layers[longest] as LayerStatus).retryAfterMs) longest = at;
+  }
+  return longest;
 }
 
+/** The index of the layer with the least remaining; the first listed wins a tie. */
 function leastRemaining(layers: readonly LayerStatus[]): number {
-  return layers.reduce((least, { remaining }) => Math.min(least, remaining), Infinity);
+  let least = 0;
+  for (let at = 1; at < layers.length; at += 1) {
+    if ((layers[at] as LayerStatus).remaining < (layers[least] as LayerStatus).remaining) least = at;
+  }
+  return least;
 }
 
-function causeOf(noRoom: boolean, isReduced: boolean): RefusedBy {
+function causeOf(noRoom: boolean, layers: readonly LayerStatus[], cost: number): RefusedBy {
   if (noRoom) return "capacity";
-  return isReduced ? "load" : "limit";
+  return layers.every((layer) => allowsInFull(layer, cost)) ? "load" : "limit";
 }
 
 function refusal({ name }: Limit, refusedBy: RefusedBy): Reason {

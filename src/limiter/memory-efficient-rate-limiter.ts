@@ -1,5 +1,5 @@
 import { expected } from "../core/expected.js";
-import { MemoryStore } from "../store/memory-store.js";
+import { MemoryStore } from "../store/memory/memory-store.js";
 import type { AsyncRateLimiterOptions } from "./async-rate-limiter.js";
 import { AsyncRateLimiter } from "./async-rate-limiter.js";
 import type { StoreOptions } from "./options.js";

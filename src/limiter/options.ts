@@ -3,7 +3,7 @@ import type { Clock } from "../core/clock.js";
 import { published } from "../core/copies.js";
 import type { Decision } from "../core/decision.js";
 import { expected, knownOptions, memberOf, oneOf, optionalFunction } from "../core/expected.js";
-import { MemoryStore } from "../store/memory-store.js";
+import { MemoryStore } from "../store/memory/memory-store.js";
 import type { Store } from "../store/store.js";
 
 /** What every limiter can be given beside its limits, apart from its store and clock. */

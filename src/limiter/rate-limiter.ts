@@ -8,7 +8,7 @@ import { LimiterClosedError } from "../core/errors.js";
 import { expected, memberOf, ownCopy } from "../core/expected.js";
 import type { Limit } from "../core/limit.js";
 import { andThen } from "../core/promise-like.js";
-import type { KeyState, Space, Store, Verdict } from "../store/store.js";
+import type { AsyncSpace, KeyState, Space, Store, SyncSpace, Verdict } from "../store/store.js";
 import { spaceName } from "../store/store.js";
 import type { AcquireOptions } from "./acquire-options.js";
 import { parseAcquireOptions } from "./acquire-options.js";
@@ -16,13 +16,16 @@ import { AcquireQueues } from "./acquire-queue.js";
 import { announce } from "./announce.js";
 import type { CallOptions } from "./call.js";
 import { checkKey, costOf } from "./call.js";
+import type { LimitsInForce } from "./decide.js";
 import { bypassed, decided } from "./decide.js";
-import type { LimitsInForce } from "./limits-in-force.js";
-import { inForce } from "./limits-in-force.js";
 import type { LimiterOptions } from "./options.js";
 import { storeFrom } from "./options.js";
 import type { Part, PublishedLimiter } from "./part.js";
 import { ReleaseLog } from "./release-log.js";
+
+/** What `isAllowed` returns in memory: no call needs a promise of its own. */
+const ALLOWED = Promise.resolve(true);
+const REFUSED = Promise.resolve(false);
 
 /**
  * What every limiter is: limits asked of one space of a store, at each call. The kinds of limiter are constructors over
@@ -43,12 +46,15 @@ export class RateLimiter<in K extends string = string> {
   readonly #order = nextInProcess();
   readonly #store: Store;
   readonly #isShadow: boolean;
-  #space: Space;
+  /** The namespace in a synchronous store, and the one in an asynchronous store. One of them is undefined. */
+  #sync: SyncSpace | undefined;
+  #async: AsyncSpace | undefined;
   #bypass: ((key: K) => boolean) | undefined;
   readonly #onDecision: ((decision: Decision, key: K) => unknown) | undefined;
 
   #inForce: LimitsInForce;
   #releases: ReleaseLog | undefined;
+  readonly #recheck = (key: string): void => this.#queues?.recheck(key);
   #queues: AcquireQueues | undefined;
   #isClosed = false;
   /** What this limiter is called in its store. */
@@ -63,7 +69,7 @@ export class RateLimiter<in K extends string = string> {
     const own = ownCopy(options);
     const { name = "default" } = own;
     this.name = spaceName(name);
-    this.#inForce = inForce(limits);
+    this.#inForce = { limits: Object.freeze([...limits]), reviewAfterMs: Infinity };
     this.#isShadow = own.mode === "shadow";
     this.#bypass = bypassFrom(own.bypass);
     this.#onDecision = own.onDecision;
@@ -71,10 +77,9 @@ export class RateLimiter<in K extends string = string> {
     this.warnings = own.warnings ?? true;
     this.synchronous = this.#store.synchronous;
     // Last, because an opened space stays open: what was refused above has not taken the name.
-    this.#space = this.#store.open(
-      this.name,
-      limits.map(({ periodMs }) => periodMs),
-    );
+    const periodsMs = limits.map(({ periodMs }) => periodMs);
+    if (this.#store.synchronous) this.#sync = this.#store.open(this.name, periodsMs);
+    else this.#async = this.#store.open(this.name, periodsMs);
   }
 
   /** The limits enforced now, in order. */
@@ -88,8 +93,8 @@ export class RateLimiter<in K extends string = string> {
    *
    * @param reviewAfterMs - when they are looked at again, at the latest, in milliseconds; `Infinity` where nobody knows.
    */
-  protected moveLimits(limits: readonly Limit[], reviewAfterMs?: number): void {
-    this.#inForce = inForce(limits, reviewAfterMs);
+  protected moveLimits(limits: readonly Limit[], reviewAfterMs: number = Infinity): void {
+    this.#inForce = { limits: Object.freeze([...limits]), reviewAfterMs };
     this.#queues?.recheck();
   }
 
@@ -99,8 +104,14 @@ export class RateLimiter<in K extends string = string> {
    * @example
    * if (!(await limiter.isAllowed(email))) return reply.status(429).send();
    */
-  async isAllowed(key: K, options?: CallOptions): Promise<boolean> {
-    return this.#allows(key, options);
+  isAllowed(key: K, options?: CallOptions): Promise<boolean> {
+    const space = this.#sync;
+    if (space === undefined) return this.#allowsLater(key, options);
+    try {
+      return this.#allows(space, key, options) ? ALLOWED : REFUSED;
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   /**
@@ -111,7 +122,7 @@ export class RateLimiter<in K extends string = string> {
    * const { allowed, retryAfterMs } = await limiter.check(email, { cost: 2 });
    */
   async check(key: K, options?: CallOptions): Promise<Decision> {
-    return this.#decide(key, options);
+    return this.#sync === undefined ? this.#decideLater(key, options) : this.#decide(this.#sync, key, options);
   }
 
   /**
@@ -120,8 +131,9 @@ export class RateLimiter<in K extends string = string> {
    *   {@link close}.
    */
   checkSync(key: K, options?: CallOptions): Decision {
-    if (!this.synchronous) throw new TypeError(expected("store", "synchronous: use `check` here", "asynchronous"));
-    return this.#decide(key, options) as Decision;
+    const space = this.#sync;
+    if (space === undefined) throw new TypeError(expected("store", "synchronous: use `check` here", "asynchronous"));
+    return this.#decide(space, key, options);
   }
 
   /**
@@ -216,7 +228,8 @@ export class RateLimiter<in K extends string = string> {
     this.#space.close();
     this.#isClosed = true;
     // In place of a check in every call: the hot path is the same as before.
-    this.#space = closedSpace(this.name);
+    if (this.#sync === undefined) this.#async = closedSpace(this.name);
+    else this.#sync = closedSpace(this.name);
     this.#bypass = undefined;
     this.#queues?.rejectAll(closedError(this.name));
     this.#queues = undefined;
@@ -227,14 +240,25 @@ export class RateLimiter<in K extends string = string> {
     if (this.#isClosed) throw closedError(this.name);
   }
 
-  /** {@link isAllowed}, beneath an asynchronous function that holds nothing, because each call allocates what one holds. */
-  #allows(key: K, options: CallOptions | undefined): boolean | Promise<boolean> {
-    if (this.#onDecision !== undefined) return andThen(this.#decide(key, options), ({ allowed }) => allowed);
+  #allows(space: SyncSpace, key: K, options: CallOptions | undefined): boolean {
+    if (this.#onDecision !== undefined) return this.#decide(space, key, options).allowed;
     checkKey(key);
     const cost = options === undefined ? 1 : costOf(options);
     if (this.#bypass?.(key) === true) return true;
-    const admitted = this.#space.admit(key, this.#inForce.limits, cost);
-    return typeof admitted === "boolean" ? admitted || this.#isShadow : admitted.then((is) => is || this.#isShadow);
+    return space.admit(key, this.#inForce.limits, cost) || this.#isShadow;
+  }
+
+  async #allowsLater(key: K, options: CallOptions | undefined): Promise<boolean> {
+    if (this.#onDecision !== undefined) return (await this.#decideLater(key, options)).allowed;
+    checkKey(key);
+    const cost = costOf(options);
+    if (this.#bypass?.(key) === true) return true;
+    return (await (this.#async as AsyncSpace).admit(key, this.#inForce.limits, cost)) || this.#isShadow;
+  }
+
+  /** The namespace of this limiter, whatever its store. */
+  get #space(): Space {
+    return this.#sync ?? (this.#async as AsyncSpace);
   }
 
   /** Created at the first `acquire`. */
@@ -248,7 +272,7 @@ export class RateLimiter<in K extends string = string> {
     return (this.#queues = new AcquireQueues(clock, {
       check: (key, cost) => {
         const now = this.#inForce;
-        return andThen(paced.check(key, now.asked, cost), (verdict) => this.#decided(verdict, key, now));
+        return andThen(paced.check(key, now.limits, cost), (verdict) => this.#decided(verdict, key, now, cost));
       },
       peek: (key, cost) => this.#asked("peek", key, cost),
       confirm: (key) => releases.confirm(key),
@@ -256,16 +280,15 @@ export class RateLimiter<in K extends string = string> {
     }));
   }
 
-  /** Asks the space by the limits in force, and makes a decision of what it says, now or later. */
+  /** Queries the namespace by the limits in force, and makes a decision of the result, now or later. */
   #asked(verb: "check" | "peek", key: string, cost: number): Decision | Promise<Decision> {
     const now = this.#inForce;
-    const verdict = this.#space[verb](key, now.asked, cost);
-    return andThen(verdict, (answer) => this.#decided(answer, key, now));
+    return andThen(this.#space[verb](key, now.limits, cost), (verdict) => this.#decided(verdict, key, now, cost));
   }
 
-  /** The decision that a verdict comes to. Its refund wakes who waits for a turn of the key. */
-  #decided(verdict: Verdict, key: string, asked: LimitsInForce): Decision {
-    return decided(verdict, asked, this.#isShadow, () => this.#queues?.recheck(key));
+  /** The decision that follows from the result of a store. Its refund wakes the waiters of the key. */
+  #decided(verdict: Verdict, key: string, now: LimitsInForce, cost: number): Decision {
+    return decided(verdict, now, key, cost, this.#isShadow, this.#recheck);
   }
 
   #part(key: K, cost: number): Part {
@@ -280,19 +303,27 @@ export class RateLimiter<in K extends string = string> {
       ask: () => {
         // The `bypass` of another member may have closed it.
         this.#assertOpen();
-        return { space: this.#space, key, limits: now().asked, cost, mayRefuse: !this.#isShadow };
+        return { space: this.#space, key, limits: now().limits, cost, mayRefuse: !this.#isShadow };
       },
-      decide: (verdict) => (verdict === undefined ? bypassed(now().limits, cost) : this.#decided(verdict, key, now())),
+      decide: (verdict) =>
+        verdict === undefined ? bypassed(now().limits, cost) : this.#decided(verdict, key, now(), cost),
       announce: (decision) => void this.#announced(decision, key),
     };
   }
 
-  #decide(key: K, options: CallOptions | undefined): Decision | Promise<Decision> {
+  #decide(space: SyncSpace, key: K, options: CallOptions | undefined): Decision {
     checkKey(key);
     const cost = costOf(options);
     if (this.#bypass?.(key) === true) return this.#announced(bypassed(this.limits, cost), key);
-    const decision = this.#asked("check", key, cost);
-    return andThen(decision, (made) => this.#announced(made, key));
+    const now = this.#inForce;
+    return this.#announced(this.#decided(space.check(key, now.limits, cost), key, now, cost), key);
+  }
+
+  async #decideLater(key: K, options: CallOptions | undefined): Promise<Decision> {
+    checkKey(key);
+    const cost = costOf(options);
+    if (this.#bypass?.(key) === true) return this.#announced(bypassed(this.limits, cost), key);
+    return this.#announced(await this.#asked("check", key, cost), key);
   }
 
   #announced(decision: Decision, key: K): Decision {
@@ -306,7 +337,7 @@ function closedError(name: string): LimiterClosedError {
 }
 
 /** The space of a closed limiter: every call throws. */
-function closedSpace(name: string): Space {
+function closedSpace(name: string): SyncSpace & AsyncSpace {
   const refuse = (): never => {
     throw closedError(name);
   };

@@ -1,9 +1,9 @@
 import type { Clock } from "../core/clock.js";
-import type { Receipt } from "../core/decision.js";
+import type { Receipt, SyncReceipt } from "../core/decision.js";
 import type { Limit } from "../core/limit.js";
 import { andThen } from "../core/promise-like.js";
-import { MemoryStore } from "../store/memory-store.js";
-import type { Space, Verdict } from "../store/store.js";
+import { MemoryStore } from "../store/memory/memory-store.js";
+import type { Space, SyncSpace, SyncVerdict, Verdict } from "../store/store.js";
 
 /**
  * The namespace of a limiter as `acquire` uses it: it admits a call only if the callers that this limiter released before
@@ -15,7 +15,7 @@ import type { Space, Verdict } from "../store/store.js";
  */
 export class ReleaseLog {
   readonly #namespace: Space;
-  readonly #releases: Space;
+  readonly #releases: SyncSpace;
   /** The admitted calls whose callers have not continued yet: one of a key at most, since a queue checks one at a time. */
   readonly #pending = new Map<string, Release>();
 
@@ -26,7 +26,7 @@ export class ReleaseLog {
 
   /** Checks a call, and records it if both the store and the earlier releases admit it. */
   check(key: string, limits: readonly Limit[], cost: number): Verdict | Promise<Verdict> {
-    const pace = this.#releases.peek(key, limits, cost) as Verdict;
+    const pace = this.#releases.peek(key, limits, cost);
     if (pace.retryAfterMs > 0 && !pace.noRoom) {
       // The later instant of the two. Most often it is that of the store, which counts the calls of others as well.
       const latest = (verdict: Verdict): Verdict => (verdict.retryAfterMs >= pace.retryAfterMs ? verdict : pace);
@@ -35,7 +35,7 @@ export class ReleaseLog {
     return andThen(this.#namespace.check(key, limits, cost), (verdict) => {
       const { receipt } = verdict;
       if (receipt === undefined) return verdict;
-      const release = new Release(() => this.#releases.check(key, limits, cost) as Verdict);
+      const release = new Release(() => this.#releases.check(key, limits, cost));
       this.#pending.set(key, release);
       return { ...verdict, receipt: { refund: () => refundBoth(receipt, release) } };
     });
@@ -49,23 +49,23 @@ export class ReleaseLog {
 
   /** Deletes the releases of one key, or of all keys. */
   reset(key?: string): void {
-    void this.#releases.reset(key);
+    this.#releases.reset(key);
   }
 }
 
 /** One entry of the log. */
 class Release {
-  readonly #record: () => Verdict;
-  #receipt: Receipt | undefined;
+  readonly #record: () => SyncVerdict;
+  #receipt: SyncReceipt | undefined;
 
-  constructor(record: () => Verdict) {
+  constructor(record: () => SyncVerdict) {
     this.#record = record;
     this.#receipt = record().receipt;
   }
 
   /** Removes the entry. False if it is gone already: refunded, reset or expired. */
   remove(): boolean {
-    return this.#receipt?.refund() === true;
+    return this.#receipt?.refund() ?? false;
   }
 
   moveToPresent(): void {

@@ -4,15 +4,15 @@ import { freshVerdict } from "../store/fresh-verdict.js";
 import type { KeyState, Verdict } from "../store/store.js";
 import type { Opened } from "./shared-client.js";
 
-/** Who answers for Redis while it cannot, for one space. */
+/** What decides in place of Redis while it cannot, for one namespace. */
 export interface Fallback {
-  admit(failure: StoreError, key: string, limits: readonly Limit[], cost: number): boolean | Promise<boolean>;
-  check(failure: StoreError, key: string, limits: readonly Limit[], cost: number): Verdict | Promise<Verdict>;
-  peek(failure: StoreError, key: string, limits: readonly Limit[], cost: number): Verdict | Promise<Verdict>;
-  state(failure: StoreError, key: string): KeyState | Promise<KeyState>;
+  admit(failure: StoreError, key: string, limits: readonly Limit[], cost: number): Promise<boolean>;
+  check(failure: StoreError, key: string, limits: readonly Limit[], cost: number): Promise<Verdict>;
+  peek(failure: StoreError, key: string, limits: readonly Limit[], cost: number): Promise<Verdict>;
+  state(failure: StoreError, key: string): Promise<KeyState>;
   /** Forgets what was recorded here. */
-  reset(key?: string): void | Promise<void>;
-  /** Releases what was opened for the space. */
+  reset(key?: string): Promise<void>;
+  /** Releases what was opened for the namespace. */
   close(): void;
 }
 
@@ -22,17 +22,17 @@ export const denying: Fallback = {
   check: (failure) => Promise.reject(failure),
   peek: (failure) => Promise.reject(failure),
   state: (failure) => Promise.reject(failure),
-  reset: () => undefined,
+  reset: () => Promise.resolve(),
   close: () => undefined,
 };
 
 /** Admits every call, records nothing, and describes the key as fresh. */
 export const allowing: Fallback = {
-  admit: () => true,
-  check: (_failure, _key, limits, cost) => freshVerdict(limits, cost, "fallback"),
-  peek: (_failure, _key, limits) => freshVerdict(limits, 0, "fallback"),
+  admit: () => Promise.resolve(true),
+  check: (_failure, _key, limits, cost) => Promise.resolve(freshVerdict(limits, cost, "fallback")),
+  peek: (_failure, _key, limits) => Promise.resolve(freshVerdict(limits, 0, "fallback")),
   state: (failure) => Promise.reject(failure),
-  reset: () => undefined,
+  reset: () => Promise.resolve(),
   close: () => undefined,
 };
 
@@ -42,13 +42,16 @@ export const allowing: Fallback = {
  */
 export function askingStore({ space, release }: Opened, instances: number): Fallback {
   const mine = (limits: readonly Limit[]): readonly Limit[] => (instances === 1 ? limits : limits.map(divided));
-  const divided = (limit: Limit): Limit => ({ ...limit, maxCalls: Math.ceil(limit.maxCalls / instances) });
+  const share = (calls: number): number => Math.ceil(calls / instances);
+  const divided = ({ maxCalls, reducedFrom, ...limit }: Limit): Limit => {
+    return { ...limit, maxCalls: share(maxCalls), reducedFrom: reducedFrom && share(reducedFrom) };
+  };
   return {
-    admit: (_failure, key, limits, cost) => space.admit(key, mine(limits), cost),
+    admit: async (_failure, key, limits, cost) => space.admit(key, mine(limits), cost),
     check: async (_failure, key, limits, cost) => asFallback(await space.check(key, mine(limits), cost)),
     peek: async (_failure, key, limits, cost) => asFallback(await space.peek(key, mine(limits), cost)),
-    state: (_failure, key) => space.state(key),
-    reset: (key) => space.reset(key),
+    state: async (_failure, key) => space.state(key),
+    reset: async (key) => space.reset(key),
     close: release,
   };
 }

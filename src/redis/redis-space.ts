@@ -1,6 +1,6 @@
-import type { Receipt } from "../core/decision.js";
+import type { AsyncReceipt } from "../core/decision.js";
 import type { Limit } from "../core/limit.js";
-import type { Ask, KeyState, Space, Verdict } from "../store/store.js";
+import type { Ask, AsyncSpace, KeyState, Verdict } from "../store/store.js";
 import type { Share } from "./ask-together.js";
 import type { DenyCache, Sending } from "./deny-cache.js";
 import type { Fallback } from "./fallback.js";
@@ -19,7 +19,7 @@ export interface SpaceEvents {
 }
 
 /** One space of a `RedisStore`: each verb is one run of the script, on one key. */
-export class RedisSpace implements Space {
+export class RedisSpace implements AsyncSpace {
   readonly #server: RedisServer;
   readonly #prefix: string;
   readonly #longest: string;
@@ -46,9 +46,9 @@ export class RedisSpace implements Space {
     this.#events = events;
   }
 
-  admit(key: string, limits: readonly Limit[], cost: number): boolean | Promise<boolean> {
+  admit(key: string, limits: readonly Limit[], cost: number): Promise<boolean> {
     const name = this.#keyOf(key);
-    if (this.#denials.refuses(name, limits, cost)) return false;
+    if (this.#denials.refuses(name, limits, cost)) return Promise.resolve(false);
     const sending = this.#denials.sending(name, cost);
     return this.#ask("admit", name, limits, cost).then(
       (reply) => {
@@ -62,10 +62,10 @@ export class RedisSpace implements Space {
     );
   }
 
-  check(key: string, limits: readonly Limit[], cost: number): Verdict | Promise<Verdict> {
+  check(key: string, limits: readonly Limit[], cost: number): Promise<Verdict> {
     const name = this.#keyOf(key);
     const denied = this.#denials.verdictOn(name, limits, cost);
-    if (denied !== undefined) return denied;
+    if (denied !== undefined) return Promise.resolve(denied);
     const sending = this.#denials.sending(name, cost);
     return this.#ask("check", name, limits, cost).then(
       (reply) => this.#checked(replyOf(reply, limits), name, limits, cost, sending),
@@ -181,7 +181,7 @@ export class RedisSpace implements Space {
     };
   }
 
-  #receipt(name: string, epoch: number, stamp: number, cost: number): Receipt {
+  #receipt(name: string, epoch: number, stamp: number, cost: number): AsyncReceipt {
     let isRefunded = false;
     return {
       refund: async () => {

@@ -2,7 +2,7 @@ import { parseDuration } from "../core/duration.js";
 import type { Duration } from "../core/duration.js";
 import { expected, knownOptions, oneOf, optionalFunction, wholeNumber } from "../core/expected.js";
 import { publish, published } from "../core/copies.js";
-import type { Ask, Space, Store, Together } from "../store/store.js";
+import type { Ask, AsyncSpace, AsyncStore, Store, Together } from "../store/store.js";
 import { checkSpaceName } from "../store/store.js";
 import type { RedisClient } from "./client.js";
 import type { Fallback } from "./fallback.js";
@@ -76,12 +76,11 @@ export const REDIS_OPTIONS: readonly string[] = [
  * const store = new RedisStore({ client: new Redis() });
  * const guard = new DOSProtectionLimiter({ store });
  */
-export class RedisStore implements Store {
+export class RedisStore implements AsyncStore {
   static {
     publish(this.prototype, "store");
   }
 
-  /** Every verb answers later. */
   readonly synchronous = false as const;
 
   readonly #server: RedisServer;
@@ -110,7 +109,7 @@ export class RedisStore implements Store {
     this.#server = new RedisServer(client, timeoutMs, checked.onStoreError);
   }
 
-  open(name: string, periodsMs: readonly number[]): Space {
+  open(name: string, periodsMs: readonly number[]): AsyncSpace {
     checkSpaceName(name, this.#names);
     const prefix = `${this.#keyPrefix}:${name}:`;
     const shared = sharedClient(this.#server.client).namespace(prefix);

@@ -29,13 +29,14 @@ export function replyOf(reply: unknown, limits: readonly Limit[]): Reply {
 /** Reads what the scripts said about a call by these limits, whose numbers begin at `start`. */
 export function replyFrom(numbers: readonly number[], limits: readonly Limit[], start = 0): Reply {
   const [passed, epoch = 0, time = 0, newest = 0] = numbers.slice(start, start + COMMON);
-  const layers = limits.map(({ name, maxCalls, periodMs }, at): LayerStatus => {
+  const layers = limits.map(({ name, maxCalls, periodMs, reducedFrom }, at): LayerStatus => {
     const first = start + COMMON + PER_LAYER * at;
     const used = numbers[first] as number;
     return {
       name,
       maxCalls,
       periodMs,
+      reducedFrom,
       used,
       remaining: Math.max(0, maxCalls - used),
       retryAfterMs: orNever(numbers[first + 1] as number),

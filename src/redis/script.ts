@@ -1,8 +1,8 @@
-import { MOST_MOVED } from "../core/timestamp-logs.js";
+import { MOST_MOVED } from "../store/store.js";
 
 /**
  * What Redis runs for every verb, in one round trip and atomically: the twin of `core/sliding-window.ts` and
- * `core/timestamp-logs.ts`. Whoever changes the one changes the other; the same oracle checks both.
+ * `store/memory/key-table.ts`. Whoever changes the one changes the other; the same oracle checks both.
  *
  * A key holds one string: a header, and behind it a ring of stamps of 6 bytes, whole milliseconds of the server's clock.
  *

@@ -1,7 +1,7 @@
 import { monotonicClock } from "../core/clock.js";
 import type { Limit } from "../core/limit.js";
 import { warn, warnOnce } from "../core/warn.js";
-import { MemoryStore } from "../store/memory-store.js";
+import { MemoryStore } from "../store/memory/memory-store.js";
 import type { Space, Store } from "../store/store.js";
 import { CircuitBreaker } from "./circuit-breaker.js";
 import type { Connection } from "./connection.js";

@@ -10,10 +10,11 @@ export function freshVerdict(limits: readonly Limit[], spend: number, source: So
   return {
     retryAfterMs: 0,
     resetAfterMs: spend > 0 ? limits.reduce((longest, { periodMs }) => Math.max(longest, periodMs), 0) : 0,
-    layers: limits.map(({ name, maxCalls, periodMs }) => ({
+    layers: limits.map(({ name, maxCalls, periodMs, reducedFrom }) => ({
       name,
       maxCalls,
       periodMs,
+      reducedFrom,
       used: spend,
       remaining: Math.max(0, maxCalls - spend),
       retryAfterMs: 0,

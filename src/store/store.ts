@@ -1,44 +1,50 @@
 import type { Clock } from "../core/clock.js";
-import type { LayerStatus, Receipt, Source } from "../core/decision.js";
+import type { LayerStatus, Receipt, Source, SyncReceipt } from "../core/decision.js";
 import { expected } from "../core/expected.js";
 import type { Limit } from "../core/limit.js";
 
 /**
- * Where history lives: it remembers logs and knows the time, and nothing of tiers, load or HTTP.
+ * Keeps logs and a clock, and expires what is old. It knows nothing of tiers, load or HTTP.
  *
- * A limiter opens one space at its construction. Clock, key cap and connection are the store's, and shared; logs, periods
- * and `reset()` are a space's own.
+ * A limiter opens one namespace when it is constructed. Clock, key cap and connection belong to the store, and are shared; logs,
+ * periods and `reset()` belong to a namespace.
  */
-export interface Store {
-  /** Whether every verb of its spaces answers at once, and never with a promise. */
-  readonly synchronous: boolean;
+export type Store = SyncStore | AsyncStore;
 
-  /** What those go by who wait for a turn. @default the process's monotonic clock */
+/** A store whose methods return values, and never promises: it keeps its logs in the memory of this process. */
+export interface SyncStore {
+  readonly synchronous: true;
+
+  /** The clock of waiters. @default the process's monotonic clock */
   readonly clock?: Clock | undefined;
 
   /**
-   * Opens a space for one limiter.
+   * Opens a namespace for one limiter.
    *
    * @param name - not empty, without `:` (a store may put it into a key, before one).
-   * @param periodsMs - the periods of the limits that will be handed over, fixed from here on: one log, one set of
-   *   periods. How long a stamp must be kept is the longest of them.
-   * @throws RangeError when the name is not fit, or open on this store already: two limiters would share their history.
-   *   A name is free again once its space is closed.
+   * @param periodsMs - the periods of the limits of all later calls: one log, one set of periods. A timestamp is kept for the
+   *   longest of them.
+   * @throws RangeError when the name is invalid, or open on this store already: two limiters would share their history. A name
+   *   is free again once its namespace is closed.
    */
-  open(name: string, periodsMs: readonly number[]): Space;
+  open(name: string, periodsMs: readonly number[]): SyncSpace;
+}
+
+/** A store whose methods return promises: its logs are outside of this process. */
+export interface AsyncStore {
+  readonly synchronous: false;
+
+  /** The clock of waiters. @default the process's monotonic clock */
+  readonly clock?: Clock | undefined;
+
+  /** Opens a namespace for one limiter: see {@link SyncStore.open}. */
+  open(name: string, periodsMs: readonly number[]): AsyncSpace;
 
   /**
-   * Judges several keys at once, for all or nothing. Only a synchronous store can.
+   * Checks several keys at once, all or nothing: if no call that may refuse is refused, each call that is admitted is recorded,
+   * else none is. Without this method, the keys are checked one after another.
    *
-   * @param asks - of spaces of this store, no space twice.
-   */
-  judge?(asks: readonly Ask[]): Judgement;
-
-  /**
-   * Checks several keys at once, for all or nothing, where a store answers later: if none that may refuse does, each that
-   * passes is recorded, else none is. Without it, the keys are asked one after another.
-   *
-   * @param asks - of spaces of any store, no space twice.
+   * @param asks - of namespaces of any store, no namespace twice.
    */
   checkTogether?(asks: readonly Ask[]): Promise<Together>;
 }
@@ -60,61 +66,70 @@ export type Together =
   /** They cannot be answered at once, and nothing was recorded: who is to be asked about each, one after another. */
   | { readonly inOrder: readonly Pick<Space, "check">[] };
 
-/** What a store says to several asks at once. It holds for the present synchronous run, and no longer. */
-export interface Judgement {
-  /** What `check` would say to each, room for all new keys together included. Nothing is recorded yet. */
-  readonly verdicts: readonly Verdict[];
-  /** Records those that pass, and tells what each limit stands at afterwards. */
-  spend(): readonly Verdict[];
-}
-
 /**
- * The logs of one limiter, by key. Keys come validated: every string of at most 1,024 characters is a key like any other.
+ * The logs of one limiter, by key. Keys are validated by the limiter, and every string is a key like any other.
  *
- * Each verb is atomic for its key. Each is given the limits in force at that call, whose number and depths may differ
- * from the last call's, and whose periods are of those the space was opened with. A store that cannot answer throws or
- * rejects with a `StoreError`.
+ * Each method is atomic for its key. Each is given the limits in force at that call, whose number and depths may differ from
+ * the last call's, and whose periods are of those the namespace was opened with.
  */
-export interface Space {
-  /** Records the call if every limit lets it pass, else writes nothing; tells whether it did. The short form of `check`. */
-  admit(key: string, limits: readonly Limit[], cost: number): boolean | Promise<boolean>;
+export type Space = SyncSpace | AsyncSpace;
 
-  /** Records the call if every limit lets it pass, else writes nothing; tells what each limit stands at afterwards. */
-  check(key: string, limits: readonly Limit[], cost: number): Verdict | Promise<Verdict>;
+/** A namespace of a {@link SyncStore}. A method that cannot decide throws a `StoreError`. */
+export interface SyncSpace {
+  /** Records the call if every limit allows it, else nothing; returns whether it did. The short form of `check`. */
+  admit(key: string, limits: readonly Limit[], cost: number): boolean;
 
-  /** Answers as `check` would, but for the spend: writes nothing, records nothing. */
-  peek(key: string, limits: readonly Limit[], cost: number): Verdict | Promise<Verdict>;
+  /** Records the call if every limit allows it, else nothing; returns the status of each limit afterwards. */
+  check(key: string, limits: readonly Limit[], cost: number): SyncVerdict;
 
-  /** Forgets one key, or all of this space without one. Receipts of what is forgotten refund nothing any more. */
-  reset(key?: string): void | Promise<void>;
+  /** The result of `check`, without recording anything. */
+  peek(key: string, limits: readonly Limit[], cost: number): SyncVerdict;
 
-  /** What the log of a key holds in the longest period. */
-  state(key: string): KeyState | Promise<KeyState>;
+  /** Forgets one key, or all keys of this namespace. Receipts of what is forgotten refund nothing any more. */
+  reset(key?: string): void;
+
+  /** What the log of a key contains in the longest period. */
+  state(key: string): KeyState;
 
   /**
-   * Releases the name of this space, which can be opened again, with other periods. Memory of this process is freed; what
+   * Releases the name of this namespace, which can be opened again, with other periods. Memory of this process is freed; what
    * other processes share stays, and expires by itself.
    *
-   * A limiter calls it once, and no other verb afterwards. Calls under way may still complete, and receipts may still be
-   * refunded: that resolves false where the log is gone.
+   * A limiter calls it once, and no other method afterwards. Calls under way may still complete, and receipts may still be
+   * refunded: that returns false where the log is gone.
    */
   close(): void;
 }
 
-/** A store's answer to one call. */
+/** A namespace of an {@link AsyncStore}: the methods of {@link SyncSpace}, later. One that cannot decide rejects with a `StoreError`. */
+export interface AsyncSpace {
+  admit(key: string, limits: readonly Limit[], cost: number): Promise<boolean>;
+  check(key: string, limits: readonly Limit[], cost: number): Promise<Verdict>;
+  peek(key: string, limits: readonly Limit[], cost: number): Promise<Verdict>;
+  reset(key?: string): Promise<void>;
+  state(key: string): Promise<KeyState>;
+  close(): void;
+}
+
+/** The result of one call. */
 export interface Verdict {
-  /** Milliseconds until the call would pass: 0 when it does, `Infinity` when it never can. */
+  /** Milliseconds until the call would be admitted: 0 when it is, `Infinity` when it never can be. */
   readonly retryAfterMs: number;
-  /** Milliseconds until the log holds no live call in any layer. */
+  /** Milliseconds until every timestamp of the log has expired in every layer. */
   readonly resetAfterMs: number;
-  /** What each limit stands at, in the order they were handed over. */
+  /** The status of each limit, in the order in which they were passed. */
   readonly layers: readonly LayerStatus[];
-  /** The call was refused because there is no room to remember its key, and not by a limit. */
+  /** The call was refused because there is no room for its key, and not by a limit. */
   readonly noRoom: boolean;
-  /** Who gave the answer. */
+  /** Where the result comes from. */
   readonly source: Source;
-  /** What was spent; undefined when nothing was. */
+  /** What was recorded; undefined when nothing was. */
   readonly receipt: Receipt | undefined;
+}
+
+/** The result of one call in a {@link SyncStore}. */
+export interface SyncVerdict extends Verdict {
+  readonly receipt: SyncReceipt | undefined;
 }
 
 /** What a key's log holds. */
@@ -124,6 +139,12 @@ export interface KeyState {
   /** Where that window begins, in milliseconds on the store's clock: calls up to this instant count no more. */
   readonly lastReset: number;
 }
+
+/**
+ * The most timestamps that one refund moves, in every store. A refund of an old call moves all newer ones, so without a bound
+ * one client could make a store move millions of them for each of its refunds.
+ */
+export const MOST_MOVED = 4096;
 
 /**
  * Checks the name of a space and returns it.

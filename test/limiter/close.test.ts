@@ -12,7 +12,8 @@ import {
   MemoryStore,
   type RateLimiter,
   RateLimitExceededError,
-  type Space,
+  type AsyncSpace,
+  type AsyncStore,
   type Store,
   StoreError,
   TieredRateLimiter,
@@ -195,11 +196,11 @@ describe("a TieredRateLimiter that finds the name of its second tier taken", () 
 
 describe("allOf over a closed member", () => {
   /** A store that answers in a later turn, so that members are consulted one after another. */
-  const late = (): Store => {
+  const late = (): AsyncStore => {
     const memory = new MemoryStore();
     return {
       synchronous: false,
-      open: (name, periodsMs): Space => {
+      open: (name, periodsMs): AsyncSpace => {
         const space = memory.open(name, periodsMs);
         const later = <A extends unknown[], R>(verb: (...args: A) => R) => {
           return (...args: A): Promise<R> => new Promise((resolve) => setImmediate(() => resolve(verb(...args))));

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { Cluster, Redis } from "ioredis";
-import { allOf, AsyncRateLimiter, LayeredRateLimiter, MemoryStore, type Space, type Store } from "sluicegate";
+import { allOf, AsyncRateLimiter, LayeredRateLimiter, MemoryStore, type AsyncSpace, type Store } from "sluicegate";
 import { hashTagged, RedisRateLimiter, RedisStore, type Send } from "sluicegate/redis";
 import { ManualClock } from "sluicegate/testing";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
@@ -178,7 +178,7 @@ describe.skipIf(withoutRedis !== undefined)("allOf over one Redis", () => {
       synchronous: false,
       open: (name, periodsMs) => {
         const space = local.open(name, periodsMs);
-        const check: Space["check"] = async (...asked) => {
+        const check: AsyncSpace["check"] = async (...asked) => {
           const verdict = await space.check(...asked);
           return {
             ...verdict,
@@ -187,10 +187,10 @@ describe.skipIf(withoutRedis !== undefined)("allOf over one Redis", () => {
         };
         return {
           check,
-          admit: (...asked) => space.admit(...asked),
-          peek: (...asked) => space.peek(...asked),
-          reset: (key) => space.reset(key),
-          state: (key) => space.state(key),
+          admit: async (...asked) => space.admit(...asked),
+          peek: async (...asked) => space.peek(...asked),
+          reset: async (key) => space.reset(key),
+          state: async (key) => space.state(key),
           close: () => space.close(),
         };
       },

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { StoreError } from "../../src/core/errors.js";
-import { StoreTime } from "../../src/core/store-time.js";
+import { StoreTime } from "../../src/store/store-time.js";
 import { AsyncRateLimiter } from "../../src/index.js";
 import { ManualClock } from "../../src/testing/index.js";
 
@@ -11,7 +11,7 @@ function timeOf(readings: readonly number[]): [now: number, stamp: number][] {
   return readings.map((reading) => {
     clock.set(reading);
     time.read();
-    return [time.now, time.stamp];
+    return [time.now, time.timestamp];
   });
 }
 

@@ -1,0 +1,229 @@
+import type { SyncReceipt } from "../../core/decision.js";
+import type { Limit } from "../../core/limit.js";
+import { allows, emptyAfter, retryAfter, status } from "../../core/sliding-window.js";
+import type { KeyState, SyncSpace, SyncVerdict } from "../store.js";
+import { MOST_MOVED } from "../store.js";
+import type { StoreTime } from "../store-time.js";
+import type { Evictor } from "./evictor.js";
+import type { KeyTable } from "./key-table.js";
+import { NOWHERE } from "./key-table.js";
+
+/** Admissions from one sweep to the next. */
+const SWEEP_EVERY = 8;
+
+/** What the namespaces of one store share. */
+export interface Shared {
+  readonly time: StoreTime;
+  readonly evictor: Evictor;
+}
+
+/**
+ * One namespace of a `MemoryStore`. Every method runs in one piece from the moment it has read the clock, which is the only
+ * foreign code that it calls: so it returns its result at once, and no two are ever under way together.
+ */
+export class MemoryNamespace implements SyncSpace {
+  /** What it shares with the other namespaces of its store. For the batch, as its table. */
+  readonly shared: Shared;
+  readonly table: KeyTable;
+  readonly #time: StoreTime;
+  readonly #evictor: Evictor;
+  readonly #table: KeyTable;
+  readonly #release: () => void;
+  /** Admissions since the last sweep. */
+  #admissions = 0;
+
+  /** @param release - takes this namespace out of its store. */
+  constructor(shared: Shared, table: KeyTable, release: () => void) {
+    this.shared = shared;
+    this.table = table;
+    this.#time = shared.time;
+    this.#evictor = shared.evictor;
+    this.#table = table;
+    this.#release = release;
+  }
+
+  admit(key: string, limits: readonly Limit[], cost: number): boolean {
+    const time = this.#time;
+    const table = this.#table;
+    time.read();
+    if (table.limits !== limits) table.limits = limits;
+    const place = table.placeOf(key);
+    const isAdmitted =
+      place !== NOWHERE && cost === 1
+        ? table.admitOne(place, limits, time.now, time.timestamp)
+        : this.#admitOther(place, key, limits, cost);
+    if (isAdmitted) this.#sweepSometimes();
+    return isAdmitted;
+  }
+
+  check(key: string, limits: readonly Limit[], cost: number): SyncVerdict {
+    const place = this.find(key, limits);
+    if (place === NOWHERE) return this.#checkNew(key, limits, cost);
+    const { now, timestamp } = this.#time;
+    const isAdmitted =
+      cost === 1 ? this.#table.admitOne(place, limits, now, timestamp) : this.#admitMany(place, limits, cost);
+    return isAdmitted ? this.#recorded(place, key, limits, cost) : this.result(place, limits, cost, 0);
+  }
+
+  peek(key: string, limits: readonly Limit[], cost: number): SyncVerdict {
+    const place = this.find(key, limits);
+    const needsRoom = place === NOWHERE && this.allows(place, limits, cost);
+    const waitForRoomMs = needsRoom ? this.#evictor.plan([this.#table], this.#time.now).waitMs : 0;
+    return this.result(place, limits, cost, waitForRoomMs);
+  }
+
+  reset(key?: string): void {
+    this.#time.refuseItsClock();
+    if (key === undefined) return this.#table.clear();
+    const place = this.#table.placeOf(key);
+    if (place !== NOWHERE) this.#table.forgetAt(place);
+  }
+
+  state(key: string): KeyState {
+    this.#time.read();
+    const lastReset = this.#time.now - this.#table.longestMs;
+    return { calls: this.#table.logAt(this.#table.placeOf(key)).countAfter(lastReset), lastReset };
+  }
+
+  close(): void {
+    this.#time.refuseItsClock();
+    this.#release();
+    this.#table.clear();
+  }
+
+  /** Moves the store to the present, and returns the place of a key. */
+  find(key: string, limits: readonly Limit[]): number {
+    this.#time.read();
+    if (this.#table.limits !== limits) this.#table.limits = limits;
+    return this.#table.placeOf(key);
+  }
+
+  /** Whether every limit allows a call at the store's present. */
+  allows(place: number, limits: readonly Limit[], cost: number): boolean {
+    return allows(this.#table.logAt(place), limits, cost, this.#time.now);
+  }
+
+  /** Records a call that every limit allows, and for which there is room. */
+  record(place: number, key: string, limits: readonly Limit[], cost: number): SyncVerdict {
+    return this.#recorded(this.#append(place, key, cost), key, limits, cost);
+  }
+
+  /** The result of a call that is not recorded. */
+  result(place: number, limits: readonly Limit[], cost: number, waitForRoomMs: number): SyncVerdict {
+    return this.#result(place, limits, cost, waitForRoomMs, undefined);
+  }
+
+  /**
+   * Notes when a refused call would be admitted: until then the evictor spares its key. The evictor itself can only tell whether
+   * a call of cost 1 would be admitted.
+   */
+  noteRefusal(place: number, limits: readonly Limit[], cost: number): void {
+    if (place === NOWHERE || cost === 1) return;
+    const waitMs = retryAfter(this.#table.logAt(place), limits, cost, this.#time.now);
+    // A call that can never be admitted gains nothing by the loss of a log.
+    if (waitMs < Infinity) this.#table.keepUntil(place, this.#time.now + waitMs);
+  }
+
+  /** Takes a recorded call back, unless it has expired or its log is gone: it must not take anything from a later log. */
+  takeBack(key: string, id: number, timestamp: number, cost: number): boolean {
+    this.#time.read();
+    const table = this.#table;
+    const place = table.placeOf(key);
+    if (place === NOWHERE || table.idAt(place) !== id || timestamp <= this.#time.now - table.longestMs) return false;
+    return table.takeBack(place, timestamp, cost, MOST_MOVED) > 0;
+  }
+
+  /** {@link admit} for a new key, or a cost above 1. */
+  #admitOther(place: number, key: string, limits: readonly Limit[], cost: number): boolean {
+    if (place !== NOWHERE) return this.#admitMany(place, limits, cost);
+    if (!this.allows(place, limits, cost)) return false;
+    if (this.#evictor.makeRoom(this.#table, this.#time.now) > 0) return false;
+    this.#append(place, key, cost);
+    return true;
+  }
+
+  #admitMany(place: number, limits: readonly Limit[], cost: number): boolean {
+    const isAdmitted = this.allows(place, limits, cost);
+    if (isAdmitted) this.#table.append(place, cost, this.#time.now, this.#time.timestamp);
+    else this.noteRefusal(place, limits, cost);
+    return isAdmitted;
+  }
+
+  #checkNew(key: string, limits: readonly Limit[], cost: number): SyncVerdict {
+    if (!this.allows(NOWHERE, limits, cost)) return this.result(NOWHERE, limits, cost, 0);
+    const waitForRoomMs = this.#evictor.makeRoom(this.#table, this.#time.now);
+    if (waitForRoomMs > 0) return this.result(NOWHERE, limits, cost, waitForRoomMs);
+    return this.record(NOWHERE, key, limits, cost);
+  }
+
+  #append(place: number, key: string, cost: number): number {
+    const own = place === NOWHERE ? this.#table.add(key) : place;
+    // If this fails, a new key stays with an empty log, which is idle.
+    this.#table.append(own, cost, this.#time.now, this.#time.timestamp);
+    return own;
+  }
+
+  /** The result of a call that has been recorded. */
+  #recorded(place: number, key: string, limits: readonly Limit[], cost: number): SyncVerdict {
+    const receipt = new MemoryReceipt(this, key, this.#table.idAt(place), this.#time.timestamp, cost);
+    // At a further cost of 0 every layer has `retryAfterMs` 0: the question is not whether the same call would be admitted again.
+    const result = this.#result(place, limits, 0, 0, receipt);
+    // The last, because it moves keys from place to place.
+    this.#sweepSometimes();
+    return result;
+  }
+
+  #result(
+    place: number,
+    limits: readonly Limit[],
+    cost: number,
+    waitMs: number,
+    receipt: SyncReceipt | undefined,
+  ): SyncVerdict {
+    const { now } = this.#time;
+    const log = this.#table.logAt(place);
+    const layers = status(log, limits, cost, now);
+    let retryAfterMs = waitMs;
+    for (const layer of layers) retryAfterMs = Math.max(retryAfterMs, layer.retryAfterMs);
+    return {
+      retryAfterMs,
+      resetAfterMs: emptyAfter(log, this.#table.longestMs, now),
+      layers,
+      noRoom: waitMs > 0,
+      source: "memory",
+      receipt,
+    };
+  }
+
+  #sweepSometimes(): void {
+    if ((this.#admissions += 1) < SWEEP_EVERY) return;
+    this.#admissions = 0;
+    this.#evictor.sweep(this.#time.now);
+  }
+}
+
+/** What one call recorded. */
+class MemoryReceipt implements SyncReceipt {
+  readonly #namespace: MemoryNamespace;
+  readonly #key: string;
+  readonly #id: number;
+  readonly #timestamp: number;
+  readonly #cost: number;
+  #isRefunded = false;
+
+  constructor(namespace: MemoryNamespace, key: string, id: number, timestamp: number, cost: number) {
+    this.#namespace = namespace;
+    this.#key = key;
+    this.#id = id;
+    this.#timestamp = timestamp;
+    this.#cost = cost;
+  }
+
+  refund(): boolean {
+    if (this.#isRefunded) return false;
+    const isTaken = this.#namespace.takeBack(this.#key, this.#id, this.#timestamp, this.#cost);
+    // Not before: if the clock fails, the call can be refunded later.
+    this.#isRefunded = true;
+    return isTaken;
+  }
+}

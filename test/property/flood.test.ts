@@ -1,0 +1,76 @@
+import fc from "fast-check";
+import { expect, it } from "vitest";
+import { allOf, type Decision, type Limit, MemoryStore } from "../../src/index.js";
+import { ManualClock } from "../../src/testing/index.js";
+import { AnyLimiter } from "./world.js";
+
+const layers = fc.array(
+  fc.record({ maxCalls: fc.integer({ min: 1, max: 5 }), periodMs: fc.constantFrom(20, 60, 100) }),
+  { minLength: 1, maxLength: 2 },
+);
+
+/** A call of a key of one of the limiters; every eighth is about a key of each of them. */
+const anyCall = fc.record({
+  limiter: fc.nat({ max: 2 }),
+  together: fc.nat({ max: 7 }),
+  key: fc.oneof(fc.constantFrom("ada", "ben"), fc.nat({ max: 200 }).map(String)),
+  cost: fc.constantFrom(1, 1, 2, 3, 5),
+  waitMs: fc.constantFrom(0, 0, 0, 0, 0, 0, 1, 7),
+});
+
+/** Remembers until when each call was refused, and fails when the same call is admitted before. */
+class Refusals {
+  readonly #until = new Map<string, number>();
+  seen = 0;
+  seenAgain = 0;
+
+  observe(call: string, { allowed, retryAfterMs, refusedBy }: Decision, now: number): void {
+    const until = this.#until.get(call) ?? -Infinity;
+    if (allowed && until > now) expect.unreachable(`${call} was refused until ${until}, and is admitted at ${now}`);
+    if (refusedBy !== "limit" || retryAfterMs === Infinity) return;
+    this.seen += 1;
+    if (until > now) this.seenAgain += 1;
+    this.#until.set(call, now + retryAfterMs);
+  }
+}
+
+it("a flood of keys frees no key that was refused: the same call is refused until the instant that its refusal named", async () => {
+  const total = { seen: 0, seenAgain: 0, evictions: 0 };
+  await fc.assert(
+    fc.asyncProperty(
+      fc.integer({ min: 3, max: 50 }),
+      fc.array(layers, { minLength: 1, maxLength: 3 }),
+      fc.array(anyCall, { minLength: 100, maxLength: 400, size: "max" }),
+      async (maxKeys, namespaces, calls) => {
+        const clock = new ManualClock();
+        const store = new MemoryStore({ clock, maxKeys });
+        const limiters = namespaces.map(
+          (limits: Limit[], at) => new AnyLimiter(limits, { name: `limiter ${at}`, store, bypass: false }),
+        );
+        const all = allOf(Object.fromEntries(limiters.map((limiter) => [limiter.name, limiter])));
+        const refusals = new Refusals();
+        for (const { limiter: which, key, cost, waitMs, together } of calls) {
+          clock.set(clock.now() + waitMs);
+          if (together > 0) {
+            const limiter = limiters[which % limiters.length] as AnyLimiter;
+            refusals.observe(`${limiter.name} ${key} ${cost}`, limiter.checkSync(key, { cost }), clock.now());
+          } else {
+            const keys = Object.fromEntries(limiters.map(({ name }) => [name, key]));
+            const { allowed, members } = await all.check(keys, { cost });
+            for (const { name } of limiters) {
+              const decision = members[name] as Decision;
+              // A member that admits is recorded only if all do.
+              if (allowed || !decision.allowed) refusals.observe(`${name} ${key} ${cost}`, decision, clock.now());
+            }
+          }
+          expect(store.size).toBeLessThanOrEqual(maxKeys);
+        }
+        total.evictions += store.evictions;
+        total.seen += refusals.seen;
+        total.seenAgain += refusals.seenAgain;
+      },
+    ),
+    { numRuns: 400 },
+  );
+  expect(Math.min(total.evictions, total.seen, total.seenAgain)).toBeGreaterThan(1000);
+});
