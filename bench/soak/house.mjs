@@ -5,6 +5,7 @@ import { Watch } from "./watch.mjs";
 export class House {
   name;
   maxKeys;
+  fullAt;
   store;
   spaces;
   violations = 0;
@@ -19,6 +20,8 @@ export class House {
   constructor({ name, maxKeys, onFull, spaces }, seed) {
     this.name = name;
     this.maxKeys = maxKeys;
+    // What is reserved for the other namespaces is no room for a new key of one.
+    this.fullAt = maxKeys - Math.floor(Math.floor(maxKeys / 2) / spaces.length) * (spaces.length - 1);
     this.#onFull = onFull;
     this.#seed = seed;
     this.store = new MemoryStore({ maxKeys, onFull, clock: { now: () => this.#reading } });

@@ -1,4 +1,4 @@
-const LONG = "k".repeat(4096);
+const LONG = "k".repeat(1000);
 
 /** Keys that an attacker would choose, and that are keys like any other. */
 export const HOSTILE = [

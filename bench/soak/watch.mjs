@@ -119,6 +119,6 @@ export class Watch {
   }
 
   #isFull() {
-    return this.#house.store.size === this.#house.maxKeys;
+    return this.#house.store.size >= this.#house.fullAt;
   }
 }
