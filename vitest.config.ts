@@ -2,8 +2,19 @@ import { fileURLToPath } from "node:url";
 import ts from "typescript";
 import type { Plugin } from "vite";
 import { defineConfig } from "vitest/config";
+import manifest from "./package.json" with { type: "json" };
 
-const source = (path: string): string => fileURLToPath(new URL(`src/${path}`, import.meta.url));
+/** The entry points of the package, each led to its source. */
+const alias = Object.entries(manifest.exports).flatMap(([entry, formats]) =>
+  typeof formats === "string"
+    ? []
+    : {
+        find: new RegExp(`^sluicegate${entry.slice(1)}$`),
+        replacement: fileURLToPath(
+          new URL(formats.import.default.replace("./dist/esm/", "src/").replace(/js$/, "ts"), import.meta.url),
+        ),
+      },
+);
 
 /** Compiles a fixture as TypeScript would, in the decorator mode its query names: Vite lowers no standard decorators. */
 const decorators: Plugin = {
@@ -25,15 +36,18 @@ const decorators: Plugin = {
 
 export default defineConfig({
   plugins: [decorators],
-  resolve: {
-    alias: [
-      { find: /^sluicegate$/, replacement: source("index.ts") },
-      { find: /^sluicegate\/(\w+)$/, replacement: source("$1/index.ts") },
-    ],
-  },
+  resolve: { alias },
   test: {
-    include: ["test/**/*.test.ts"],
-    globalSetup: ["test/package/pack.ts"],
+    projects: [
+      { extends: true, test: { name: "unit", include: ["test/*.test.ts", "test/{unit,property}/**/*.test.ts"] } },
+      { extends: true, test: { name: "http", include: ["test/http/**/*.test.ts"] } },
+      { extends: true, test: { name: "stores", include: ["test/stores/**/*.test.ts"] } },
+      {
+        extends: true,
+        // The only tests that need the package built and packed.
+        test: { name: "package", include: ["test/package/**/*.test.ts"], globalSetup: ["test/package/pack.ts"] },
+      },
+    ],
     maxWorkers: "100%",
     testTimeout: 60_000,
     // Servers are started in hooks, and a cluster agrees with itself when it can.

@@ -15,10 +15,10 @@ export type { Duration } from "./core/duration.js";
 export type { RateLimitExceededErrorOptions, WaitFailure } from "./core/errors.js";
 export { LimiterClosedError, RateLimitExceededError, StoreError } from "./core/errors.js";
 export type { Limit, LimitOptions } from "./core/limit.js";
-export type { LimiterLike, WaitingCall } from "./guard/limiter-like.js";
-export type { KeyOf, RateLimitedOptions } from "./guard/rate-limited.js";
-export type { RateLimited } from "./guard/wrapper.js";
-export { rateLimited } from "./guard/rate-limited.js";
+export type { LimiterLike, WaitingCall } from "./wrap/limiter-like.js";
+export type { KeyOf, RateLimitedOptions } from "./wrap/rate-limited.js";
+export type { RateLimited } from "./wrap/types.js";
+export { rateLimited } from "./wrap/rate-limited.js";
 export type { AdaptiveRateLimiterOptions } from "./limiter/adaptive-rate-limiter.js";
 export { AdaptiveRateLimiter } from "./limiter/adaptive-rate-limiter.js";
 export type { AsyncRateLimiterOptions } from "./limiter/async-rate-limiter.js";
@@ -27,15 +27,15 @@ export type { WaitSignal } from "./limiter/abort.js";
 export type { AcquireOptions, WaitOptions } from "./limiter/acquire-options.js";
 export type { AllOf, AllOfDecision, AllOfKeys } from "./limiter/all-of.js";
 export { allOf } from "./limiter/all-of.js";
-export type { CallOptions } from "./limiter/call.js";
-export type { DOSProtectionLimiterOptions } from "./limiter/dos-protection-limiter.js";
-export { DOSProtectionLimiter } from "./limiter/dos-protection-limiter.js";
+export type { CallOptions } from "./limiter/options.js";
+export type { DOSProtectionLimiterOptions } from "./limiter/layered-rate-limiter.js";
+export { DOSProtectionLimiter } from "./limiter/layered-rate-limiter.js";
 export type { LayeredRateLimiterOptions, LayerOptions } from "./limiter/layered-rate-limiter.js";
 export { LayeredRateLimiter } from "./limiter/layered-rate-limiter.js";
 export type { MemoryEfficientRateLimiterOptions } from "./limiter/memory-efficient-rate-limiter.js";
 export { MemoryEfficientRateLimiter } from "./limiter/memory-efficient-rate-limiter.js";
-export type { Load, LoadCurve } from "./limiter/load-curve.js";
-export type { LoadSource } from "./limiter/load-source.js";
+export type { Load, LoadCurve } from "./limiter/adaptive-rate-limiter.js";
+export type { LoadSource } from "./limiter/adaptive-rate-limiter.js";
 export type { LimiterOptions, PolicyOptions, StoreOptions } from "./limiter/options.js";
 export { RATE_LIMITS, USER_TIERS } from "./limiter/presets.js";
 export type { RateLimiter } from "./limiter/rate-limiter.js";
@@ -44,15 +44,15 @@ export { TieredRateLimiter } from "./limiter/tiered-rate-limiter.js";
 export type { MemoryStoreOptions } from "./store/memory/memory-store.js";
 export { MemoryStore } from "./store/memory/memory-store.js";
 export type {
-  Ask,
-  AsyncSpace,
+  BatchItem,
+  AsyncNamespace,
   AsyncStore,
   KeyState,
-  Space,
+  Namespace,
   Store,
-  SyncSpace,
+  SyncNamespace,
   SyncStore,
-  SyncVerdict,
-  Together,
-  Verdict,
+  SyncStoreResult,
+  BatchResult,
+  StoreResult,
 } from "./store/store.js";

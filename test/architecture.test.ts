@@ -5,21 +5,17 @@ import { describe, expect, it } from "vitest";
 
 const source = fileURLToPath(new URL("../src/", import.meta.url));
 
-/** The house, from the ground up: a room may import from itself and from rooms below. */
-const FLOORS: Readonly<Record<string, number>> = {
+/** The modules from the bottom up: a module imports from itself and from modules below. */
+const LAYERS: Readonly<Record<string, number>> = {
   core: 0,
   testing: 1,
   load: 1,
   store: 1,
   limiter: 2,
-  guard: 3,
+  wrap: 3,
   redis: 3,
   http: 4,
-  express: 5,
-  fastify: 5,
-  fetch: 5,
-  hono: 5,
-  koa: 5,
+  "http/adapters": 5,
   index: 9,
 };
 
@@ -41,29 +37,32 @@ const imports: Import[] = files.flatMap((from) =>
   ),
 );
 
-const roomOf = (path: string): string => (path.includes("/") ? path.slice(0, path.indexOf("/")) : path.slice(0, -3));
+const moduleOf = (path: string): string => {
+  if (path.startsWith("http/adapters/")) return "http/adapters";
+  return path.includes("/") ? path.slice(0, path.indexOf("/")) : path.slice(0, -3);
+};
 
 const inside = imports.filter(({ to }) => to.endsWith(".ts"));
 
-describe("the house", () => {
-  it("has been read: every file but those at the very bottom imports something", () => {
+describe("the modules of src", () => {
+  it("are found with their imports", () => {
     expect(imports.length).toBeGreaterThan(files.length);
     for (const { to } of inside) expect(files).toContain(to);
   });
 
-  it("has a floor for every room", () => {
-    for (const file of files) expect(Object.keys(FLOORS)).toContain(roomOf(file));
+  it("each have a layer", () => {
+    for (const file of files) expect(Object.keys(LAYERS)).toContain(moduleOf(file));
   });
 
-  it("lets imports go down only", () => {
+  it("import from layers below only", () => {
     const upward = inside.filter(({ from, to }) => {
-      const [here, there] = [roomOf(from), roomOf(to)];
-      return here !== there && (FLOORS[there] ?? Infinity) >= (FLOORS[here] ?? -Infinity);
+      const [here, there] = [moduleOf(from), moduleOf(to)];
+      return here !== there && (LAYERS[there] ?? Infinity) >= (LAYERS[here] ?? -Infinity);
     });
     expect(upward).toEqual([]);
   });
 
-  it("has no cycle, types included", () => {
+  it("have no import cycle, types included", () => {
     const visited = new Map<string, "open" | "closed">();
     const cycles: string[][] = [];
     const visit = (file: string, path: readonly string[]): void => {
@@ -77,18 +76,18 @@ describe("the house", () => {
     expect(cycles).toEqual([]);
   });
 
-  it("imports nothing from outside: no package, and modules of Node only where the process itself is watched", () => {
-    const outside = imports.filter(({ from, to }) => !to.endsWith(".ts") && from !== "fastify/fastify-types.ts");
-    expect(outside.filter(({ from, to }) => !(roomOf(from) === "load" && to.startsWith("node:")))).toEqual([]);
+  it("import no package, and modules of Node only to measure the load of the process", () => {
+    const outside = imports.filter(({ from, to }) => !to.endsWith(".ts") && from !== "http/adapters/fastify-types.ts");
+    expect(outside.filter(({ from, to }) => !(moduleOf(from) === "load" && to.startsWith("node:")))).toEqual([]);
   });
 
-  it("tells fastify what its plugin adds, in types of which nothing is left", () => {
-    const code = readFileSync(join(source, "fastify/fastify-types.ts"), "utf8");
+  it("import fastify for its types only", () => {
+    const code = readFileSync(join(source, "http/adapters/fastify-types.ts"), "utf8");
     expect(code.match(/^import .*/gm)?.filter((line) => !line.startsWith("import type "))).toEqual([]);
   });
 
-  it("keeps HTTP away from stores: it knows limiters only", () => {
-    const web = ["http", "express", "fastify", "fetch", "hono", "koa"];
-    expect(inside.filter(({ from, to }) => web.includes(roomOf(from)) && roomOf(to) === "store")).toEqual([]);
+  it("use stores through limiters only, in HTTP", () => {
+    const web = ["http", "http/adapters"];
+    expect(inside.filter(({ from, to }) => web.includes(moduleOf(from)) && moduleOf(to) === "store")).toEqual([]);
   });
 });

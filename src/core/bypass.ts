@@ -1,5 +1,5 @@
-import { expected } from "./expected.js";
-import { isPromiseLike } from "./promise-like.js";
+import { argumentError } from "./validate.js";
+import { isPromiseLike } from "./callbacks.js";
 
 /**
  * When not to limit: `false` for never, or a function of the key that is asked at every call (an allow-list, say).
@@ -33,7 +33,8 @@ export function testingBypass(): boolean {
 export function bypassFrom<K extends string>(option: Bypass<K> | undefined): ((key: K) => boolean) | undefined {
   if (option === undefined) return environment("NODE_ENV") === "production" ? undefined : testingBypass;
   if (option === false) return undefined;
-  if (typeof option !== "function") throw new TypeError(expected("bypass", "false or a function of the key", option));
+  if (typeof option !== "function")
+    throw new TypeError(argumentError("bypass", "false or a function of the key", option));
   return (key) => {
     let answer: unknown;
     try {
@@ -45,7 +46,7 @@ export function bypassFrom<K extends string>(option: Bypass<K> | undefined): ((k
     // Nobody will await it: the call is refused with a TypeError below, whatever it settles to.
     if (isPromiseLike(answer)) answer.then(undefined, () => undefined);
     if (typeof answer !== "boolean")
-      throw new TypeError(expected("bypass(key)", "a boolean, and no promise of one", answer));
+      throw new TypeError(argumentError("bypass(key)", "a boolean, and no promise of one", answer));
     return answer;
   };
 }

@@ -1,4 +1,4 @@
-import { expected, memberOf } from "./expected.js";
+import { argumentError, memberOf } from "./validate.js";
 
 // Declared, and not taken from a library of types: `core` has no other globals, and these are everywhere.
 declare const performance: { now(): number };
@@ -62,7 +62,7 @@ export function nextTurn(): Promise<void> {
  */
 export function clockFrom(name: string, value: unknown): Clock {
   if (typeof memberOf(value, "now") !== "function") {
-    throw new TypeError(expected(name, "a clock with a `now` function", value));
+    throw new TypeError(argumentError(name, "a clock with a `now` function", value));
   }
   return value as Clock;
 }

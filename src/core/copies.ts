@@ -1,4 +1,4 @@
-import { expected, ownCopy } from "./expected.js";
+import { argumentError, ownCopy } from "./validate.js";
 
 /**
  * Several copies of this package may run in one process: as an ES module and as CommonJS, or two versions. A class and a
@@ -31,7 +31,7 @@ export function published(name: string, value: unknown, role: Role): object | un
   const found = (value as Readonly<Record<symbol, { readonly protocol: number } | undefined>>)[symbolOf(role)];
   if (found === undefined || found.protocol === PROTOCOL) return found;
   const rule = `a ${role} of this copy of sluicegate, or of one with the same protocol (${PROTOCOL}): install one version`;
-  throw new TypeError(expected(name, rule, `a ${role} of another copy of sluicegate, protocol ${found.protocol}`));
+  throw new TypeError(argumentError(name, rule, `a ${role} of another copy of sluicegate, protocol ${found.protocol}`));
 }
 
 const COUNTER = Symbol.for("sluicegate.limiters");

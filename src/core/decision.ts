@@ -1,6 +1,6 @@
 import { publish, published } from "./copies.js";
-import { expected } from "./expected.js";
 import type { Limit } from "./limit.js";
+import { argumentError } from "./validate.js";
 
 /** What one limit stands at, in a {@link Decision}: after this call's spend when it was admitted. */
 export interface LayerStatus extends Limit {
@@ -118,7 +118,7 @@ interface PublishedDecision {
 }
 
 /** A {@link Decision} as a limiter makes it: it privately carries its receipt, which no copy of it does. */
-class SettledDecision implements Decision {
+class LimiterDecision implements Decision {
   static {
     const functions: PublishedDecision = {
       receiptOf: (decision) => {
@@ -163,13 +163,13 @@ class SettledDecision implements Decision {
 
 function noDecision(value: unknown): TypeError {
   return new TypeError(
-    expected("decision", "a decision that a limiter returned, and neither a copy nor a promise of one", value),
+    argumentError("decision", "a decision that a limiter returned, and neither a copy nor a promise of one", value),
   );
 }
 
 /** Makes a decision that remembers what it spent. */
-export function settle(fields: Decision, receipt?: Receipt): Decision {
-  return new SettledDecision(fields, receipt);
+export function makeDecision(fields: Decision, receipt?: Receipt): Decision {
+  return new LimiterDecision(fields, receipt);
 }
 
 /**
@@ -182,4 +182,21 @@ export function receiptOf(value: unknown): Receipt | undefined {
   const theirs = published("decision", value, "decision") as PublishedDecision | undefined;
   if (theirs === undefined) throw noDecision(value);
   return theirs.receiptOf(value as object);
+}
+
+/** Milliseconds as HTTP counts time: in whole seconds, rounded up, at least 1. */
+export function wholeSeconds(ms: number): number {
+  return Math.max(1, Math.ceil(ms / 1000));
+}
+
+/**
+ * Whole seconds until a refused call would be admitted, rounded up, for `Retry-After`: never more than the window of the
+ * limit that binds, rounded up. `Infinity` for a call that never can be.
+ *
+ * A call in the millisecond of the one before it waits a millisecond more than the window, because times are rounded to the
+ * safe side. Without the cap that is a whole second more. The wait for capacity belongs to no window, so it has no cap.
+ */
+export function retryAfterSeconds({ retryAfterMs, refusedBy, limit }: Decision): number {
+  if (retryAfterMs === Infinity) return Infinity;
+  return Math.ceil((refusedBy === "capacity" ? retryAfterMs : Math.min(retryAfterMs, limit.periodMs)) / 1000);
 }

@@ -1,6 +1,6 @@
 import type { Decision } from "./decision.js";
-import { expected, knownOptions } from "./expected.js";
-import { retryAfterSeconds } from "./seconds.js";
+import { argumentError, parseOptions } from "./validate.js";
+import { retryAfterSeconds } from "./decision.js";
 
 /** Why a wait failed: see {@link RateLimitExceededError.waitFailedBy}. */
 export type WaitFailure = "timeout" | "queue-full" | "cost";
@@ -69,9 +69,9 @@ export class RateLimitExceededError extends Error {
   /** @throws TypeError when `decision` is none, or an option is unknown: an error about an error helps nobody. */
   constructor(decision: Decision, options: RateLimitExceededErrorOptions = {}) {
     if (typeof (decision as Partial<Decision> | undefined)?.retryAfterMs !== "number") {
-      throw new TypeError(expected("decision", "the decision that refused", decision));
+      throw new TypeError(argumentError("decision", "the decision that refused", decision));
     }
-    const { message, cause, waitFailedBy } = knownOptions("options", options, ["message", "cause", "waitFailedBy"]);
+    const { message, cause, waitFailedBy } = parseOptions("options", options, ["message", "cause", "waitFailedBy"]);
     const retryAfter = retryAfterSeconds(decision);
     super(
       message ?? `${decision.reason}: ${retryAfter === Infinity ? "never" : `retry after ${String(retryAfter)} s`}`,

@@ -1,6 +1,6 @@
 import type { Duration } from "./duration.js";
 import { parsePeriod } from "./duration.js";
-import { ownCopy, wholeNumber } from "./expected.js";
+import { ownCopy, assertInteger } from "./validate.js";
 
 /** A limit as it is asked for: at most `maxCalls` in any window of the length `period`. */
 export interface LimitOptions {
@@ -46,7 +46,7 @@ export function enforceable(options: LimitOptions, depthName: string = "maxCalls
   const { name, maxCalls, period } = ownCopy(options);
   return Object.freeze({
     name,
-    maxCalls: wholeNumber(depthName, maxCalls, 0, MOST_CALLS),
+    maxCalls: assertInteger(depthName, maxCalls, 0, MOST_CALLS),
     periodMs: parsePeriod("period", period),
     reducedFrom: undefined,
   });

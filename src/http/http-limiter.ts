@@ -1,9 +1,9 @@
 import { published } from "../core/copies.js";
 import type { Decision } from "../core/decision.js";
-import { expected, memberOf } from "../core/expected.js";
+import { argumentError, memberOf } from "../core/validate.js";
 import type { Limit } from "../core/limit.js";
-import type { LimiterLike } from "../guard/limiter-like.js";
-import { limiterLike } from "../guard/limiter-like.js";
+import type { LimiterLike } from "../wrap/limiter-like.js";
+import { limiterLike } from "../wrap/limiter-like.js";
 
 /**
  * What HTTP needs of a limiter, by structure: any limiter of this package, of another copy of it, or a fake. All but
@@ -31,10 +31,12 @@ export interface HttpLimiter<K extends string = string> extends LimiterLike<K> {
 export function httpLimiter<K extends string>(name: string, value: unknown, needsRefund: boolean): HttpLimiter<K> {
   if (typeof memberOf(value, "tier") === "function") {
     const rule = "the limiter of one tier: `limiter: (request) => tiers.tier(…)`";
-    throw new TypeError(expected(name, rule, value));
+    throw new TypeError(argumentError(name, rule, value));
   }
   if (published(name, value, "allOf") !== undefined) {
-    throw new TypeError(expected(name, "one limiter: for several, each with a key of its own, use `limiters`", value));
+    throw new TypeError(
+      argumentError(name, "one limiter: for several, each with a key of its own, use `limiters`", value),
+    );
   }
   return limiterLike<K>(name, value, { refund: needsRefund, acquire: false });
 }

@@ -1,9 +1,9 @@
-export type { ClientKeyOptions, ClientRequest } from "./client-key.js";
-export { clientKey } from "./client-key.js";
-export type { Field } from "./field.js";
-export { joined } from "./field.js";
-export { Guard } from "./guard.js";
-export type { HeaderBag } from "./header-bag.js";
+export type { ClientKeyOptions, ClientRequest } from "./client-ip.js";
+export { clientKey } from "./client-ip.js";
+export type { HeaderEntry } from "./headers.js";
+export { appendHeader } from "./headers.js";
+export { HttpRateLimiter } from "./pipeline.js";
+export type { HeaderBag } from "./request-adapter.js";
 export type { HttpLimiter } from "./http-limiter.js";
 export type {
   AnswerOptions,
@@ -15,6 +15,6 @@ export type {
   Soon,
   WhenDown,
 } from "./options.js";
-export type { ErrorAnswer, Passage, Refusal } from "./passage.js";
+export type { RejectionError, Outcome, Rejection } from "./outcome.js";
 export type { Problem } from "./problem.js";
-export type { RequestView } from "./request-view.js";
+export type { RequestAdapter } from "./request-adapter.js";

@@ -1,4 +1,4 @@
-import { warnOnce } from "../core/warn.js";
+import { warnOnce } from "../core/callbacks.js";
 
 /** So many equal requests, each with a limiter of its own, leave no doubt. */
 const EQUAL_REQUESTS = 3;

@@ -1,7 +1,7 @@
 import type { Decision } from "../core/decision.js";
-import { expected, knownOptions, oneOf, optionalFunction, wholeNumber } from "../core/expected.js";
+import { argumentError, parseOptions, assertOneOf, assertOptionalFunction, assertInteger } from "../core/validate.js";
 import type { RateLimiter } from "../limiter/rate-limiter.js";
-import type { ClientKeyOptions } from "./client-key.js";
+import type { ClientKeyOptions } from "./client-ip.js";
 import type { HttpLimiter } from "./http-limiter.js";
 
 /** What may be answered now, or later. */
@@ -123,7 +123,7 @@ const MORE_NAMES = ["headers", "whenDown", "onStoreError", "throw", "warnings"];
  * @throws TypeError for an option that is unknown or of the wrong type, RangeError for one out of range.
  */
 export function checkedHttpOptions<O extends AnswerOptions<never, never>>(options: O): O {
-  const checked = knownOptions("options", options, [...NAMES, ...MORE_NAMES]);
+  const checked = parseOptions("options", options, [...NAMES, ...MORE_NAMES]);
   const {
     cost,
     skip,
@@ -138,19 +138,19 @@ export function checkedHttpOptions<O extends AnswerOptions<never, never>>(option
   } = checked;
   const { key } = checked as { key?: unknown };
   for (const [name, value] of Object.entries({ key, skip, onRefused, refundWhen, onStoreError })) {
-    optionalFunction(name, value);
+    assertOptionalFunction(name, value);
   }
   for (const [name, value] of Object.entries({ countPreflights, throw: throws, warnings })) {
-    if (value !== undefined && typeof value !== "boolean") throw new TypeError(expected(name, "a boolean", value));
+    if (value !== undefined && typeof value !== "boolean") throw new TypeError(argumentError(name, "a boolean", value));
   }
-  if (cost !== undefined && typeof cost !== "function") wholeNumber("cost", cost, 1);
+  if (cost !== undefined && typeof cost !== "function") assertInteger("cost", cost, 1);
   if (headers !== undefined && headers !== false)
-    oneOf("headers", headers, ["draft-11", "legacy", "both"], " or false");
+    assertOneOf("headers", headers, ["draft-11", "legacy", "both"], " or false");
   if (whenDown !== undefined && typeof whenDown !== "function")
-    oneOf("whenDown", whenDown, ["allow", "deny"], " or a function of the error and the request");
+    assertOneOf("whenDown", whenDown, ["allow", "deny"], " or a function of the error and the request");
   if (throws === true && onRefused !== undefined) {
     throw new TypeError(
-      expected("onRefused", "absent beside `throw`, which leaves the answer to the error handler", onRefused),
+      argumentError("onRefused", "absent beside `throw`, which leaves the answer to the error handler", onRefused),
     );
   }
   return checked;

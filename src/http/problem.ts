@@ -1,7 +1,7 @@
 import type { Decision } from "../core/decision.js";
 import { isShortage } from "../core/errors.js";
-import type { Answer } from "./policy.js";
-import { violatedPolicies } from "./policy.js";
+import type { LimiterResult } from "./headers.js";
+import { violatedPolicies } from "./headers.js";
 
 /** The body of a refusal, as `application/problem+json`. @see RFC 9457 */
 export interface Problem {
@@ -34,7 +34,7 @@ const ABUSE = {
  * @param isAbuse - the limiter is there against abnormal use, and not to enforce a quota.
  * @see draft-ietf-httpapi-ratelimit-headers-11, section 5
  */
-export function problemOf(decision: Decision, answers: readonly Answer[], isAbuse: boolean): Problem {
+export function problemOf(decision: Decision, answers: readonly LimiterResult[], isAbuse: boolean): Problem {
   const isShort = isShortage(decision);
   return {
     ...(isShort ? CAPACITY : isAbuse ? ABUSE : QUOTA),

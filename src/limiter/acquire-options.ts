@@ -1,8 +1,8 @@
 import type { Duration } from "../core/duration.js";
 import { parseDuration } from "../core/duration.js";
-import { expected, knownOptions, wholeNumber } from "../core/expected.js";
+import { argumentError, parseOptions, assertInteger } from "../core/validate.js";
 import type { WaitSignal } from "./abort.js";
-import type { CallOptions } from "./call.js";
+import type { CallOptions } from "./options.js";
 
 /** The default of `maxQueue`: it bounds the memory that the waiting calls of a key take. */
 export const DEFAULT_MAX_QUEUE = 10_000;
@@ -43,16 +43,16 @@ export const WAIT_OPTIONS: readonly (keyof WaitOptions)[] = ["timeout", "maxQueu
  * @throws TypeError for a wrong type or an unknown option, RangeError for a value out of range.
  */
 export function parseAcquireOptions(options: AcquireOptions = {}): AcquireRequest {
-  const known = knownOptions("options", options, ["cost", "signal", ...WAIT_OPTIONS]);
+  const known = parseOptions("options", options, ["cost", "signal", ...WAIT_OPTIONS]);
   const { cost = 1, signal, timeout, maxQueue = DEFAULT_MAX_QUEUE } = known;
   const { addEventListener, removeEventListener } = ((signal as unknown) ?? {}) as Partial<WaitSignal>;
   if (signal !== undefined && [addEventListener, removeEventListener].some((method) => typeof method !== "function")) {
-    throw new TypeError(expected("signal", "an AbortSignal", signal));
+    throw new TypeError(argumentError("signal", "an AbortSignal", signal));
   }
   return {
-    cost: wholeNumber("cost", cost, 1),
+    cost: assertInteger("cost", cost, 1),
     signal,
     timeoutMs: timeout === undefined ? Infinity : parseDuration("timeout", timeout, 0),
-    maxQueue: maxQueue === Infinity ? Infinity : wholeNumber("maxQueue", maxQueue, 0),
+    maxQueue: maxQueue === Infinity ? Infinity : assertInteger("maxQueue", maxQueue, 0),
   };
 }

@@ -4,10 +4,9 @@ import type { Decision } from "../core/decision.js";
 import { receiptOf } from "../core/decision.js";
 import type { WaitFailure } from "../core/errors.js";
 import { RateLimitExceededError, StoreError } from "../core/errors.js";
-import { expected } from "../core/expected.js";
-import { andThen, isPromiseLike } from "../core/promise-like.js";
+import { argumentError } from "../core/validate.js";
+import { andThen, isPromiseLike, warn } from "../core/callbacks.js";
 import { StoreTime } from "../store/store-time.js";
-import { warn } from "../core/warn.js";
 import type { WaitSignal } from "./abort.js";
 import { onAbort } from "./abort.js";
 import type { AcquireRequest } from "./acquire-options.js";
@@ -150,7 +149,7 @@ export class AcquireQueues {
   /** @throws TypeError when the clock cannot wake. */
   constructor(clock: Clock, limiter: QueuedLimiter) {
     if (clock.wake === undefined) {
-      throw new TypeError(expected("clock", "a clock with a `wake` function, for acquire", clock));
+      throw new TypeError(argumentError("clock", "a clock with a `wake` function, for acquire", clock));
     }
     this.#clock = clock;
     this.#time = new StoreTime(clock);

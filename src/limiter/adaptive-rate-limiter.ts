@@ -1,13 +1,9 @@
+import { warn } from "../core/callbacks.js";
 import type { Decision, LayerStatus } from "../core/decision.js";
 import type { Duration } from "../core/duration.js";
-import { expected, fraction, optionalFunction } from "../core/expected.js";
 import type { Limit } from "../core/limit.js";
 import { enforceable } from "../core/limit.js";
-import { warn } from "../core/warn.js";
-import type { LoadCurve } from "./load-curve.js";
-import { defaultCurve } from "./load-curve.js";
-import type { LoadSource } from "./load-source.js";
-import { loadSourceFrom } from "./load-source.js";
+import { argumentError, assertFraction, assertOptionalFunction, memberOf } from "../core/validate.js";
 import type { LimiterOptions } from "./options.js";
 import { checkedOptions } from "./options.js";
 import { RateLimiter } from "./rate-limiter.js";
@@ -61,12 +57,12 @@ export class AdaptiveRateLimiter<in K extends string = string> extends RateLimit
     const checked = checkedOptions(options, ["baseMaxCalls", "period", "load", "curve"]);
     const { baseMaxCalls, period, load: source, curve, onDecision } = checked;
     const full = enforceable({ maxCalls: baseMaxCalls, period }, "baseMaxCalls");
-    optionalFunction("curve", curve);
+    assertOptionalFunction("curve", curve);
     const load = source === undefined ? undefined : loadSourceFrom(source);
     if (load !== undefined && (curve as unknown) !== undefined) {
-      throw new TypeError(expected("curve", "absent beside `load`, which has a law of its own", curve));
+      throw new TypeError(argumentError("curve", "absent beside `load`, which has a law of its own", curve));
     }
-    const factor = load === undefined ? 1 : fraction("load.factor", load.factor, true);
+    const factor = load === undefined ? 1 : assertFraction("load.factor", load.factor, true);
     super([full], load === undefined ? checked : { ...checked, onDecision: reporting(load, full, onDecision) });
     this.#full = full;
     this.#load = load;
@@ -108,13 +104,15 @@ export class AdaptiveRateLimiter<in K extends string = string> extends RateLimit
    */
   adjustForLoad(cpuUsage: number, memoryUsage: number): void {
     if (this.#load !== undefined) {
-      throw new TypeError(expected("load", "absent for adjustForLoad: this limiter follows it by itself", this.#load));
+      throw new TypeError(
+        argumentError("load", "absent for adjustForLoad: this limiter follows it by itself", this.#load),
+      );
     }
     const load = {
-      cpuUsage: fraction("cpuUsage", cpuUsage, true),
-      memoryUsage: fraction("memoryUsage", memoryUsage, true),
+      cpuUsage: assertFraction("cpuUsage", cpuUsage, true),
+      memoryUsage: assertFraction("memoryUsage", memoryUsage, true),
     };
-    this.#enforce(fraction("curve(load)", this.#curve(load), true));
+    this.#enforce(assertFraction("curve(load)", this.#curve(load), true));
   }
 
   /** Closes this limiter, as any other, and stops listening to its load source, which goes on for others. */
@@ -145,7 +143,7 @@ export class AdaptiveRateLimiter<in K extends string = string> extends RateLimit
   /** A source that talks nonsense moves nothing. */
   #hear(factor: unknown): void {
     try {
-      this.#enforce(fraction("load.factor", factor, true));
+      this.#enforce(assertFraction("load.factor", factor, true));
     } catch (error) {
       warn("A load source gave a factor that is none; the limit stays as it is", error);
     }
@@ -172,3 +170,53 @@ function reporting<K extends string>(
     return onDecision?.(decision, key);
   };
 }
+
+/** What an `AdaptiveRateLimiter` follows: a `LoadMonitor` of `sluicegate/load`, or a source of your own. */
+export interface LoadSource {
+  /** The share of their base limits that limiters enforce now: from 0 to 1. */
+  readonly factor: number;
+  /** How often the factor is looked at again, in milliseconds. */
+  readonly intervalMs: number;
+  /** Calls `listener` with each new factor from now on. @returns a function that ends that. */
+  listen(listener: (factor: number) => void): () => void;
+  /**
+   * Hears after each decision how much of its base limit a key has live: from 0 to 1. It tells how far above the real
+   * traffic a limit floats.
+   */
+  report(used: number): void;
+}
+
+/**
+ * Checks that `value` is a load source and returns it.
+ *
+ * @throws TypeError when a part is missing or of the wrong type.
+ */
+export function loadSourceFrom(value: unknown): LoadSource {
+  const has = (part: keyof LoadSource, type: "number" | "function"): boolean => typeof memberOf(value, part) === type;
+  if (
+    !has("factor", "number") ||
+    !has("intervalMs", "number") ||
+    !has("listen", "function") ||
+    !has("report", "function")
+  ) {
+    throw new TypeError(argumentError("load", "a LoadMonitor, or another load source", value));
+  }
+  return value as LoadSource;
+}
+
+/** What a service is busy with, as shares from 0 to 1. */
+export interface Load {
+  /** The share of the processor that is in use. */
+  readonly cpuUsage: number;
+  /** The share of the memory that is in use. */
+  readonly memoryUsage: number;
+}
+
+/** Tells for a load which share of the base limit to enforce: from 0 to 1. */
+export type LoadCurve = (load: Load) => number;
+
+/** Half the limit above 80% of the processor or 90% of the memory, 70% of it above 60% or 70%, else all of it. */
+export const defaultCurve: LoadCurve = ({ cpuUsage, memoryUsage }) => {
+  if (cpuUsage > 0.8 || memoryUsage > 0.9) return 0.5;
+  return cpuUsage > 0.6 || memoryUsage > 0.7 ? 0.7 : 1;
+};

@@ -1,12 +1,12 @@
 import type { Decision } from "../core/decision.js";
 import { publish, published } from "../core/copies.js";
-import { receiptOf, settle } from "../core/decision.js";
-import { expected } from "../core/expected.js";
-import { atOnce, later } from "./all-or-nothing.js";
-import type { CallOptions } from "./call.js";
-import { checkKey, costOf } from "./call.js";
-import { bypassed } from "./decide.js";
-import type { Part, PublishedLimiter } from "./part.js";
+import { receiptOf, makeDecision } from "../core/decision.js";
+import { argumentError } from "../core/validate.js";
+import { decideSync, decideAsync } from "./all-or-nothing.js";
+import type { CallOptions } from "./options.js";
+import { assertKey, parseCost } from "./options.js";
+import { unlimitedDecision } from "./decide.js";
+import type { MemberCall, PublishedLimiter } from "./member-call.js";
 import type { RateLimiter } from "./rate-limiter.js";
 
 /** Limiters by name: the members of an {@link AllOf}. Their keys are left out here, or they would be inferred from it. */
@@ -35,19 +35,19 @@ export class AllOf<M extends Members> {
 
   constructor(members: M) {
     if (typeof members !== "object" || (members as unknown) === null || Array.isArray(members)) {
-      throw new TypeError(expected("members", "an object of limiters by name", members));
+      throw new TypeError(argumentError("members", "an object of limiters by name", members));
     }
     this.#members = Object.entries(members).map(([name, limiter]) => {
       const link = published(`members.${name}`, limiter, "limiter") as PublishedLimiter | undefined;
-      if (link === undefined) throw new TypeError(expected(`members.${name}`, "a limiter", limiter));
+      if (link === undefined) throw new TypeError(argumentError(`members.${name}`, "a limiter", limiter));
       return [name, limiter as RateLimiter<never>, link];
     });
     if (this.#members.length === 0)
-      throw new RangeError(expected("members", "an object of at least one limiter", "{}"));
+      throw new RangeError(argumentError("members", "an object of at least one limiter", "{}"));
     const limiters = this.#members.map(([, limiter]) => limiter);
     const [twice] = this.#members.filter(([, limiter], at) => limiters.indexOf(limiter) !== at);
     if (twice !== undefined) {
-      throw new TypeError(expected(`members.${twice[0]}`, "a limiter that no other name has", "the same limiter"));
+      throw new TypeError(argumentError(`members.${twice[0]}`, "a limiter that no other name has", "the same limiter"));
     }
   }
 
@@ -68,8 +68,8 @@ export class AllOf<M extends Members> {
    * @throws TypeError (as a rejection) when a member's key is missing or not a string; `null` says that it does not apply.
    */
   async check(keys: AllOfKeys<M>, options?: CallOptions): Promise<AllOfDecision<keyof M & string>> {
-    const asked = this.#asked(keys, costOf(options));
-    return this.#combined(atOnce(asked) ?? (await later(asked)));
+    const asked = this.#asked(keys, parseCost(options));
+    return this.#combined(decideSync(asked) ?? (await decideAsync(asked)));
   }
 
   /**
@@ -96,20 +96,20 @@ export class AllOf<M extends Members> {
   /** The members that apply, with their keys, all of them checked before anything happens. */
   #keyed(keys: unknown): [name: string, limiter: RateLimiter<never>, key: never, link: PublishedLimiter][] {
     if (typeof keys !== "object" || keys === null) {
-      throw new TypeError(expected("keys", `an object of a key for each of ${this.#names()}`, keys));
+      throw new TypeError(argumentError("keys", `an object of a key for each of ${this.#names()}`, keys));
     }
     const unknown = Object.keys(keys).find((name) => this.#members.every(([member]) => member !== name));
     if (unknown !== undefined)
-      throw new TypeError(expected("keys", `an object of a key for each of ${this.#names()}`, unknown));
+      throw new TypeError(argumentError("keys", `an object of a key for each of ${this.#names()}`, unknown));
     return this.#members.flatMap(([name, limiter, link]) => {
       const key = Object.hasOwn(keys, name) ? (keys as Record<string, unknown>)[name] : undefined;
       if (key === null) return [];
-      checkKey(key, `keys.${name}`);
+      assertKey(key, `keys.${name}`);
       return [[name, limiter, key as never, link]];
     });
   }
 
-  #asked(keys: unknown, cost: number): [name: string, part: Part][] {
+  #asked(keys: unknown, cost: number): [name: string, part: MemberCall][] {
     return this.#keyed(keys).map(([name, limiter, key, link]) => [name, link.partOf(limiter, key, cost)]);
   }
 
@@ -120,7 +120,7 @@ export class AllOf<M extends Members> {
       if (binding === undefined || binds(decision, binding)) [member, binding] = [name, decision];
     }
     // Where no limit applies nobody is asked, as when the call is bypassed.
-    binding ??= bypassed(limiter.limits, 0);
+    binding ??= unlimitedDecision(limiter.limits, 0);
     const members = Object.fromEntries(this.#members.map(([name]) => [name, decisions.get(name) ?? null]));
     const refunds = this.#members.flatMap(([name, limiter]) => {
       const decision = decisions.get(name);
@@ -129,7 +129,7 @@ export class AllOf<M extends Members> {
     const receipt = {
       refund: async (): Promise<boolean> => (await Promise.all(refunds.map((refund) => refund()))).includes(true),
     };
-    return Object.assign(settle({ ...binding }, binding.allowed ? receipt : undefined), { member, members });
+    return Object.assign(makeDecision({ ...binding }, binding.allowed ? receipt : undefined), { member, members });
   }
 
   #names(): string {

@@ -1,13 +1,13 @@
 import type { Decision } from "../core/decision.js";
 import { receiptOf } from "../core/decision.js";
-import { memberOf } from "../core/expected.js";
-import { warn } from "../core/warn.js";
+import { memberOf } from "../core/validate.js";
+import { warn } from "../core/callbacks.js";
 import { reserveBatch } from "../store/memory/batch.js";
-import type { Ask, AsyncStore, Space, Together, Verdict } from "../store/store.js";
-import type { Part } from "./part.js";
+import type { BatchItem, AsyncStore, Namespace, BatchResult, StoreResult } from "../store/store.js";
+import type { MemberCall } from "./member-call.js";
 
 /** The parts of a call about several keys, by the names of their members. */
-export type Asked = readonly (readonly [name: string, part: Part])[];
+export type MemberCalls = readonly (readonly [name: string, part: MemberCall])[];
 
 /**
  * Decides all calls, then records all or none, in one synchronous run, where all are in memory. Every `bypass` was called
@@ -15,12 +15,12 @@ export type Asked = readonly (readonly [name: string, part: Part])[];
  *
  * @returns undefined if one is in another store.
  */
-export function atOnce(asked: Asked): Map<string, Decision> | undefined {
+export function decideSync(asked: MemberCalls): Map<string, Decision> | undefined {
   const parts = asked.flatMap(([, part]) => (part.isBypassed ? [] : [part]));
   if (parts.some(({ store }) => !store.synchronous)) return undefined;
   const reservation = reserveBatch(parts.map((part) => part.ask()));
   if (reservation === undefined) return undefined;
-  const decided = (results: readonly Verdict[]): Map<string, Decision> =>
+  const decided = (results: readonly StoreResult[]): Map<string, Decision> =>
     new Map(asked.map(([name, part]) => [name, part.decide(results[parts.indexOf(part)])]));
   let decisions = decided(reservation.results);
   if ([...decisions.values()].every(({ allowed }) => allowed)) decisions = decided(reservation.record());
@@ -29,7 +29,7 @@ export function atOnce(asked: Asked): Map<string, Decision> | undefined {
 }
 
 /** Of a refused call only the refusals are told: what the others would have let through did not happen. */
-function announceAll(asked: Asked, decisions: ReadonlyMap<string, Decision>): void {
+function announceAll(asked: MemberCalls, decisions: ReadonlyMap<string, Decision>): void {
   const isRefused = [...decisions.values()].some(({ allowed }) => !allowed);
   for (const [name, part] of asked) {
     const decision = decisions.get(name);
@@ -38,13 +38,13 @@ function announceAll(asked: Asked, decisions: ReadonlyMap<string, Decision>): vo
 }
 
 /** Asks stores that answer later: about all at once where one can, and else one after another. */
-export async function later(asked: Asked): Promise<Map<string, Decision>> {
+export async function decideAsync(asked: MemberCalls): Promise<Map<string, Decision>> {
   // The order of making, whatever the names: of two calls that share two keys one refuses the other, and not each other.
   const ordered = [...asked].sort(([, one], [, other]) => one.order - other.order);
   const asking = ordered.flatMap(([, part]) => (part.isBypassed ? [] : [part]));
   const [first, second] = asking;
   if (second === undefined || memberOf(first?.store, "checkTogether") === undefined) return inOrder(ordered);
-  const answer = (await (first?.store as AsyncStore).checkTogether?.(asking.map((part) => part.ask()))) as Together;
+  const answer = (await (first?.store as AsyncStore).checkBatch?.(asking.map((part) => part.ask()))) as BatchResult;
   if (isInOrder(answer)) return inOrder(ordered, new Map(asking.map((part, at) => [part, answer.inOrder[at]])));
   const verdicts = new Map(asking.map((part, at) => [part, answer.verdicts[at]]));
   const decisions = new Map<string, Decision>();
@@ -56,11 +56,11 @@ export async function later(asked: Asked): Promise<Map<string, Decision>> {
   return decisions;
 }
 
-function isInOrder(answer: Together): answer is Extract<Together, { inOrder: unknown }> {
+function isInOrder(answer: BatchResult): answer is Extract<BatchResult, { inOrder: unknown }> {
   return Object.hasOwn(answer, "inOrder");
 }
 
-type Answering = Pick<Space, "check">;
+type Answering = Pick<Namespace, "check">;
 
 /**
  * Asks one after another, and takes back what was spent when one refuses or fails.
@@ -68,8 +68,8 @@ type Answering = Pick<Space, "check">;
  * @param instead - who answers for the space of a part, where it is not the space itself.
  */
 async function inOrder(
-  asked: Asked,
-  instead: ReadonlyMap<Part, Answering | undefined> = new Map(),
+  asked: MemberCalls,
+  instead: ReadonlyMap<MemberCall, Answering | undefined> = new Map(),
 ): Promise<Map<string, Decision>> {
   const decisions = new Map<string, Decision>();
   try {
@@ -89,7 +89,10 @@ async function inOrder(
   return decisions;
 }
 
-async function answerTo({ space, key, limits, cost }: Ask, answering: Answering = space): Promise<Verdict> {
+async function answerTo(
+  { namespace: space, key, limits, cost }: BatchItem,
+  answering: Answering = space,
+): Promise<StoreResult> {
   return answering.check(key, limits, cost);
 }
 

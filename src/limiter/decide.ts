@@ -1,8 +1,9 @@
+import { callListener, warn } from "../core/callbacks.js";
 import type { AsyncReceipt, Decision, LayerStatus, Reason, Receipt, RefusedBy } from "../core/decision.js";
-import { settle } from "../core/decision.js";
+import { makeDecision } from "../core/decision.js";
 import type { Limit } from "../core/limit.js";
-import { freshVerdict } from "../store/fresh-verdict.js";
-import type { Verdict } from "../store/store.js";
+import { freshResult } from "../store/fresh-result.js";
+import type { StoreResult } from "../store/store.js";
 
 /** What a limiter enforces at one instant. It is replaced as a whole, so that a call sees one of them. */
 export interface LimitsInForce {
@@ -17,8 +18,8 @@ export interface LimitsInForce {
  *
  * @param onRefunded - called with the key when what was recorded has been removed.
  */
-export function decided(
-  verdict: Verdict,
+export function toDecision(
+  verdict: StoreResult,
   { limits, reviewAfterMs }: LimitsInForce,
   key: string,
   cost: number,
@@ -32,7 +33,7 @@ export function decided(
   const least = leastRemaining(layers);
   const binding = isRefused && !noRoom ? longestWait(layers) : least;
   const limit = limits[binding] as Limit;
-  return settle(
+  return makeDecision(
     {
       allowed: !isRefused || isShadow,
       reason: refusedBy === null ? "Allowed" : refusal(limit, refusedBy),
@@ -87,10 +88,10 @@ function reviewed(layers: readonly LayerStatus[], cost: number, reviewAfterMs: n
 }
 
 /** Makes the decision of a bypassed call, which no store sees: always allowed, and otherwise that of a fresh key. */
-export function bypassed(limits: readonly Limit[], spend: number): Decision {
-  const { layers, retryAfterMs, resetAfterMs, source } = freshVerdict(limits, spend, "bypass");
+export function unlimitedDecision(limits: readonly Limit[], spend: number): Decision {
+  const { layers, retryAfterMs, resetAfterMs, source } = freshResult(limits, spend, "bypass");
   const least = leastRemaining(layers);
-  return settle({
+  return makeDecision({
     allowed: true,
     reason: "Allowed",
     refusedBy: null,
@@ -134,4 +135,21 @@ function refusal({ name }: Limit, refusedBy: RefusedBy): Reason {
   if (refusedBy === "load")
     return name === undefined ? "Reduced rate limit exceeded" : `Reduced ${name} rate limit exceeded`;
   return name === undefined ? "Rate limit exceeded" : `${name} rate limit exceeded`;
+}
+
+/**
+ * Tells `onDecision` of a decision. Whatever becomes of that, now or when its promise settles, the decision stands: a
+ * failure is a process warning, because a broken metric must not refuse, or admit, a login.
+ */
+export function notify<K extends string>(
+  onDecision: (decision: Decision, key: K) => unknown,
+  decision: Decision,
+  key: K,
+): void {
+  callListener(
+    () => onDecision(decision, key),
+    (error) => {
+      warn("onDecision failed; the decision stands", error);
+    },
+  );
 }

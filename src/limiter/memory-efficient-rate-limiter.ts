@@ -1,4 +1,4 @@
-import { expected } from "../core/expected.js";
+import { argumentError } from "../core/validate.js";
 import { MemoryStore } from "../store/memory/memory-store.js";
 import type { AsyncRateLimiterOptions } from "./async-rate-limiter.js";
 import { AsyncRateLimiter } from "./async-rate-limiter.js";
@@ -40,7 +40,7 @@ export class MemoryEfficientRateLimiter<in K extends string = string> extends As
     const checked = checkedOptions(options, [...OWN, "maxKeys", "onFull"]);
     const { store: foreign } = checked as { store?: unknown };
     const { maxKeys = 10_000, onFull, clock, ...rest } = checked;
-    if (foreign !== undefined) throw new TypeError(expected("store", "absent: this limiter has its own", foreign));
+    if (foreign !== undefined) throw new TypeError(argumentError("store", "absent: this limiter has its own", foreign));
     const store = new MemoryStore({ maxKeys, onFull, clock });
     super({ ...rest, store });
     this.#store = store;

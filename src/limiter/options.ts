@@ -2,7 +2,14 @@ import type { Bypass } from "../core/bypass.js";
 import type { Clock } from "../core/clock.js";
 import { published } from "../core/copies.js";
 import type { Decision } from "../core/decision.js";
-import { expected, knownOptions, memberOf, oneOf, optionalFunction } from "../core/expected.js";
+import {
+  argumentError,
+  assertInteger,
+  assertOneOf,
+  assertOptionalFunction,
+  memberOf,
+  parseOptions,
+} from "../core/validate.js";
 import { MemoryStore } from "../store/memory/memory-store.js";
 import type { Store } from "../store/store.js";
 
@@ -59,20 +66,20 @@ const SHARED = ["name", "store", "clock", "bypass", "mode", "onDecision", "warni
  * @throws TypeError when one is unknown or of the wrong type, RangeError when one is out of range.
  */
 export function checkedOptions<O extends LimiterOptions<never>>(options: O, own: readonly string[]): O {
-  const checked = knownOptions("options", options, [...new Set([...own, ...SHARED])]);
+  const checked = parseOptions("options", options, [...new Set([...own, ...SHARED])]);
   const { mode, onDecision, store, clock, warnings } = checked as Readonly<Partial<Record<string, unknown>>>;
-  if (mode !== undefined) oneOf("mode", mode, ["enforce", "shadow"]);
-  optionalFunction("onDecision", onDecision);
+  if (mode !== undefined) assertOneOf("mode", mode, ["enforce", "shadow"]);
+  assertOptionalFunction("onDecision", onDecision);
   if (warnings !== undefined && typeof warnings !== "boolean") {
-    throw new TypeError(expected("warnings", "a boolean", warnings));
+    throw new TypeError(argumentError("warnings", "a boolean", warnings));
   }
   if (store === undefined) return checked;
   if (typeof memberOf(store, "open") !== "function") {
-    throw new TypeError(expected("store", "a store with an `open` function", store));
+    throw new TypeError(argumentError("store", "a store with an `open` function", store));
   }
   published("store", store, "store");
   if (clock !== undefined) {
-    throw new TypeError(expected("clock", "absent beside `store`, which has a clock of its own", clock));
+    throw new TypeError(argumentError("clock", "absent beside `store`, which has a clock of its own", clock));
   }
   return checked;
 }
@@ -80,4 +87,43 @@ export function checkedOptions<O extends LimiterOptions<never>>(options: O, own:
 /** The store a limiter was given, or one of its own. Precondition: the options are checked. */
 export function storeFrom({ store, clock }: StoreOptions): Store {
   return store ?? new MemoryStore({ clock });
+}
+
+/** What one call can be given. */
+export interface CallOptions {
+  /**
+   * What this call spends: a whole number, at least 1. Each unit takes 8 bytes while it is in the window, so a cost is for
+   * small numbers, and not for bytes.
+   * @default 1
+   */
+  readonly cost?: number | undefined;
+}
+
+/** Long enough for several identifiers as JSON, and short enough to be kept a million times. */
+const LONGEST_KEY = 1024;
+
+/**
+ * Checks a key. The classic bug is a key of `undefined`, with which all callers would share one limit.
+ *
+ * @throws TypeError when it is not a string, RangeError when it is longer than 1,024 characters (UTF-16 code units): a caller
+ *   who chooses the key must not choose how much memory it takes. Any other string is a key, the empty one included.
+ */
+export function assertKey(key: unknown, name: string = "key"): void {
+  if (typeof key !== "string") throw new TypeError(argumentError(name, "a string", key));
+  if (key.length > LONGEST_KEY) {
+    // Without the key: it may be a secret, and is too long for a log.
+    const rule = "a string of at most 1,024 characters (hash a longer key, or bound what it is made of)";
+    throw new RangeError(argumentError(name, rule, `${key.length} characters`));
+  }
+}
+
+/**
+ * Reads what a call spends.
+ *
+ * @throws TypeError for a wrong type or an unknown option, RangeError for a cost that is fractional or below 1.
+ */
+export function parseCost(options: CallOptions | undefined): number {
+  if (options === undefined) return 1;
+  const { cost } = parseOptions("options", options, ["cost"]);
+  return cost === undefined ? 1 : assertInteger("cost", cost, 1);
 }

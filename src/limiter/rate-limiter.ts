@@ -5,22 +5,19 @@ import { nextInProcess, publish } from "../core/copies.js";
 import type { Decision } from "../core/decision.js";
 import { receiptOf } from "../core/decision.js";
 import { LimiterClosedError } from "../core/errors.js";
-import { expected, memberOf, ownCopy } from "../core/expected.js";
+import { argumentError, memberOf, ownCopy } from "../core/validate.js";
 import type { Limit } from "../core/limit.js";
-import { andThen } from "../core/promise-like.js";
-import type { AsyncSpace, KeyState, Space, Store, SyncSpace, Verdict } from "../store/store.js";
-import { spaceName } from "../store/store.js";
+import { andThen } from "../core/callbacks.js";
+import type { AsyncNamespace, KeyState, Namespace, Store, SyncNamespace, StoreResult } from "../store/store.js";
+import { namespaceName } from "../store/store.js";
 import type { AcquireOptions } from "./acquire-options.js";
 import { parseAcquireOptions } from "./acquire-options.js";
 import { AcquireQueues } from "./acquire-queue.js";
-import { announce } from "./announce.js";
-import type { CallOptions } from "./call.js";
-import { checkKey, costOf } from "./call.js";
 import type { LimitsInForce } from "./decide.js";
-import { bypassed, decided } from "./decide.js";
-import type { LimiterOptions } from "./options.js";
-import { storeFrom } from "./options.js";
-import type { Part, PublishedLimiter } from "./part.js";
+import { notify, unlimitedDecision, toDecision } from "./decide.js";
+import type { CallOptions, LimiterOptions } from "./options.js";
+import { assertKey, parseCost, storeFrom } from "./options.js";
+import type { MemberCall, PublishedLimiter } from "./member-call.js";
 import { ReleaseLog } from "./release-log.js";
 
 /** What `isAllowed` returns in memory: no call needs a promise of its own. */
@@ -47,8 +44,8 @@ export class RateLimiter<in K extends string = string> {
   readonly #store: Store;
   readonly #isShadow: boolean;
   /** The namespace in a synchronous store, and the one in an asynchronous store. One of them is undefined. */
-  #sync: SyncSpace | undefined;
-  #async: AsyncSpace | undefined;
+  #sync: SyncNamespace | undefined;
+  #async: AsyncNamespace | undefined;
   #bypass: ((key: K) => boolean) | undefined;
   readonly #onDecision: ((decision: Decision, key: K) => unknown) | undefined;
 
@@ -68,7 +65,7 @@ export class RateLimiter<in K extends string = string> {
   protected constructor(limits: readonly Limit[], options: LimiterOptions<K>) {
     const own = ownCopy(options);
     const { name = "default" } = own;
-    this.name = spaceName(name);
+    this.name = namespaceName(name);
     this.#inForce = { limits: Object.freeze([...limits]), reviewAfterMs: Infinity };
     this.#isShadow = own.mode === "shadow";
     this.#bypass = bypassFrom(own.bypass);
@@ -132,7 +129,8 @@ export class RateLimiter<in K extends string = string> {
    */
   checkSync(key: K, options?: CallOptions): Decision {
     const space = this.#sync;
-    if (space === undefined) throw new TypeError(expected("store", "synchronous: use `check` here", "asynchronous"));
+    if (space === undefined)
+      throw new TypeError(argumentError("store", "synchronous: use `check` here", "asynchronous"));
     return this.#decide(space, key, options);
   }
 
@@ -157,11 +155,11 @@ export class RateLimiter<in K extends string = string> {
   acquire(key: K, options?: AcquireOptions): Promise<Decision> {
     // Not `async`: its promise would settle some microtasks after the call is recorded. What throws here rejects as well.
     return new Promise((resolve, reject) => {
-      checkKey(key);
+      assertKey(key);
       const request = parseAcquireOptions(options);
       this.#assertOpen();
       if (this.#bypass?.(key) === true) {
-        resolve(this.#announced(bypassed(this.limits, request.cost), key));
+        resolve(this.#announced(unlimitedDecision(this.limits, request.cost), key));
         return;
       }
       this.#acquireQueues.enqueue(key, request, resolve, reject);
@@ -170,9 +168,9 @@ export class RateLimiter<in K extends string = string> {
 
   /** What {@link check} would decide now. It spends nothing, writes nothing and is not told to `onDecision`. */
   async peek(key: K, options?: CallOptions): Promise<Decision> {
-    checkKey(key);
-    const cost = costOf(options);
-    if (this.#bypass?.(key) === true) return bypassed(this.limits, 0);
+    assertKey(key);
+    const cost = parseCost(options);
+    if (this.#bypass?.(key) === true) return unlimitedDecision(this.limits, 0);
     return this.#asked("peek", key, cost);
   }
 
@@ -198,7 +196,7 @@ export class RateLimiter<in K extends string = string> {
    */
   reset(key: K): Promise<void>;
   async reset(...keys: [] | [key: K]): Promise<void> {
-    if (keys.length > 0) checkKey(keys[0]);
+    if (keys.length > 0) assertKey(keys[0]);
     await this.#space.reset(keys[0]);
     this.#releases?.reset(keys[0]);
     this.#queues?.recheck(keys[0]);
@@ -206,7 +204,7 @@ export class RateLimiter<in K extends string = string> {
 
   /** What the log of `key` holds: its live calls in the longest window, and where that window begins on the store's clock. */
   async state(key: K): Promise<KeyState> {
-    checkKey(key);
+    assertKey(key);
     return this.#space.state(key);
   }
 
@@ -240,25 +238,25 @@ export class RateLimiter<in K extends string = string> {
     if (this.#isClosed) throw closedError(this.name);
   }
 
-  #allows(space: SyncSpace, key: K, options: CallOptions | undefined): boolean {
+  #allows(space: SyncNamespace, key: K, options: CallOptions | undefined): boolean {
     if (this.#onDecision !== undefined) return this.#decide(space, key, options).allowed;
-    checkKey(key);
-    const cost = options === undefined ? 1 : costOf(options);
+    assertKey(key);
+    const cost = options === undefined ? 1 : parseCost(options);
     if (this.#bypass?.(key) === true) return true;
     return space.admit(key, this.#inForce.limits, cost) || this.#isShadow;
   }
 
   async #allowsLater(key: K, options: CallOptions | undefined): Promise<boolean> {
     if (this.#onDecision !== undefined) return (await this.#decideLater(key, options)).allowed;
-    checkKey(key);
-    const cost = costOf(options);
+    assertKey(key);
+    const cost = parseCost(options);
     if (this.#bypass?.(key) === true) return true;
-    return (await (this.#async as AsyncSpace).admit(key, this.#inForce.limits, cost)) || this.#isShadow;
+    return (await (this.#async as AsyncNamespace).admit(key, this.#inForce.limits, cost)) || this.#isShadow;
   }
 
   /** The namespace of this limiter, whatever its store. */
-  get #space(): Space {
-    return this.#sync ?? (this.#async as AsyncSpace);
+  get #space(): Namespace {
+    return this.#sync ?? (this.#async as AsyncNamespace);
   }
 
   /** Created at the first `acquire`. */
@@ -287,11 +285,11 @@ export class RateLimiter<in K extends string = string> {
   }
 
   /** The decision that follows from the result of a store. Its refund wakes the waiters of the key. */
-  #decided(verdict: Verdict, key: string, now: LimitsInForce, cost: number): Decision {
-    return decided(verdict, now, key, cost, this.#isShadow, this.#recheck);
+  #decided(verdict: StoreResult, key: string, now: LimitsInForce, cost: number): Decision {
+    return toDecision(verdict, now, key, cost, this.#isShadow, this.#recheck);
   }
 
-  #part(key: K, cost: number): Part {
+  #part(key: K, cost: number): MemberCall {
     this.#assertOpen();
     const isBypassed = this.#bypass?.(key) === true;
     let read: LimitsInForce | undefined;
@@ -303,31 +301,31 @@ export class RateLimiter<in K extends string = string> {
       ask: () => {
         // The `bypass` of another member may have closed it.
         this.#assertOpen();
-        return { space: this.#space, key, limits: now().limits, cost, mayRefuse: !this.#isShadow };
+        return { namespace: this.#space, key, limits: now().limits, cost, mayRefuse: !this.#isShadow };
       },
       decide: (verdict) =>
-        verdict === undefined ? bypassed(now().limits, cost) : this.#decided(verdict, key, now(), cost),
+        verdict === undefined ? unlimitedDecision(now().limits, cost) : this.#decided(verdict, key, now(), cost),
       announce: (decision) => void this.#announced(decision, key),
     };
   }
 
-  #decide(space: SyncSpace, key: K, options: CallOptions | undefined): Decision {
-    checkKey(key);
-    const cost = costOf(options);
-    if (this.#bypass?.(key) === true) return this.#announced(bypassed(this.limits, cost), key);
+  #decide(space: SyncNamespace, key: K, options: CallOptions | undefined): Decision {
+    assertKey(key);
+    const cost = parseCost(options);
+    if (this.#bypass?.(key) === true) return this.#announced(unlimitedDecision(this.limits, cost), key);
     const now = this.#inForce;
     return this.#announced(this.#decided(space.check(key, now.limits, cost), key, now, cost), key);
   }
 
   async #decideLater(key: K, options: CallOptions | undefined): Promise<Decision> {
-    checkKey(key);
-    const cost = costOf(options);
-    if (this.#bypass?.(key) === true) return this.#announced(bypassed(this.limits, cost), key);
+    assertKey(key);
+    const cost = parseCost(options);
+    if (this.#bypass?.(key) === true) return this.#announced(unlimitedDecision(this.limits, cost), key);
     return this.#announced(await this.#asked("check", key, cost), key);
   }
 
   #announced(decision: Decision, key: K): Decision {
-    if (this.#onDecision !== undefined) announce(this.#onDecision, decision, key);
+    if (this.#onDecision !== undefined) notify(this.#onDecision, decision, key);
     return decision;
   }
 }
@@ -337,7 +335,7 @@ function closedError(name: string): LimiterClosedError {
 }
 
 /** The space of a closed limiter: every call throws. */
-function closedSpace(name: string): SyncSpace & AsyncSpace {
+function closedSpace(name: string): SyncNamespace & AsyncNamespace {
   const refuse = (): never => {
     throw closedError(name);
   };

@@ -1,9 +1,9 @@
 import type { Clock } from "../core/clock.js";
 import type { Receipt, SyncReceipt } from "../core/decision.js";
 import type { Limit } from "../core/limit.js";
-import { andThen } from "../core/promise-like.js";
+import { andThen } from "../core/callbacks.js";
 import { MemoryStore } from "../store/memory/memory-store.js";
-import type { Space, SyncSpace, SyncVerdict, Verdict } from "../store/store.js";
+import type { Namespace, SyncNamespace, SyncStoreResult, StoreResult } from "../store/store.js";
 
 /**
  * The namespace of a limiter as `acquire` uses it: it admits a call only if the callers that this limiter released before
@@ -14,22 +14,23 @@ import type { Space, SyncSpace, SyncVerdict, Verdict } from "../store/store.js";
  * log holds the instants at which callers have continued, and paces the next ones by them.
  */
 export class ReleaseLog {
-  readonly #namespace: Space;
-  readonly #releases: SyncSpace;
+  readonly #namespace: Namespace;
+  readonly #releases: SyncNamespace;
   /** The admitted calls whose callers have not continued yet: one of a key at most, since a queue checks one at a time. */
   readonly #pending = new Map<string, Release>();
 
-  constructor(namespace: Space, clock: Clock, periodsMs: readonly number[]) {
+  constructor(namespace: Namespace, clock: Clock, periodsMs: readonly number[]) {
     this.#namespace = namespace;
     this.#releases = new MemoryStore({ clock }).open("releases", periodsMs);
   }
 
   /** Checks a call, and records it if both the store and the earlier releases admit it. */
-  check(key: string, limits: readonly Limit[], cost: number): Verdict | Promise<Verdict> {
+  check(key: string, limits: readonly Limit[], cost: number): StoreResult | Promise<StoreResult> {
     const pace = this.#releases.peek(key, limits, cost);
     if (pace.retryAfterMs > 0 && !pace.noRoom) {
       // The later instant of the two. Most often it is that of the store, which counts the calls of others as well.
-      const latest = (verdict: Verdict): Verdict => (verdict.retryAfterMs >= pace.retryAfterMs ? verdict : pace);
+      const latest = (verdict: StoreResult): StoreResult =>
+        verdict.retryAfterMs >= pace.retryAfterMs ? verdict : pace;
       return andThen(this.#namespace.peek(key, limits, cost), latest);
     }
     return andThen(this.#namespace.check(key, limits, cost), (verdict) => {
@@ -55,10 +56,10 @@ export class ReleaseLog {
 
 /** One entry of the log. */
 class Release {
-  readonly #record: () => SyncVerdict;
+  readonly #record: () => SyncStoreResult;
   #receipt: SyncReceipt | undefined;
 
-  constructor(record: () => SyncVerdict) {
+  constructor(record: () => SyncStoreResult) {
     this.#record = record;
     this.#receipt = record().receipt;
   }

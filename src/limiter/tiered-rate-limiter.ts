@@ -1,15 +1,13 @@
 import type { Decision } from "../core/decision.js";
 import { receiptOf } from "../core/decision.js";
-import { expected, knownOptions, oneOf } from "../core/expected.js";
+import { argumentError, parseOptions, assertOneOf } from "../core/validate.js";
 import type { LimitOptions } from "../core/limit.js";
 import { enforceable } from "../core/limit.js";
 import type { KeyState } from "../store/store.js";
-import { spaceName } from "../store/store.js";
+import { namespaceName } from "../store/store.js";
 import { AsyncRateLimiter } from "./async-rate-limiter.js";
-import type { CallOptions } from "./call.js";
-import { checkKey } from "./call.js";
-import type { LimiterOptions } from "./options.js";
-import { checkedOptions, storeFrom } from "./options.js";
+import type { CallOptions, LimiterOptions } from "./options.js";
+import { assertKey, checkedOptions, storeFrom } from "./options.js";
 import type { AcquireOptions } from "./acquire-options.js";
 
 /** Options of a {@link TieredRateLimiter}. */
@@ -36,15 +34,16 @@ export class TieredRateLimiter<in T extends string, in K extends string = string
   constructor(options: TieredRateLimiterOptions<T, K>) {
     const { tiers, store, clock, name = "default", ...policy } = checkedOptions(options, ["tiers"]);
     const limits = Object.entries<Pick<LimitOptions, "maxCalls" | "period">>(
-      knownOptions("tiers", tiers, Object.keys(Object(tiers) as object)),
+      parseOptions("tiers", tiers, Object.keys(Object(tiers) as object)),
     );
-    if (limits.length === 0) throw new RangeError(expected("tiers", "an object of at least one tier", "{}"));
+    if (limits.length === 0) throw new RangeError(argumentError("tiers", "an object of at least one tier", "{}"));
     // All are checked before the first is made.
     const known = limits.map(([tier, limit]) => {
-      if (tier === "") throw new RangeError(expected("tiers", "an object of tiers whose names are not empty", tier));
-      const { maxCalls, period } = knownOptions(`tiers.${tier}`, limit, ["maxCalls", "period"]);
+      if (tier === "")
+        throw new RangeError(argumentError("tiers", "an object of tiers whose names are not empty", tier));
+      const { maxCalls, period } = parseOptions(`tiers.${tier}`, limit, ["maxCalls", "period"]);
       enforceable({ maxCalls, period });
-      return { tier, maxCalls, period, name: spaceName(`${name}/${tier}`) };
+      return { tier, maxCalls, period, name: namespaceName(`${name}/${tier}`) };
     });
     const shared = storeFrom({ store, clock } as LimiterOptions<K>);
     const opened = new Map<string, AsyncRateLimiter<K>>();
@@ -66,7 +65,7 @@ export class TieredRateLimiter<in T extends string, in K extends string = string
    * @throws TypeError when `tier` is not a string, RangeError when there is no tier of that name.
    */
   tier(tier: T): AsyncRateLimiter<K> {
-    const known = oneOf("tier", tier, [...this.#tiers.keys()]);
+    const known = assertOneOf("tier", tier, [...this.#tiers.keys()]);
     return this.#tiers.get(known) as AsyncRateLimiter<K>;
   }
 
@@ -122,7 +121,7 @@ export class TieredRateLimiter<in T extends string, in K extends string = string
   reset(key: K, tier: T): Promise<void>;
   async reset(...target: [] | [key: K] | [key: K, tier: T]): Promise<void> {
     const [key, tier] = target;
-    if (target.length > 0) checkKey(key);
+    if (target.length > 0) assertKey(key);
     const limiters = target.length > 1 ? [this.tier(tier as T)] : [...this.#tiers.values()];
     await Promise.all(limiters.map((limiter) => (key === undefined ? limiter.reset() : limiter.reset(key))));
   }

@@ -1,6 +1,6 @@
 import type { IntervalHistogram } from "node:perf_hooks";
 import { monitorEventLoopDelay, performance } from "node:perf_hooks";
-import { expected, knownOptions } from "../core/expected.js";
+import { argumentError, parseOptions } from "../core/validate.js";
 import type { Band, Signal } from "./signal.js";
 import { movedBand } from "./signal.js";
 
@@ -32,9 +32,9 @@ export interface EventLoopDelayOptions extends Partial<Band> {
  * @throws TypeError or RangeError for a percentile or band that is none.
  */
 export function eventLoopDelay(options: EventLoopDelayOptions): Signal {
-  const { percentile, ...band } = knownOptions("eventLoopDelay", options, ["percentile", "low", "high"]);
+  const { percentile, ...band } = parseOptions("eventLoopDelay", options, ["percentile", "low", "high"]);
   if ((percentile as unknown) !== 99 && percentile !== 100) {
-    throw new RangeError(expected("percentile", "99 or 100", percentile));
+    throw new RangeError(argumentError("percentile", "99 or 100", percentile));
   }
   const probe = percentile === 99 ? new RecentDelays() : new LongestDelay();
   return {

@@ -3,7 +3,7 @@ export type { EventLoopDelayOptions } from "./event-loop-delay.js";
 export { eventLoopDelay } from "./event-loop-delay.js";
 export { eventLoopUtilization } from "./event-loop-utilization.js";
 export { heapUsage } from "./heap-usage.js";
-export type { Reading } from "./gauge.js";
+export type { Reading } from "./signal-reader.js";
 export { LoadMonitor } from "./load-monitor.js";
 export type { LoadState } from "./load-state.js";
 export type { LoadMonitorOptions } from "./monitor-options.js";

@@ -1,7 +1,6 @@
-import { tell } from "../core/tell.js";
-import { warn } from "../core/warn.js";
-import { nextState } from "./control-law.js";
-import { Gauge } from "./gauge.js";
+import { callListener, warn } from "../core/callbacks.js";
+import { step } from "./aimd-controller.js";
+import { SignalReader } from "./signal-reader.js";
 import type { LoadState } from "./load-state.js";
 import type { LoadMonitorOptions, MonitorPlan } from "./monitor-options.js";
 import { monitorPlan } from "./monitor-options.js";
@@ -40,7 +39,7 @@ const UNWATCHED: LoadState = Object.freeze({ factor: 1, pressure: 0, used: undef
 export class LoadMonitor {
   readonly #plan: MonitorPlan;
   readonly #listeners = new Set<(factor: number) => void>();
-  #gauges: readonly Gauge[] = [];
+  #gauges: readonly SignalReader[] = [];
   #state = UNWATCHED;
   #used: number | undefined;
   #tickedAt = 0;
@@ -74,7 +73,7 @@ export class LoadMonitor {
     if (this.#callOff !== undefined) return;
     this.#used = undefined;
     this.#tickedAt = this.#plan.clock.now();
-    this.#gauges = this.#plan.signals.map((signal) => new Gauge(signal));
+    this.#gauges = this.#plan.signals.map((signal) => new SignalReader(signal));
     for (const gauge of this.#gauges) gauge.start();
     this.#sleep();
   }
@@ -129,7 +128,7 @@ export class LoadMonitor {
     const worst = signals.reduce((most, reading) => Math.max(most, reading.pressure ?? -Infinity), -Infinity);
     // A signal that is not known may be the one that presses: others can cut without it, and nothing grows.
     const isKnown = signals.every((reading) => reading.pressure !== undefined);
-    const next = isKnown || worst > 1 ? nextState(this.#state, worst, used, elapsedMs, this.#plan.law) : this.#state;
+    const next = isKnown || worst > 1 ? step(this.#state, worst, used, elapsedMs, this.#plan.law) : this.#state;
     this.#enter({ ...next, used, signals });
     const { onSample } = this.#plan;
     this.#tell(() => onSample?.(this.#state));
@@ -144,7 +143,7 @@ export class LoadMonitor {
 
   /** A listener that fails fails at every tick: it is told once, and the monitor goes on. */
   #tell(listener: () => unknown): void {
-    tell(listener, (error) => {
+    callListener(listener, (error) => {
       if (this.#hasWarned) return;
       this.#hasWarned = true;
       warn("A listener of a LoadMonitor failed; the monitor goes on", error);

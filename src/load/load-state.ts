@@ -1,4 +1,4 @@
-import type { Reading } from "./gauge.js";
+import type { Reading } from "./signal-reader.js";
 
 /** What a `LoadMonitor` saw at its last tick, and what it made of it. */
 export interface LoadState {

@@ -2,14 +2,16 @@ import type { Clock } from "../core/clock.js";
 import { clockFrom } from "../core/clock.js";
 import type { Duration } from "../core/duration.js";
 import { parseDuration } from "../core/duration.js";
-import { expected, fraction, knownOptions, optionalFunction } from "../core/expected.js";
-import { type ControlLaw, controlLaw } from "./control-law.js";
+import { argumentError, assertFraction, assertOptionalFunction, parseOptions } from "../core/validate.js";
+import type { AimdController } from "./aimd-controller.js";
+import { aimdController } from "./aimd-controller.js";
 import { eventLoopDelay } from "./event-loop-delay.js";
 import { eventLoopUtilization } from "./event-loop-utilization.js";
 import type { LoadState } from "./load-state.js";
 import type { Signal } from "./signal.js";
 import { signalsFrom } from "./signal.js";
-import { unreferencedClock } from "./unreferenced-clock.js";
+import { performance } from "node:perf_hooks";
+import { clearTimeout, setTimeout } from "node:timers";
 
 /** Options of a `LoadMonitor`. */
 export interface LoadMonitorOptions {
@@ -43,7 +45,7 @@ export interface LoadMonitorOptions {
 /** What a monitor does, and by what it ticks: its options, read and checked. */
 export interface MonitorPlan {
   readonly intervalMs: number;
-  readonly law: ControlLaw;
+  readonly law: AimdController;
   readonly signals: readonly Signal[];
   readonly onSample: ((state: LoadState) => unknown) | undefined;
   readonly clock: Required<Clock>;
@@ -53,18 +55,18 @@ const OPTIONS = ["interval", "floor", "halving", "recovery", "signals", "onSampl
 
 /** Reads a monitor's options. @throws TypeError for one that is unknown or of the wrong type, RangeError for one out of range. */
 export function monitorPlan(options: LoadMonitorOptions): MonitorPlan {
-  const checked = knownOptions("options", options, OPTIONS);
+  const checked = parseOptions("options", options, OPTIONS);
   const { interval = "25ms", floor = 0.1, halving = "1s", recovery = "5s", signals, onSample, clock } = checked;
   const intervalMs = parseDuration("interval", interval);
   if (intervalMs < 20 || intervalMs > 60_000) {
-    throw new RangeError(expected("interval", "a duration from 20ms to 1m", interval));
+    throw new RangeError(argumentError("interval", "a duration from 20ms to 1m", interval));
   }
   const halvingMs = durationFrom("halving", halving, intervalMs);
   const recoveryMs = durationFrom("recovery", recovery, intervalMs);
-  optionalFunction("onSample", onSample);
+  assertOptionalFunction("onSample", onSample);
   return {
     intervalMs,
-    law: controlLaw(fraction("floor", floor, false), { intervalMs, halvingMs, recoveryMs }),
+    law: aimdController(assertFraction("floor", floor, false), { intervalMs, halvingMs, recoveryMs }),
     signals: signalsFrom(signals ?? defaultSignals()),
     onSample,
     clock: clock === undefined ? unreferencedClock : wakingClock(clock),
@@ -77,12 +79,25 @@ function defaultSignals(): Signal[] {
 
 function durationFrom(name: string, value: unknown, leastMs: number): number {
   const ms = parseDuration(name, value);
-  if (ms < leastMs) throw new RangeError(expected(name, `a duration of at least the interval, ${leastMs}ms`, value));
+  if (ms < leastMs)
+    throw new RangeError(argumentError(name, `a duration of at least the interval, ${leastMs}ms`, value));
   return ms;
 }
 
 function wakingClock(value: unknown): Required<Clock> {
   const clock = clockFrom("clock", value);
   if (typeof clock.wake === "function") return clock as Required<Clock>;
-  throw new TypeError(expected("clock", "a clock with a `wake` function", value));
+  throw new TypeError(argumentError("clock", "a clock with a `wake` function", value));
 }
+
+/** The clock of a process, whose wake-ups keep no process alive. */
+export const unreferencedClock: Required<Clock> = {
+  now: () => performance.now(),
+  wake(afterMs, run) {
+    const timer = setTimeout(run, afterMs);
+    timer.unref();
+    return () => {
+      clearTimeout(timer);
+    };
+  },
+};

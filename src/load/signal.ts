@@ -1,4 +1,4 @@
-import { expected, knownOptions, memberOf, optionalFunction } from "../core/expected.js";
+import { argumentError, parseOptions, memberOf, assertOptionalFunction } from "../core/validate.js";
 
 /** Where a reading is as it should be. */
 export interface Band {
@@ -38,18 +38,18 @@ export interface Signal extends Band {
 
 /** Checks a band and returns it. @throws TypeError for what is not a number, RangeError for one that is empty or not finite. */
 export function bandFrom(name: string, { low, high }: { low?: unknown; high?: unknown }): Band {
-  if (typeof low !== "number") throw new TypeError(expected(`${name}.low`, "a number", low));
-  if (typeof high !== "number") throw new TypeError(expected(`${name}.high`, "a number", high));
-  if (!Number.isFinite(low)) throw new RangeError(expected(`${name}.low`, "a finite number", low));
+  if (typeof low !== "number") throw new TypeError(argumentError(`${name}.low`, "a number", low));
+  if (typeof high !== "number") throw new TypeError(argumentError(`${name}.high`, "a number", high));
+  if (!Number.isFinite(low)) throw new RangeError(argumentError(`${name}.low`, "a finite number", low));
   if (!(high > low && high < Infinity)) {
-    throw new RangeError(expected(`${name}.high`, `a finite number above \`low\`, ${low}`, high));
+    throw new RangeError(argumentError(`${name}.high`, `a finite number above \`low\`, ${low}`, high));
   }
   return { low, high };
 }
 
 /** The band of a built-in signal, whose author may move either end. @throws as {@link bandFrom} does, and for other options. */
 export function movedBand(name: string, band: Partial<Band> | undefined, usual: Band): Band {
-  const { low = usual.low, high = usual.high } = knownOptions(name, band ?? {}, ["low", "high"]);
+  const { low = usual.low, high = usual.high } = parseOptions(name, band ?? {}, ["low", "high"]);
   return bandFrom(name, { low, high });
 }
 
@@ -59,17 +59,17 @@ export function movedBand(name: string, band: Partial<Band> | undefined, usual: 
  * @throws TypeError or RangeError for a list that is none or empty, or a part that is missing, of the wrong type or range.
  */
 export function signalsFrom(value: unknown): readonly Signal[] {
-  if (!Array.isArray(value)) throw new TypeError(expected("signals", "an array of signals", value));
-  if (value.length === 0) throw new RangeError(expected("signals", "an array of at least one signal", "[]"));
+  if (!Array.isArray(value)) throw new TypeError(argumentError("signals", "an array of signals", value));
+  if (value.length === 0) throw new RangeError(argumentError("signals", "an array of at least one signal", "[]"));
   return value.map((signal: Partial<Signal> | null | undefined, at) => {
     const label = `signals[${at}]`;
     const [name, read, start, stop] = ["name", "read", "start", "stop"].map((member) => memberOf(signal, member));
     if (typeof read !== "function" || typeof name !== "string") {
-      throw new TypeError(expected(label, "a signal with a `name` and a `read` function", signal));
+      throw new TypeError(argumentError(label, "a signal with a `name` and a `read` function", signal));
     }
     const { low, high } = bandFrom(label, signal as Signal);
-    optionalFunction(`${label}.start`, start);
-    optionalFunction(`${label}.stop`, stop);
+    assertOptionalFunction(`${label}.start`, start);
+    assertOptionalFunction(`${label}.stop`, stop);
     return {
       ...{ name, low, high, mayRepeat: memberOf(signal, "mayRepeat") === true },
       read: () => (signal as Signal).read(),

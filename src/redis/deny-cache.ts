@@ -1,11 +1,11 @@
 import type { Limit } from "../core/limit.js";
-import type { Verdict } from "../store/store.js";
+import type { StoreResult } from "../store/store.js";
 
 /** The most keys that a map holds. It is emptied then: what it forgets costs a command each. */
 const MOST_KEYS = 10_000;
 
 /** When a call was sent, and how many changes came before it. */
-export interface Sending {
+export interface RequestStamp {
   readonly at: number;
   readonly changes: number;
 }
@@ -15,7 +15,7 @@ interface Denial {
   readonly limits: readonly Limit[];
   readonly cost: number;
   /** Undefined where only the wait is known. */
-  readonly verdict: Verdict | undefined;
+  readonly verdict: StoreResult | undefined;
   readonly receivedAt: number;
   /** The first instant at which the call could pass; `Infinity` for never. */
   readonly freeAt: number;
@@ -54,7 +54,7 @@ export class DenyCache {
   }
 
   /** Call this right before a call is sent, and hand the result to {@link note} with its denial. */
-  sending(key: string, cost: number): Sending {
+  sending(key: string, cost: number): RequestStamp {
     const now = this.#now();
     const denial = this.#denials.get(key);
     if (denial !== undefined && cost >= denial.cost && now >= denial.until) {
@@ -77,8 +77,8 @@ export class DenyCache {
     limits: readonly Limit[],
     cost: number,
     retryAfterMs: number,
-    verdict: Verdict | undefined,
-    sending: Sending,
+    verdict: StoreResult | undefined,
+    sending: RequestStamp,
   ): void {
     if (sending.changes < Math.max(this.#changedAll, this.#changed.get(key) ?? 0)) return;
     // The server counts from a full millisecond, which may have begun before this was sent.
@@ -104,7 +104,7 @@ export class DenyCache {
   }
 
   /** What Redis would say to a call that is sure to be refused; what remains is as of the denial. Undefined for any other. */
-  verdictOn(key: string, limits: readonly Limit[], cost: number): Verdict | undefined {
+  verdictOn(key: string, limits: readonly Limit[], cost: number): StoreResult | undefined {
     const denial = this.#find(key, cost);
     if (denial?.verdict === undefined) return undefined;
     // Both ways: a lower limit refuses as well, and for longer.
@@ -154,7 +154,7 @@ function areBounded(limits: readonly Limit[], those: readonly Limit[]): boolean 
 }
 
 /** A verdict as it is some time later, if nobody spends. */
-function aged(verdict: Verdict, ms: number): Verdict {
+function aged(verdict: StoreResult, ms: number): StoreResult {
   const later = (wait: number): number => Math.max(0, wait - ms);
   return {
     ...verdict,

@@ -1,14 +1,14 @@
 import type { Limit } from "../core/limit.js";
 import type { StoreError } from "../core/errors.js";
-import { freshVerdict } from "../store/fresh-verdict.js";
-import type { KeyState, Verdict } from "../store/store.js";
+import { freshResult } from "../store/fresh-result.js";
+import type { KeyState, StoreResult } from "../store/store.js";
 import type { Opened } from "./shared-client.js";
 
 /** What decides in place of Redis while it cannot, for one namespace. */
 export interface Fallback {
   admit(failure: StoreError, key: string, limits: readonly Limit[], cost: number): Promise<boolean>;
-  check(failure: StoreError, key: string, limits: readonly Limit[], cost: number): Promise<Verdict>;
-  peek(failure: StoreError, key: string, limits: readonly Limit[], cost: number): Promise<Verdict>;
+  check(failure: StoreError, key: string, limits: readonly Limit[], cost: number): Promise<StoreResult>;
+  peek(failure: StoreError, key: string, limits: readonly Limit[], cost: number): Promise<StoreResult>;
   state(failure: StoreError, key: string): Promise<KeyState>;
   /** Forgets what was recorded here. */
   reset(key?: string): Promise<void>;
@@ -17,7 +17,7 @@ export interface Fallback {
 }
 
 /** Nobody: every call rejects with what went wrong. */
-export const denying: Fallback = {
+export const denyFallback: Fallback = {
   admit: (failure) => Promise.reject(failure),
   check: (failure) => Promise.reject(failure),
   peek: (failure) => Promise.reject(failure),
@@ -27,10 +27,10 @@ export const denying: Fallback = {
 };
 
 /** Admits every call, records nothing, and describes the key as fresh. */
-export const allowing: Fallback = {
+export const allowFallback: Fallback = {
   admit: () => Promise.resolve(true),
-  check: (_failure, _key, limits, cost) => Promise.resolve(freshVerdict(limits, cost, "fallback")),
-  peek: (_failure, _key, limits) => Promise.resolve(freshVerdict(limits, 0, "fallback")),
+  check: (_failure, _key, limits, cost) => Promise.resolve(freshResult(limits, cost, "fallback")),
+  peek: (_failure, _key, limits) => Promise.resolve(freshResult(limits, 0, "fallback")),
   state: (failure) => Promise.reject(failure),
   reset: () => Promise.resolve(),
   close: () => undefined,
@@ -40,7 +40,7 @@ export const allowing: Fallback = {
  * Another store, asked by the same limits, each divided among the instances of the service and rounded up: together they
  * admit at most `instances - 1` calls more than the limit, beside what Redis knew of.
  */
-export function askingStore({ space, release }: Opened, instances: number): Fallback {
+export function storeFallback({ space, release }: Opened, instances: number): Fallback {
   const mine = (limits: readonly Limit[]): readonly Limit[] => (instances === 1 ? limits : limits.map(divided));
   const share = (calls: number): number => Math.ceil(calls / instances);
   const divided = ({ maxCalls, reducedFrom, ...limit }: Limit): Limit => {
@@ -56,6 +56,6 @@ export function askingStore({ space, release }: Opened, instances: number): Fall
   };
 }
 
-function asFallback(verdict: Verdict): Verdict {
+function asFallback(verdict: StoreResult): StoreResult {
   return { ...verdict, source: "fallback" };
 }

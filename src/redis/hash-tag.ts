@@ -1,4 +1,4 @@
-import { expected } from "../core/expected.js";
+import { argumentError } from "../core/validate.js";
 
 /**
  * Puts a tag before a key, by which a Redis Cluster chooses where it is kept: keys with one tag are kept together, so that
@@ -16,8 +16,8 @@ import { expected } from "../core/expected.js";
  * await both.check({ tenant: hashTagged(tenant, ""), user: hashTagged(tenant, user) });
  */
 export function hashTagged(tag: string, key: string): string {
-  if (typeof tag !== "string") throw new TypeError(expected("tag", "a string", tag));
-  if (typeof key !== "string") throw new TypeError(expected("key", "a string", key));
+  if (typeof tag !== "string") throw new TypeError(argumentError("tag", "a string", tag));
+  if (typeof key !== "string") throw new TypeError(argumentError("key", "a string", key));
   // A tag ends at the first `}`, and an empty one is none.
   const spelled = tag.replace(/[%}]/g, (character) => (character === "%" ? "%25" : "%7D"));
   return `{${spelled === "" ? "%" : spelled}}${key}`;

@@ -1,4 +1,4 @@
-import { expected } from "../core/expected.js";
+import { argumentError } from "../core/validate.js";
 import type { LimitOptions } from "../core/limit.js";
 import { enforceable } from "../core/limit.js";
 import type { PolicyOptions } from "../limiter/options.js";
@@ -29,7 +29,7 @@ export class RedisRateLimiter<in K extends string = string> extends RateLimiter<
     const { maxCalls, period, name, bypass, mode, onDecision, store, clock, ...ofStore } = checked;
     for (const [own, value] of Object.entries({ store, clock } as Record<string, unknown>)) {
       if (value !== undefined)
-        throw new TypeError(expected(own, "absent: Redis is the store, and its clock counts", value));
+        throw new TypeError(argumentError(own, "absent: Redis is the store, and its clock counts", value));
     }
     const limit = enforceable({ maxCalls, period });
     const { warnings } = checked;

@@ -1,15 +1,15 @@
 import { parseDuration } from "../core/duration.js";
 import type { Duration } from "../core/duration.js";
-import { expected, knownOptions, oneOf, optionalFunction, wholeNumber } from "../core/expected.js";
+import { argumentError, parseOptions, assertOneOf, assertOptionalFunction, assertInteger } from "../core/validate.js";
 import { publish, published } from "../core/copies.js";
-import type { Ask, AsyncSpace, AsyncStore, Store, Together } from "../store/store.js";
-import { checkSpaceName } from "../store/store.js";
+import type { BatchItem, AsyncNamespace, AsyncStore, Store, BatchResult } from "../store/store.js";
+import { assertNamespaceName } from "../store/store.js";
 import type { RedisClient } from "./client.js";
 import type { Fallback } from "./fallback.js";
-import { allowing, askingStore, denying } from "./fallback.js";
-import { RedisServer } from "./redis-server.js";
-import { RedisSpace } from "./redis-space.js";
-import { askTogether } from "./ask-together.js";
+import { allowFallback, storeFallback, denyFallback } from "./fallback.js";
+import { ScriptRunner } from "./script-runner.js";
+import { RedisNamespace } from "./redis-namespace.js";
+import { checkBatch } from "./batch.js";
 import type { SharedNamespace } from "./shared-client.js";
 import { sharedClient } from "./shared-client.js";
 
@@ -83,7 +83,7 @@ export class RedisStore implements AsyncStore {
 
   readonly synchronous = false as const;
 
-  readonly #server: RedisServer;
+  readonly #server: ScriptRunner;
   readonly #keyPrefix: string;
   /** How long a denial is kept at most; 0 for not at all. */
   readonly #denyMs: number;
@@ -93,30 +93,30 @@ export class RedisStore implements AsyncStore {
 
   /** @throws TypeError for an option that is unknown or of the wrong type, RangeError for one out of range. */
   constructor(options: RedisStoreOptions) {
-    const checked = knownOptions("options", options, REDIS_OPTIONS);
+    const checked = parseOptions("options", options, REDIS_OPTIONS);
     const { client, keyPrefix = "rate_limit", timeout = "100ms", whenDown = "local", instances = 1 } = checked;
     const { warnings = true } = checked;
-    if (typeof warnings !== "boolean") throw new TypeError(expected("warnings", "a boolean", warnings));
-    if (typeof keyPrefix !== "string") throw new TypeError(expected("keyPrefix", "a non-empty string", keyPrefix));
-    if (keyPrefix === "") throw new RangeError(expected("keyPrefix", "a non-empty string", keyPrefix));
+    if (typeof warnings !== "boolean") throw new TypeError(argumentError("warnings", "a boolean", warnings));
+    if (typeof keyPrefix !== "string") throw new TypeError(argumentError("keyPrefix", "a non-empty string", keyPrefix));
+    if (keyPrefix === "") throw new RangeError(argumentError("keyPrefix", "a non-empty string", keyPrefix));
     const timeoutMs = parseDuration("timeout", timeout);
-    if (timeoutMs > LONGEST_TIMEOUT_MS) throw new RangeError(expected("timeout", "at most 24 days", timeout));
-    optionalFunction("onStoreError", checked.onStoreError);
+    if (timeoutMs > LONGEST_TIMEOUT_MS) throw new RangeError(argumentError("timeout", "at most 24 days", timeout));
+    assertOptionalFunction("onStoreError", checked.onStoreError);
     this.#denyMs = denyMsFrom(checked.denyCache);
-    this.#fallbackFor = fallbackFrom(whenDown, wholeNumber("instances", instances, 1));
+    this.#fallbackFor = fallbackFrom(whenDown, assertInteger("instances", instances, 1));
     this.#keyPrefix = keyPrefix;
     this.#warns = warnings;
-    this.#server = new RedisServer(client, timeoutMs, checked.onStoreError);
+    this.#server = new ScriptRunner(client, timeoutMs, checked.onStoreError);
   }
 
-  open(name: string, periodsMs: readonly number[]): AsyncSpace {
-    checkSpaceName(name, this.#names);
+  open(name: string, periodsMs: readonly number[]): AsyncNamespace {
+    assertNamespaceName(name, this.#names);
     const prefix = `${this.#keyPrefix}:${name}:`;
     const shared = sharedClient(this.#server.client).namespace(prefix);
     const fallback = this.#fallbackFor(shared, name, periodsMs);
     this.#names.add(name);
     shared.join(name, this.#warns);
-    return new RedisSpace(this.#server, prefix, periodsMs, fallback, shared.denyCache(this.#denyMs), {
+    return new RedisNamespace(this.#server, prefix, periodsMs, fallback, shared.denyCache(this.#denyMs), {
       firstLimits: (limits) => {
         if (this.#warns) shared.compareLimits(limits);
       },
@@ -132,15 +132,17 @@ export class RedisStore implements AsyncStore {
    * Checks several keys by one run of a script: those of any store with the same client. In a cluster they must have one hash
    * tag; see {@link hashTagged}.
    */
-  async checkTogether(asks: readonly Ask[]): Promise<Together> {
-    const shares = asks.map(({ space, ...ask }) => (space instanceof RedisSpace ? space.share(ask) : undefined));
-    return (await askTogether(shares)) ?? { inOrder: asks.map(({ space }) => space) };
+  async checkBatch(asks: readonly BatchItem[]): Promise<BatchResult> {
+    const shares = asks.map(({ namespace: space, ...ask }) =>
+      space instanceof RedisNamespace ? space.share(ask) : undefined,
+    );
+    return (await checkBatch(shares)) ?? { inOrder: asks.map(({ namespace: space }) => space) };
   }
 }
 
 function denyMsFrom(denyCache: RedisStoreOptions["denyCache"] = {}): number {
   if (denyCache === false) return 0;
-  const { maxAge = "1s" } = knownOptions("denyCache", denyCache, ["maxAge"]);
+  const { maxAge = "1s" } = parseOptions("denyCache", denyCache, ["maxAge"]);
   return parseDuration("denyCache.maxAge", maxAge);
 }
 
@@ -150,19 +152,21 @@ function fallbackFrom(whenDown: unknown, instances: number): FallbackFor {
   const asking =
     (store?: Store): FallbackFor =>
     (shared, ...space) =>
-      askingStore(shared.openFallback(store, ...space), instances);
+      storeFallback(shared.openFallback(store, ...space), instances);
   if (typeof whenDown === "object" && typeof (whenDown as Partial<Store> | null)?.open === "function") {
     published("whenDown", whenDown, "store");
     return asking(whenDown as Store);
   }
   if (typeof whenDown !== "string") {
-    throw new TypeError(expected("whenDown", '"local", "allow", "deny" or a store with an `open` function', whenDown));
+    throw new TypeError(
+      argumentError("whenDown", '"local", "allow", "deny" or a store with an `open` function', whenDown),
+    );
   }
-  switch (oneOf("whenDown", whenDown, ["local", "allow", "deny"])) {
+  switch (assertOneOf("whenDown", whenDown, ["local", "allow", "deny"])) {
     case "allow":
-      return () => allowing;
+      return () => allowFallback;
     case "deny":
-      return () => denying;
+      return () => denyFallback;
     case "local":
       return asking();
   }

@@ -1,11 +1,11 @@
 import { monotonicClock } from "../core/clock.js";
 import type { Limit } from "../core/limit.js";
-import { warn, warnOnce } from "../core/warn.js";
+import { warn, warnOnce } from "../core/callbacks.js";
 import { MemoryStore } from "../store/memory/memory-store.js";
-import type { Space, Store } from "../store/store.js";
+import type { Namespace, Store } from "../store/store.js";
 import { CircuitBreaker } from "./circuit-breaker.js";
-import type { Connection } from "./connection.js";
-import { connectionOf } from "./connection-of.js";
+import type { Connection } from "./clients.js";
+import { connectionOf } from "./clients.js";
 import { DenyCache } from "./deny-cache.js";
 
 /** The most namespaces of one client that are kept for later limiters. Further ones are not shared. */
@@ -74,7 +74,7 @@ export class SharedClient {
 
 /** A fallback space, and how to give it back: it closes with its last user. */
 export interface Opened {
-  readonly space: Space;
+  readonly space: Namespace;
   readonly release: () => void;
 }
 
@@ -90,7 +90,7 @@ export class SharedNamespace {
   /** By how long a denial is kept. */
   readonly #denyCaches = new Map<number, DenyCache>();
   /** By store and periods. */
-  readonly #fallbacks = new WeakMap<Store, Map<string, { readonly space: Space; users: number }>>();
+  readonly #fallbacks = new WeakMap<Store, Map<string, { readonly space: Namespace; users: number }>>();
   #limiters = 0;
   /** The limits of the limiter that was used first. */
   #limits: string | undefined;
@@ -141,7 +141,7 @@ export class SharedNamespace {
    */
   openFallback(store: Store | undefined, name: string, periodsMs: readonly number[]): Opened {
     const own = store ?? (this.#local ??= this.#makeLocal());
-    const spaces = this.#fallbacks.get(own) ?? new Map<string, { readonly space: Space; users: number }>();
+    const spaces = this.#fallbacks.get(own) ?? new Map<string, { readonly space: Namespace; users: number }>();
     this.#fallbacks.set(own, spaces);
     const periods = periodsMs.join();
     const spaceName = store === undefined ? String((localSpaces += 1)) : name;

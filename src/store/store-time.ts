@@ -1,7 +1,7 @@
 import type { Clock } from "../core/clock.js";
 import { monotonicClock } from "../core/clock.js";
 import { StoreError } from "../core/errors.js";
-import { expected } from "../core/expected.js";
+import { argumentError } from "../core/validate.js";
 
 // Declared, and not taken from a library of types: there are no other globals here.
 declare const performance: { now(): number };
@@ -67,7 +67,7 @@ export class StoreTime {
     const offset = reading < this.#reading ? this.#offset + Math.floor(this.#reading - reading) : this.#offset;
     const roundedUp = Math.ceil(reading);
     const now = Math.max(this.now, Math.floor(reading) + offset);
-    if (now > LATEST_MS) throw new StoreError(expected("clock.now()", "an instant below 2^51 ms", reading));
+    if (now > LATEST_MS) throw new StoreError(argumentError("clock.now()", "an instant below 2^51 ms", reading));
     this.#reading = reading;
     this.#roundedUp = roundedUp;
     this.#offset = offset;
@@ -92,5 +92,5 @@ export class StoreTime {
 }
 
 function notAnInstant(reading: unknown): StoreError {
-  return new StoreError(expected("clock.now()", "a finite number of milliseconds", reading));
+  return new StoreError(argumentError("clock.now()", "a finite number of milliseconds", reading));
 }

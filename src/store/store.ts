@@ -1,6 +1,6 @@
 import type { Clock } from "../core/clock.js";
 import type { LayerStatus, Receipt, Source, SyncReceipt } from "../core/decision.js";
-import { expected } from "../core/expected.js";
+import { argumentError } from "../core/validate.js";
 import type { Limit } from "../core/limit.js";
 
 /**
@@ -27,7 +27,7 @@ export interface SyncStore {
    * @throws RangeError when the name is invalid, or open on this store already: two limiters would share their history. A name
    *   is free again once its namespace is closed.
    */
-  open(name: string, periodsMs: readonly number[]): SyncSpace;
+  open(name: string, periodsMs: readonly number[]): SyncNamespace;
 }
 
 /** A store whose methods return promises: its logs are outside of this process. */
@@ -38,7 +38,7 @@ export interface AsyncStore {
   readonly clock?: Clock | undefined;
 
   /** Opens a namespace for one limiter: see {@link SyncStore.open}. */
-  open(name: string, periodsMs: readonly number[]): AsyncSpace;
+  open(name: string, periodsMs: readonly number[]): AsyncNamespace;
 
   /**
    * Checks several keys at once, all or nothing: if no call that may refuse is refused, each call that is admitted is recorded,
@@ -46,12 +46,12 @@ export interface AsyncStore {
    *
    * @param asks - of namespaces of any store, no namespace twice.
    */
-  checkTogether?(asks: readonly Ask[]): Promise<Together>;
+  checkBatch?(asks: readonly BatchItem[]): Promise<BatchResult>;
 }
 
 /** One key's part in a call about several. */
-export interface Ask {
-  readonly space: Space;
+export interface BatchItem {
+  readonly namespace: Namespace;
   readonly key: string;
   readonly limits: readonly Limit[];
   readonly cost: number;
@@ -60,11 +60,11 @@ export interface Ask {
 }
 
 /** What becomes of several asks where a store answers later. */
-export type Together =
+export type BatchResult =
   /** What `check` says to each; undefined for one that was not asked, because another had refused. */
-  | { readonly verdicts: readonly (Verdict | undefined)[] }
+  | { readonly verdicts: readonly (StoreResult | undefined)[] }
   /** They cannot be answered at once, and nothing was recorded: who is to be asked about each, one after another. */
-  | { readonly inOrder: readonly Pick<Space, "check">[] };
+  | { readonly inOrder: readonly Pick<Namespace, "check">[] };
 
 /**
  * The logs of one limiter, by key. Keys are validated by the limiter, and every string is a key like any other.
@@ -72,18 +72,18 @@ export type Together =
  * Each method is atomic for its key. Each is given the limits in force at that call, whose number and depths may differ from
  * the last call's, and whose periods are of those the namespace was opened with.
  */
-export type Space = SyncSpace | AsyncSpace;
+export type Namespace = SyncNamespace | AsyncNamespace;
 
 /** A namespace of a {@link SyncStore}. A method that cannot decide throws a `StoreError`. */
-export interface SyncSpace {
+export interface SyncNamespace {
   /** Records the call if every limit allows it, else nothing; returns whether it did. The short form of `check`. */
   admit(key: string, limits: readonly Limit[], cost: number): boolean;
 
   /** Records the call if every limit allows it, else nothing; returns the status of each limit afterwards. */
-  check(key: string, limits: readonly Limit[], cost: number): SyncVerdict;
+  check(key: string, limits: readonly Limit[], cost: number): SyncStoreResult;
 
   /** The result of `check`, without recording anything. */
-  peek(key: string, limits: readonly Limit[], cost: number): SyncVerdict;
+  peek(key: string, limits: readonly Limit[], cost: number): SyncStoreResult;
 
   /** Forgets one key, or all keys of this namespace. Receipts of what is forgotten refund nothing any more. */
   reset(key?: string): void;
@@ -101,18 +101,18 @@ export interface SyncSpace {
   close(): void;
 }
 
-/** A namespace of an {@link AsyncStore}: the methods of {@link SyncSpace}, later. One that cannot decide rejects with a `StoreError`. */
-export interface AsyncSpace {
+/** A namespace of an {@link AsyncStore}: the methods of {@link SyncNamespace}, later. One that cannot decide rejects with a `StoreError`. */
+export interface AsyncNamespace {
   admit(key: string, limits: readonly Limit[], cost: number): Promise<boolean>;
-  check(key: string, limits: readonly Limit[], cost: number): Promise<Verdict>;
-  peek(key: string, limits: readonly Limit[], cost: number): Promise<Verdict>;
+  check(key: string, limits: readonly Limit[], cost: number): Promise<StoreResult>;
+  peek(key: string, limits: readonly Limit[], cost: number): Promise<StoreResult>;
   reset(key?: string): Promise<void>;
   state(key: string): Promise<KeyState>;
   close(): void;
 }
 
 /** The result of one call. */
-export interface Verdict {
+export interface StoreResult {
   /** Milliseconds until the call would be admitted: 0 when it is, `Infinity` when it never can be. */
   readonly retryAfterMs: number;
   /** Milliseconds until every timestamp of the log has expired in every layer. */
@@ -128,7 +128,7 @@ export interface Verdict {
 }
 
 /** The result of one call in a {@link SyncStore}. */
-export interface SyncVerdict extends Verdict {
+export interface SyncStoreResult extends StoreResult {
   readonly receipt: SyncReceipt | undefined;
 }
 
@@ -144,17 +144,17 @@ export interface KeyState {
  * The most timestamps that one refund moves, in every store. A refund of an old call moves all newer ones, so without a bound
  * one client could make a store move millions of them for each of its refunds.
  */
-export const MOST_MOVED = 4096;
+export const MAX_MOVED = 4096;
 
 /**
  * Checks the name of a space and returns it.
  *
  * @throws TypeError when it is not a string, RangeError when it is empty or holds a `:`, which ends it in a key.
  */
-export function spaceName(name: unknown): string {
+export function namespaceName(name: unknown): string {
   const rule = "a non-empty string without `:`";
-  if (typeof name !== "string") throw new TypeError(expected("name", rule, name));
-  if (name === "" || name.includes(":")) throw new RangeError(expected("name", rule, name));
+  if (typeof name !== "string") throw new TypeError(argumentError("name", rule, name));
+  if (name === "" || name.includes(":")) throw new RangeError(argumentError("name", rule, name));
   return name;
 }
 
@@ -164,8 +164,8 @@ export function spaceName(name: unknown): string {
  * @param taken - the names of those that are open on the store.
  * @throws TypeError when it is not a string, RangeError when it is not fit, or taken: two limiters would share their history.
  */
-export function checkSpaceName(name: unknown, taken: ReadonlySet<string>): void {
-  if (!taken.has(spaceName(name))) return;
+export function assertNamespaceName(name: unknown, taken: ReadonlySet<string>): void {
+  if (!taken.has(namespaceName(name))) return;
   const rule = "a name that no other limiter of this store has (without one it is `default`); give each its own";
-  throw new RangeError(expected("name", rule, name));
+  throw new RangeError(argumentError("name", rule, name));
 }

@@ -8,11 +8,11 @@ import { rateLimit as onExpress } from "sluicegate/express";
 import { rateLimit as onFastify } from "sluicegate/fastify";
 import { rateLimit, rateLimitOf, withRateLimit } from "sluicegate/fetch";
 import { rateLimit as onHono } from "sluicegate/hono";
-import { Guard } from "sluicegate/http";
+import { HttpRateLimiter } from "sluicegate/http";
 import { rateLimit as onKoa } from "sluicegate/koa";
 import { ManualClock } from "sluicegate/testing";
 import { describe, expect, it, vi } from "vitest";
-import { send, served } from "./rig.js";
+import { send, served } from "../support/http/rig.js";
 
 const clock = new ManualClock();
 const of = (maxCalls: number, name?: string): AsyncRateLimiter => {
@@ -92,33 +92,35 @@ describe("the options, on every framework", () => {
     method: () => "GET",
     header: () => undefined,
     address: () => "10.0.0.1",
-    isGone: () => false,
+    isDisconnected: () => false,
     mayHaveUnannouncedBody: () => false,
     isPlain: () => false,
   };
 
   it("of a guard take fakes", async () => {
     const check = vi.fn(async (key: string) => limiter.peek(key));
-    const { decision } = await new Guard({ limiter: { check } }, view).admit({});
+    const { decision } = await new HttpRateLimiter({ limiter: { check } }, view).handle({});
     expect(check).toHaveBeenCalledWith("10.0.0.1");
     expect(decision?.allowed).toBe(true);
   });
 
   it("of a guard fail with the first error, and not with that of a view that cannot look at the request", async () => {
-    const isGone = (): never => {
+    const isDisconnected = (): never => {
       throw new TypeError("no socket");
     };
     const key = (): never => {
       throw new Error("mine");
     };
-    expect(() => new Guard({ limiter: of(1), key }, { ...view, isGone }).admit({})).toThrow("mine");
-    const late = new Guard({ limiter: of(1), key: async () => key() }, { ...view, isGone });
-    await expect(late.admit({})).rejects.toThrow("mine");
+    expect(() => new HttpRateLimiter({ limiter: of(1), key }, { ...view, isDisconnected }).handle({})).toThrow("mine");
+    const late = new HttpRateLimiter({ limiter: of(1), key: async () => key() }, { ...view, isDisconnected });
+    await expect(late.handle({})).rejects.toThrow("mine");
   });
 
   it("of a guard are asked about without a promise where the limiter answers at once", async () => {
-    expect(new Guard({ limiter: of(1), cost: () => 1, skip: () => false }, view).admit({})).not.toBeInstanceOf(Promise);
-    const slow = new Guard({ limiter: of(1), cost: async () => 1 }, view).admit({});
+    expect(
+      new HttpRateLimiter({ limiter: of(1), cost: () => 1, skip: () => false }, view).handle({}),
+    ).not.toBeInstanceOf(Promise);
+    const slow = new HttpRateLimiter({ limiter: of(1), cost: async () => 1 }, view).handle({});
     expect(slow).toBeInstanceOf(Promise);
     expect((await slow).decision?.allowed).toBe(true);
   });

@@ -15,15 +15,15 @@ import {
 } from "sluicegate";
 import { ManualClock } from "sluicegate/testing";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { clientOf, HANG_UPS, openRequest, openSession, send as sendOver } from "./rig.js";
-import type { AnyOptions, Got, Handler, Open, Rig, Sent, Served } from "./rig.js";
-import { onConnect } from "./rigs/connect.js";
-import { onExpress } from "./rigs/express.js";
-import { onFastify } from "./rigs/fastify.js";
-import { onFetch } from "./rigs/fetch.js";
-import { onHono, onHonoWithResponses } from "./rigs/hono.js";
-import { onKoa } from "./rigs/koa.js";
-import { onNode } from "./rigs/node.js";
+import { clientOf, HANG_UPS, openRequest, openSession, send as sendOver } from "../support/http/rig.js";
+import type { AnyOptions, Got, Handler, Open, Rig, Sent, Served } from "../support/http/rig.js";
+import { onConnect } from "../support/http/rigs/connect.js";
+import { onExpress } from "../support/http/rigs/express.js";
+import { onFastify } from "../support/http/rigs/fastify.js";
+import { onFetch } from "../support/http/rigs/fetch.js";
+import { onHono, onHonoWithResponses } from "../support/http/rigs/hono.js";
+import { onKoa } from "../support/http/rigs/koa.js";
+import { onNode } from "../support/http/rigs/node.js";
 
 const FRAMEWORKS: readonly (readonly [name: string, rig: Rig])[] = [
   ["express", onExpress],

@@ -1,11 +1,11 @@
-import type { RequestView } from "sluicegate/http";
+import type { RequestAdapter } from "sluicegate/http";
 
 /** A view of requests that have nothing but an address. */
-export const plainView: RequestView<object> = {
+export const plainView: RequestAdapter<object> = {
   method: () => "GET",
   header: () => undefined,
   address: () => "203.0.113.7",
-  isGone: () => false,
+  isDisconnected: () => false,
   mayHaveUnannouncedBody: () => false,
   isPlain: () => false,
 };

@@ -3,19 +3,19 @@ import type { Request as ExpressRequest } from "express";
 import express from "express";
 import { AsyncRateLimiter } from "sluicegate";
 import { rateLimit } from "sluicegate/express";
-import type { ClientKeyOptions, RequestView } from "sluicegate/http";
-import { Guard } from "sluicegate/http";
+import type { ClientKeyOptions, RequestAdapter } from "sluicegate/http";
+import { HttpRateLimiter } from "sluicegate/http";
 import { ManualClock } from "sluicegate/testing";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import type { AnyOptions, Got, Handler, Rig, Sent, Served } from "./rig.js";
-import { send, served } from "./rig.js";
-import { onConnect } from "./rigs/connect.js";
-import { onExpress } from "./rigs/express.js";
-import { onFastify } from "./rigs/fastify.js";
-import { onFetch } from "./rigs/fetch.js";
-import { onHono } from "./rigs/hono.js";
-import { onKoa } from "./rigs/koa.js";
-import { onNode } from "./rigs/node.js";
+import type { AnyOptions, Got, Handler, Rig, Sent, Served } from "../support/http/rig.js";
+import { send, served } from "../support/http/rig.js";
+import { onConnect } from "../support/http/rigs/connect.js";
+import { onExpress } from "../support/http/rigs/express.js";
+import { onFastify } from "../support/http/rigs/fastify.js";
+import { onFetch } from "../support/http/rigs/fetch.js";
+import { onHono } from "../support/http/rigs/hono.js";
+import { onKoa } from "../support/http/rigs/koa.js";
+import { onNode } from "../support/http/rigs/node.js";
 import { plainView } from "./view.js";
 
 const RIGS: readonly (readonly [name: string, rig: Rig])[] = [
@@ -31,7 +31,7 @@ const RIGS: readonly (readonly [name: string, rig: Rig])[] = [
 const { issued } = vi.hoisted(() => ({ issued: [] as string[] }));
 
 // Every call, because a process issues each warning once.
-vi.mock(import("../../src/core/warn.js"), async (original) => ({
+vi.mock(import("../../src/core/callbacks.js"), async (original) => ({
   ...(await original()),
   warnOnce: (code, message, detail) => {
     issued.push(code);
@@ -279,12 +279,12 @@ describe("on express", () => {
 });
 
 describe("a suite of tests", () => {
-  const view: RequestView<{ url: string }> = { ...plainView, identity: ({ url }) => url };
+  const view: RequestAdapter<{ url: string }> = { ...plainView, identity: ({ url }) => url };
 
   it("may make a limiter and a middleware for each of hundreds of equal requests", async () => {
     for (let test = 0; test < 500; test += 1) {
-      const guard = new Guard({ limiter: new AsyncRateLimiter({ ...many, clock: new ManualClock() }) }, view);
-      await guard.admit({ url: "/" });
+      const guard = new HttpRateLimiter({ limiter: new AsyncRateLimiter({ ...many, clock: new ManualClock() }) }, view);
+      await guard.handle({ url: "/" });
       const app = await onNode.serve([{ limiter: limiterOf() }], hello, "HTTP/1.1");
       if (test < 5) await send(app.port, { headers: { host: "localhost" } });
       await app.close();
@@ -299,9 +299,9 @@ describe("a request object that takes no properties, or is used again and again"
     const frozen = Object.freeze({});
     const closed = new Proxy({}, { set: () => false, defineProperty: () => false });
     for (const request of [again, frozen, closed]) {
-      const guard = new Guard({ limiter: limiterOf() }, plainView);
+      const guard = new HttpRateLimiter({ limiter: limiterOf() }, plainView);
       for (let requests = 0; requests < 100; requests += 1) {
-        expect((await guard.admit(request)).decision?.remaining).toBe(999 - requests);
+        expect((await guard.handle(request)).decision?.remaining).toBe(999 - requests);
       }
     }
     const [latest] = Object.getOwnPropertySymbols(again).map(
@@ -313,13 +313,13 @@ describe("a request object that takes no properties, or is used again and again"
 
 describe("the address that a request comes from", () => {
   const admit = async (address: string | undefined, client?: ClientKeyOptions): Promise<string[]> => {
-    const view: RequestView<object> = {
+    const view: RequestAdapter<object> = {
       ...plainView,
       header: (_, name) => (name === "x-forwarded-for" ? "203.0.113.7" : undefined),
       address: () => address,
     };
     vi.stubEnv("TESTING", "1");
-    await new Guard({ limiter: limiterOf(), client }, view).admit({});
+    await new HttpRateLimiter({ limiter: limiterOf(), client }, view).handle({});
     return issued;
   };
 

@@ -25,10 +25,12 @@ const filesOf = (folder: string): string[] =>
 const sources = filesOf(join(root, "src")).filter((path) => path.endsWith(".ts") && !path.endsWith(".d.ts"));
 const entryPoints = Object.keys(manifest.exports).filter((entry) => entry !== "./package.json");
 
-/** The source of an entry point: `.` is `index.ts`, `./testing` is `testing/index.ts` or `testing.ts`. */
+/** The source of an entry point, by the module that the entry leads to. */
 function sourceOf(entry: string): string | undefined {
-  const name = entry.slice(2);
-  return sources.find((path) => [`${name}/index.ts`, `${name}.ts`, name === "" ? "index.ts" : ""].includes(path));
+  const formats = manifest.exports[entry];
+  if (typeof formats !== "object") return undefined;
+  const path = formats.import.default.replace("./dist/esm/", "").replace(/\.js$/, ".ts");
+  return sources.find((source) => source === path);
 }
 
 describe("the package", () => {

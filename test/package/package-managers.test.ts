@@ -5,7 +5,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
-import { missing } from "../missing.js";
+import { missing } from "../support/missing.js";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
 

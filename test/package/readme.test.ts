@@ -10,9 +10,9 @@ import fc from "fast-check";
 import { buildSchema, executeSync, getIntrospectionQuery, parse } from "graphql";
 import ts from "typescript";
 import { beforeAll, describe, expect, inject, it } from "vitest";
-import { freePort } from "../free-port.js";
-import { ClusterProcess } from "../redis/cluster-process.js";
-import { RedisProcess, withoutRedis } from "../redis/redis-process.js";
+import { freePort } from "../support/free-port.js";
+import { ClusterProcess } from "../support/redis/cluster-process.js";
+import { RedisProcess, withoutRedis } from "../support/redis/redis-process.js";
 
 const run = promisify(execFile);
 const root = fileURLToPath(new URL("../../", import.meta.url));

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Limit } from "../../src/index.js";
-import { World } from "./world.js";
+import { World } from "../support/model-run.js";
 
 type Move = (world: World) => void | Promise<void>;
 

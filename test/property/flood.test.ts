@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { expect, it } from "vitest";
 import { allOf, type Decision, type Limit, MemoryStore } from "../../src/index.js";
 import { ManualClock } from "../../src/testing/index.js";
-import { AnyLimiter } from "./world.js";
+import { AnyLimiter } from "../support/model-run.js";
 
 const layers = fc.array(
   fc.record({ maxCalls: fc.integer({ min: 1, max: 5 }), periodMs: fc.constantFrom(20, 60, 100) }),

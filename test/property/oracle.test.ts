@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import { anyLimits, anyStep, moveOf, type Step } from "./steps.js";
-import { World } from "./world.js";
+import { anyLimits, anyStep, moveOf, type Step } from "../support/commands.js";
+import { World } from "../support/model-run.js";
 
 async function take(world: World, step: Step): Promise<void> {
   switch (step.do) {

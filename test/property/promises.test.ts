@@ -2,8 +2,8 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { Decision, Limit } from "../../src/index.js";
 import { ManualClock } from "../../src/testing/index.js";
-import { anyLimits, anyStep, moveOf, type Step } from "./steps.js";
-import { AnyLimiter } from "./world.js";
+import { anyLimits, anyStep, moveOf, type Step } from "../support/commands.js";
+import { AnyLimiter } from "../support/model-run.js";
 
 /** A limiter led through steps, with what it decided. */
 class Run {

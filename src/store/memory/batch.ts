@@ -1,6 +1,6 @@
 import { StoreError } from "../../core/errors.js";
-import { memberOf } from "../../core/expected.js";
-import type { Ask, Space, SyncVerdict } from "../store.js";
+import { memberOf } from "../../core/validate.js";
+import type { BatchItem, Namespace, SyncStoreResult } from "../store.js";
 import type { EvictionPlan, KeyRef } from "./evictor.js";
 import { NOWHERE } from "./key-table.js";
 import type { MemoryNamespace, Shared } from "./memory-namespace.js";
@@ -8,12 +8,12 @@ import type { MemoryNamespace, Shared } from "./memory-namespace.js";
 /** Calls of several namespaces that are decided together. It is valid for the present synchronous run, and no longer. */
 export interface BatchReservation {
   /** What `check` would return for each call, with room for all new keys together. */
-  readonly results: readonly SyncVerdict[];
+  readonly results: readonly SyncStoreResult[];
   /** Records the calls that are admitted, all or none, and returns the results of all calls afterwards. */
-  record(): readonly SyncVerdict[];
+  record(): readonly SyncStoreResult[];
 }
 
-interface Item extends Omit<Ask, "space"> {
+interface Item extends Omit<BatchItem, "namespace"> {
   readonly namespace: MemoryNamespace;
   readonly place: number;
   readonly isAllowed: boolean;
@@ -32,9 +32,9 @@ interface StorePart {
  *
  * @returns undefined if a namespace is of another store.
  */
-export function reserveBatch(asks: readonly Ask[]): BatchReservation | undefined {
+export function reserveBatch(asks: readonly BatchItem[]): BatchReservation | undefined {
   const items: Item[] = [];
-  for (const { space, ...ask } of asks) {
+  for (const { namespace: space, ...ask } of asks) {
     if (!isInMemory(space)) return undefined;
     const place = space.find(ask.key, ask.limits);
     items.push({ ...ask, namespace: space, place, isAllowed: space.allows(place, ask.limits, ask.cost) });
@@ -47,7 +47,7 @@ export function reserveBatch(asks: readonly Ask[]): BatchReservation | undefined
     return namespace.result(place, limits, cost, waitForRoom.get(item) ?? 0);
   });
   const admitted = items.filter((item) => item.isAllowed && !waitForRoom.has(item));
-  const record = (): readonly SyncVerdict[] => {
+  const record = (): readonly SyncStoreResult[] => {
     const isUnchanged =
       parts.every(({ evictor, plan, size }) => evictor.size === size && evictor.isCurrent(plan)) &&
       admitted.every(({ namespace, key, place, limits, cost }) => {
@@ -57,13 +57,13 @@ export function reserveBatch(asks: readonly Ask[]): BatchReservation | undefined
     if (!isUnchanged) throw new StoreError("A clock called a limiter in the middle of a call about several keys");
     for (const { evictor, plan } of parts) evictor.carryOut(plan);
     const recorded = recordAll(admitted);
-    return items.map((item, at) => recorded.get(item) ?? (results[at] as SyncVerdict));
+    return items.map((item, at) => recorded.get(item) ?? (results[at] as SyncStoreResult));
   };
   return { results, record };
 }
 
 /** By structure: it may be of another copy of this package. */
-function isInMemory(space: Space): space is MemoryNamespace {
+function isInMemory(space: Namespace): space is MemoryNamespace {
   return memberOf(space, "shared") !== undefined;
 }
 
@@ -79,8 +79,8 @@ function planned(shared: Shared, all: readonly Item[]): StorePart {
   return { evictor, size: evictor.size, plan, withoutRoom };
 }
 
-function recordAll(items: readonly Item[]): ReadonlyMap<Item, SyncVerdict> {
-  const recorded = new Map<Item, SyncVerdict>();
+function recordAll(items: readonly Item[]): ReadonlyMap<Item, SyncStoreResult> {
+  const recorded = new Map<Item, SyncStoreResult>();
   try {
     for (const item of items) {
       const { namespace, key, limits, cost } = item;

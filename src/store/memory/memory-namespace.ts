@@ -1,8 +1,8 @@
 import type { SyncReceipt } from "../../core/decision.js";
 import type { Limit } from "../../core/limit.js";
 import { allows, emptyAfter, retryAfter, status } from "../../core/sliding-window.js";
-import type { KeyState, SyncSpace, SyncVerdict } from "../store.js";
-import { MOST_MOVED } from "../store.js";
+import type { KeyState, SyncNamespace, SyncStoreResult } from "../store.js";
+import { MAX_MOVED } from "../store.js";
 import type { StoreTime } from "../store-time.js";
 import type { Evictor } from "./evictor.js";
 import type { KeyTable } from "./key-table.js";
@@ -21,7 +21,7 @@ export interface Shared {
  * One namespace of a `MemoryStore`. Every method runs in one piece from the moment it has read the clock, which is the only
  * foreign code that it calls: so it returns its result at once, and no two are ever under way together.
  */
-export class MemoryNamespace implements SyncSpace {
+export class MemoryNamespace implements SyncNamespace {
   /** What it shares with the other namespaces of its store. For the batch, as its table. */
   readonly shared: Shared;
   readonly table: KeyTable;
@@ -56,7 +56,7 @@ export class MemoryNamespace implements SyncSpace {
     return isAdmitted;
   }
 
-  check(key: string, limits: readonly Limit[], cost: number): SyncVerdict {
+  check(key: string, limits: readonly Limit[], cost: number): SyncStoreResult {
     const place = this.find(key, limits);
     if (place === NOWHERE) return this.#checkNew(key, limits, cost);
     const { now, timestamp } = this.#time;
@@ -65,7 +65,7 @@ export class MemoryNamespace implements SyncSpace {
     return isAdmitted ? this.#recorded(place, key, limits, cost) : this.result(place, limits, cost, 0);
   }
 
-  peek(key: string, limits: readonly Limit[], cost: number): SyncVerdict {
+  peek(key: string, limits: readonly Limit[], cost: number): SyncStoreResult {
     const place = this.find(key, limits);
     const needsRoom = place === NOWHERE && this.allows(place, limits, cost);
     const waitForRoomMs = needsRoom ? this.#evictor.plan([this.#table], this.#time.now).waitMs : 0;
@@ -104,12 +104,12 @@ export class MemoryNamespace implements SyncSpace {
   }
 
   /** Records a call that every limit allows, and for which there is room. */
-  record(place: number, key: string, limits: readonly Limit[], cost: number): SyncVerdict {
+  record(place: number, key: string, limits: readonly Limit[], cost: number): SyncStoreResult {
     return this.#recorded(this.#append(place, key, cost), key, limits, cost);
   }
 
   /** The result of a call that is not recorded. */
-  result(place: number, limits: readonly Limit[], cost: number, waitForRoomMs: number): SyncVerdict {
+  result(place: number, limits: readonly Limit[], cost: number, waitForRoomMs: number): SyncStoreResult {
     return this.#result(place, limits, cost, waitForRoomMs, undefined);
   }
 
@@ -130,7 +130,7 @@ export class MemoryNamespace implements SyncSpace {
     const table = this.#table;
     const place = table.placeOf(key);
     if (place === NOWHERE || table.idAt(place) !== id || timestamp <= this.#time.now - table.longestMs) return false;
-    return table.takeBack(place, timestamp, cost, MOST_MOVED) > 0;
+    return table.takeBack(place, timestamp, cost, MAX_MOVED) > 0;
   }
 
   /** {@link admit} for a new key, or a cost above 1. */
@@ -149,7 +149,7 @@ export class MemoryNamespace implements SyncSpace {
     return isAdmitted;
   }
 
-  #checkNew(key: string, limits: readonly Limit[], cost: number): SyncVerdict {
+  #checkNew(key: string, limits: readonly Limit[], cost: number): SyncStoreResult {
     if (!this.allows(NOWHERE, limits, cost)) return this.result(NOWHERE, limits, cost, 0);
     const waitForRoomMs = this.#evictor.makeRoom(this.#table, this.#time.now);
     if (waitForRoomMs > 0) return this.result(NOWHERE, limits, cost, waitForRoomMs);
@@ -164,7 +164,7 @@ export class MemoryNamespace implements SyncSpace {
   }
 
   /** The result of a call that has been recorded. */
-  #recorded(place: number, key: string, limits: readonly Limit[], cost: number): SyncVerdict {
+  #recorded(place: number, key: string, limits: readonly Limit[], cost: number): SyncStoreResult {
     const receipt = new MemoryReceipt(this, key, this.#table.idAt(place), this.#time.timestamp, cost);
     // At a further cost of 0 every layer has `retryAfterMs` 0: the question is not whether the same call would be admitted again.
     const result = this.#result(place, limits, 0, 0, receipt);
@@ -179,7 +179,7 @@ export class MemoryNamespace implements SyncSpace {
     cost: number,
     waitMs: number,
     receipt: SyncReceipt | undefined,
-  ): SyncVerdict {
+  ): SyncStoreResult {
     const { now } = this.#time;
     const log = this.#table.logAt(place);
     const layers = status(log, limits, cost, now);

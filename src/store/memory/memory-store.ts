@@ -1,9 +1,9 @@
 import type { Clock } from "../../core/clock.js";
 import { clockFrom, monotonicClock } from "../../core/clock.js";
 import { publish } from "../../core/copies.js";
-import { expected, knownOptions, oneOf, wholeNumber } from "../../core/expected.js";
-import type { SyncSpace, SyncStore } from "../store.js";
-import { checkSpaceName } from "../store.js";
+import { argumentError, parseOptions, assertOneOf, assertInteger } from "../../core/validate.js";
+import type { SyncNamespace, SyncStore } from "../store.js";
+import { assertNamespaceName } from "../store.js";
 import { StoreTime } from "../store-time.js";
 import { Evictor } from "./evictor.js";
 import { KeyTable } from "./key-table.js";
@@ -57,11 +57,11 @@ export class MemoryStore implements SyncStore {
 
   /** @throws TypeError or RangeError when an option is invalid. */
   constructor(options: MemoryStoreOptions = {}) {
-    const known = knownOptions("options", options, ["clock", "maxKeys", "onFull"]);
+    const known = parseOptions("options", options, ["clock", "maxKeys", "onFull"]);
     const { clock = monotonicClock, maxKeys = 1_000_000, onFull = "evict" } = known;
     this.clock = clockFrom("clock", clock);
-    const evicts = oneOf("onFull", onFull, ["evict", "deny"]) === "evict";
-    const evictor = new Evictor(wholeNumber("maxKeys", maxKeys, 1, MOST_KEYS), evicts);
+    const evicts = assertOneOf("onFull", onFull, ["evict", "deny"]) === "evict";
+    const evictor = new Evictor(assertInteger("maxKeys", maxKeys, 1, MOST_KEYS), evicts);
     this.#shared = { time: new StoreTime(this.clock), evictor };
   }
 
@@ -76,8 +76,8 @@ export class MemoryStore implements SyncStore {
   }
 
   /** Opens a namespace. Limiters do, in their constructors. @throws RangeError when the name is invalid, or in use. */
-  open(name: string, periodsMs: readonly number[]): SyncSpace {
-    checkSpaceName(name, this.#names);
+  open(name: string, periodsMs: readonly number[]): SyncNamespace {
+    assertNamespaceName(name, this.#names);
     const table = new KeyTable(longestOf(periodsMs));
     this.#names.add(name);
     this.#shared.evictor.add(table);
@@ -89,7 +89,8 @@ export class MemoryStore implements SyncStore {
 }
 
 function longestOf(periodsMs: readonly number[]): number {
-  for (const periodMs of periodsMs) wholeNumber("periodsMs", periodMs, 1);
-  if (periodsMs.length === 0) throw new RangeError(expected("periodsMs", "a list of at least one period", periodsMs));
+  for (const periodMs of periodsMs) assertInteger("periodsMs", periodMs, 1);
+  if (periodsMs.length === 0)
+    throw new RangeError(argumentError("periodsMs", "a list of at least one period", periodsMs));
   return Math.max(...periodsMs);
 }

@@ -1,4 +1,0 @@
-export type { HttpOptions } from "../http/options.js";
-export { clientKey } from "../http/client-key.js";
-export type { ExpressMiddleware, ExpressRequest, ExpressResponse } from "./rate-limit.js";
-export { rateLimit } from "./rate-limit.js";

@@ -1,0 +1,126 @@
+import type { Decision } from "../../core/decision.js";
+import type { HeaderEntry } from "../headers.js";
+import { appendHeader } from "../headers.js";
+import type { HttpOptions } from "../options.js";
+import type { Outcome, Rejection } from "../outcome.js";
+import { PROBLEM_TYPE, callbackError } from "../outcome.js";
+import type { Closable } from "../pipeline.js";
+import { HttpRateLimiter, closing, runWithCallback } from "../pipeline.js";
+import type { NodeRequest, RequestAdapter } from "../request-adapter.js";
+import { nodeRequestAdapter } from "../request-adapter.js";
+import type { NodeResponse } from "../response-end.js";
+import { whenSent } from "../response-end.js";
+
+declare global {
+  // Where the types of express say that what a middleware adds to a request is to be declared.
+  namespace Express {
+    interface Request {
+      /** The latest decision on this request; undefined where none was asked for. */
+      rateLimit?: Decision | undefined;
+    }
+  }
+}
+
+/** A request of express, connect or Node's HTTP server. */
+export interface ExpressRequest extends NodeRequest {
+  /** Set by express and connect, and by no server of Node's. */
+  readonly originalUrl?: string | undefined;
+  /** The latest decision on this request; undefined where none was asked for. */
+  rateLimit?: Decision | undefined;
+}
+
+/** A response of express, connect or Node's HTTP server. */
+export interface ExpressResponse extends NodeResponse, Closable {
+  statusCode: number;
+  getHeader(name: string): unknown;
+  setHeader(name: string, value: string): unknown;
+  end(body?: string): unknown;
+}
+
+/**
+ * A middleware of express or connect. With Node's HTTP server, `next` is what a request that passes goes on to, and is
+ * told of an error, which must not pass: `(error) => (error ? fail() : handle())`.
+ */
+export type ExpressMiddleware<R, S> = (request: R, response: S, next: (error?: unknown) => void) => void;
+
+const view: RequestAdapter<ExpressRequest> = {
+  ...nodeRequestAdapter,
+  isPlain: ({ originalUrl }) => originalUrl === undefined,
+};
+
+/**
+ * Limits the requests that reach a point of an express or connect app, or of a plain Node HTTP server.
+ *
+ * A refused request is answered with 429 and `application/problem+json`, and goes no further. The decision is
+ * `request.rateLimit`. Errors of your code go to `next`: a `key` that is no string, or what a handler behind `next` throws
+ * before it returns. So `next` may be called twice for one request, the second time with an error.
+ *
+ * @throws TypeError for an option that is unknown or of the wrong type, RangeError for one out of range.
+ *
+ * @example
+ * app.use(rateLimit({ limiter: new AsyncRateLimiter({ maxCalls: 100, period: "1m" }) }));
+ */
+export function rateLimit<
+  R extends ExpressRequest = ExpressRequest,
+  S extends ExpressResponse = ExpressResponse,
+  K extends string = string,
+>(options: HttpOptions<R, K, readonly [response: S]>): ExpressMiddleware<R, S> {
+  const guard = new HttpRateLimiter(options, view);
+  return function rateLimit(request, response, next) {
+    runWithCallback(guard, request, response, (passage) => proceed(guard, passage, request, response, next), next);
+  };
+}
+
+function proceed<R extends ExpressRequest, S extends ExpressResponse>(
+  guard: HttpRateLimiter<R, readonly [response: S]>,
+  { decision, fields, refusal, onResponse }: Outcome,
+  request: R,
+  response: S,
+  next: (error?: unknown) => void,
+): void {
+  if (decision !== undefined) request.rateLimit = decision;
+  // Somebody else has answered meanwhile, a timeout say: nothing can be said any more, and a refusal still ends here.
+  if (response.headersSent) {
+    if (refusal === undefined) next();
+    else if (refusal.error !== undefined) next(refusal.error());
+    return;
+  }
+  setFields(response, fields);
+  if (refusal === undefined) {
+    if (onResponse !== undefined) whenSent(response, onResponse);
+    return next();
+  }
+  setFields(response, refusal.fields);
+  if (guard.throws && refusal.error !== undefined) return next(refusal.error((name) => response.getHeader(name)));
+  const before = response.statusCode;
+  response.statusCode = refusal.status;
+  if (guard.onRefused === undefined || decision === undefined) return write(response, refusal);
+  answer(guard.onRefused, request, decision, response)
+    .catch((error: unknown) => {
+      // The error handler decides on the status, as with `throw: true`.
+      if (response.statusCode === refusal.status && !response.headersSent) response.statusCode = before;
+      next(callbackError(error));
+    })
+    .catch(closing(response));
+}
+
+function write(response: ExpressResponse, { body }: Rejection): void {
+  response.setHeader("Content-Type", PROBLEM_TYPE);
+  response.end(body);
+}
+
+async function answer<R, S>(
+  onRefused: (request: R, decision: Decision, response: S) => unknown,
+  request: R,
+  decision: Decision,
+  response: S,
+): Promise<void> {
+  await onRefused(request, decision, response);
+}
+
+function setFields(response: ExpressResponse, fields: readonly HeaderEntry[]): void {
+  for (const field of fields) response.setHeader(field[0], appendHeader(field, response.getHeader(field[0])));
+}
+
+export type { HttpOptions } from "../options.js";
+export { clientKey } from "../client-ip.js";

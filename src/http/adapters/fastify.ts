@@ -1,0 +1,184 @@
+import type { Decision } from "../../core/decision.js";
+import { argumentError, memberOf, ownCopy } from "../../core/validate.js";
+import { over } from "./fastify-options.js";
+import type { FastifyContextConfig, FastifyOptions, FastifyReply, FastifyRequest } from "./fastify-types.js";
+import type { HeaderEntry } from "../headers.js";
+import { appendHeader } from "../headers.js";
+import { checkedHttpOptions } from "../options.js";
+import type { Outcome } from "../outcome.js";
+import { PROBLEM_TYPE, callbackError } from "../outcome.js";
+import { HttpRateLimiter, closing, runWithCallback } from "../pipeline.js";
+import { nodeRequestAdapter } from "../request-adapter.js";
+import { whenSent } from "../response-end.js";
+
+/** What Node has, and ES2022 does not name. */
+declare const TextEncoder: new () => { encode(text: string): Uint8Array };
+
+/** An app of fastify. */
+export interface FastifyLike {
+  hasRequestDecorator(name: string): boolean;
+  decorateRequest(name: string, value: null): unknown;
+  addHook(name: "onRegister" | "onRoute" | "onRequest", hook: (...given: never[]) => unknown): unknown;
+}
+
+type FastifyGuard = HttpRateLimiter<FastifyRequest, readonly [reply: FastifyReply]>;
+
+/** Goes on to what is behind the hook, or to the error handler. */
+type Done = (error?: Error) => void;
+
+/**
+ * The nearest registration of an app: the last one in the app itself, or else in the nearest app around it that had one when
+ * the app was made. The symbol is a registered one, so that two copies of the package agree on it.
+ */
+const NEAREST = Symbol.for("sluicegate.fastify.nearest");
+
+interface App extends FastifyLike {
+  [NEAREST]?: object;
+}
+
+/**
+ * A plugin of fastify that limits the requests of the app that registers it and of the apps inside, unknown routes included.
+ *
+ * A request counts in every registration around its route. `config.rateLimit` of a route, or of a not-found handler, goes over
+ * the options of the nearest registration; `false` switches all of them off. A refused request is answered with 429 and
+ * `application/problem+json`, before its body is read. The decision is `request.rateLimit`. Errors of your code, as a `key`
+ * that is no string, go to fastify's error handler.
+ *
+ * @throws TypeError for an option that is unknown or of the wrong type, RangeError for one out of range: as a rejection of
+ *   `register`; where a route is added; for a not-found handler, or a route that is added before the plugin is loaded, at
+ *   each request.
+ *
+ * @example
+ * await app.register(rateLimit, { limiter: new AsyncRateLimiter({ maxCalls: 100, period: "1m" }) });
+ * app.post("/login", { config: { rateLimit: { limiter: logins } } }, login);
+ * app.setNotFoundHandler({ config: { rateLimit: { limiter: misses } } }, notFound);
+ */
+export async function rateLimit(app: FastifyLike, options: FastifyOptions): Promise<void> {
+  const registration = {};
+  const markNearest = (marked: App): void => void (marked[NEAREST] = registration);
+  // What `register` takes for itself, and hands over all the same.
+  const plugin = without(options, ["prefix", "logLevel", "logSerializers"]);
+  checkedHttpOptions(plugin);
+  const guard = guardFrom(plugin);
+  if (!app.hasRequestDecorator("rateLimit")) app.decorateRequest("rateLimit", null);
+
+  const guards = new WeakMap<object, FastifyGuard>();
+  const guardOf = (own: FastifyOptions): FastifyGuard => {
+    const known = guards.get(own);
+    if (known !== undefined) return known;
+    if (typeof own !== "object" || (own as unknown) === null) {
+      throw new TypeError(argumentError("config.rateLimit", "an object of options, or false", own));
+    }
+    const made = guardFrom(over(plugin, own));
+    if (made === undefined) {
+      throw new TypeError(
+        argumentError("config.rateLimit.limiter", "a limiter, because the plugin has none", undefined),
+      );
+    }
+    guards.set(own, made);
+    return made;
+  };
+
+  markNearest(app);
+  // Runs for the same apps, and in the same order, as the hook below: an app inherits both when it is made.
+  app.addHook("onRegister", markNearest);
+
+  app.addHook("onRoute", function (this: App, { config }: { config?: FastifyContextConfig }) {
+    const own = routeOptionsIn(config);
+    // Only to report wrong options early: fastify calls this for no not-found handler, and for no route that came before it.
+    if (own !== undefined && own !== false && this[NEAREST] === registration) guardOf(own);
+  });
+
+  // With a callback, because each promise of a hook is felt on a framework this fast.
+  app.addHook("onRequest", function rateLimit(request: FastifyRequest, reply: FastifyReply, done: Done) {
+    const own = routeOptionsIn(request.routeOptions.config);
+    if (own === false) return done();
+    const isOwn = own !== undefined && (request.server as App)[NEAREST] === registration;
+    const asked = isOwn ? guardOf(own) : guard;
+    if (asked === undefined) return done();
+    runWithCallback(asked, request, reply.raw, (passage) => proceed(asked, passage, request, reply, done), done);
+  });
+}
+
+// Without an encapsulation of its own, as fastify has plugins say it that act on the app that registers them.
+Object.assign(rateLimit, {
+  [Symbol.for("skip-override")]: true,
+  [Symbol.for("fastify.display-name")]: "sluicegate",
+});
+
+/** The options of a route. Fastify's configs have a prototype, and `false` there would switch off every limit. */
+function routeOptionsIn(config: FastifyContextConfig | undefined): FastifyContextConfig["rateLimit"] {
+  return memberOf(config, "rateLimit") as FastifyContextConfig["rateLimit"];
+}
+
+/** The guard of these options; undefined where they leave the limiter to the routes. */
+function guardFrom(options: FastifyOptions): FastifyGuard | undefined {
+  return options.limiter === undefined && options.limiters === undefined
+    ? undefined
+    : new HttpRateLimiter(options, nodeRequestAdapter);
+}
+
+function without<T extends object>(options: T, names: readonly string[]): T {
+  return ownCopy(Object.fromEntries(Object.entries(options).filter(([name]) => !names.includes(name))) as T);
+}
+
+function proceed(
+  guard: FastifyGuard,
+  { decision, fields, refusal, onResponse }: Outcome,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  done: Done,
+): void {
+  const isFirst = request.rateLimit === null;
+  if (decision !== undefined) request.rateLimit = decision;
+  // Somebody else has answered meanwhile, and nothing goes on behind that.
+  if (reply.sent) return;
+  setFields(reply, fields, isFirst);
+  if (refusal === undefined) {
+    if (onResponse !== undefined) whenSent(reply.raw, onResponse);
+    return done();
+  }
+  setFields(reply, refusal.fields, true);
+  if (guard.throws && refusal.error !== undefined) return done(refusal.error((name) => reply.getHeader(name)));
+  if (guard.onRefused !== undefined && decision !== undefined) {
+    const { raw } = reply;
+    const before = raw.statusCode;
+    // Not by `reply.code`, which cannot be undone: fastify would prefer this status to that of a redirect or an error.
+    raw.statusCode = refusal.status;
+    answer(guard.onRefused, request, decision, reply)
+      .catch((error: unknown) => {
+        if (raw.statusCode === refusal.status) raw.statusCode = before;
+        done(callbackError(error));
+      })
+      .catch(closing(raw));
+    return;
+  }
+  reply.code(refusal.status);
+  reply.header("Content-Type", PROBLEM_TYPE);
+  // As bytes: to a text fastify adds a charset, a parameter that the type does not have.
+  reply.send(refusal.body === undefined ? undefined : new TextEncoder().encode(refusal.body));
+}
+
+/** Lets somebody else answer, by sending something or by returning it. */
+async function answer(
+  onRefused: NonNullable<FastifyGuard["onRefused"]>,
+  request: FastifyRequest,
+  decision: Decision,
+  reply: FastifyReply,
+): Promise<void> {
+  const payload = await onRefused(request, decision, reply);
+  // As with a handler of fastify: undefined says that it has sent the answer itself, or is going to.
+  if (payload !== undefined && payload !== reply && !reply.sent) reply.send(payload);
+}
+
+/** @param isFirst - no guard has said anything before, so that there is nothing to look up and add to. */
+function setFields(reply: FastifyReply, fields: readonly HeaderEntry[], isFirst: boolean): void {
+  for (const field of fields) {
+    reply.header(field[0], isFirst ? field[1] : appendHeader(field, reply.getHeader(field[0])));
+  }
+}
+
+export type { HttpOptions } from "../options.js";
+export { clientKey } from "../client-ip.js";
+export type { FastifyOptions } from "./fastify-types.js";
+export type { RouteOptions } from "./fastify-options.js";

@@ -1,0 +1,21 @@
+import { argumentError, memberOf } from "../../core/validate.js";
+
+/** A `Response` of the Fetch standard. */
+export interface FetchResponse {
+  readonly status: number;
+  readonly body: unknown;
+  readonly headers: { get(name: string): string | null; set(name: string, value: string): void };
+}
+
+/** Whether a value is a `Response`, of whatever realm or platform. */
+export function isResponse(value: unknown): value is FetchResponse {
+  return (
+    typeof memberOf(value, "status") === "number" && typeof memberOf(memberOf(value, "headers"), "set") === "function"
+  );
+}
+
+/** The answer that `onRefused` has made. @throws TypeError for none: a refused request would be answered as if it had passed. */
+export function responseOf(value: unknown): FetchResponse {
+  if (isResponse(value)) return value;
+  throw new TypeError(argumentError("onRefused(request, decision)", "a Response, or a promise of one", value));
+}

@@ -1,0 +1,139 @@
+import type { Decision } from "../../core/decision.js";
+import { argumentError } from "../../core/validate.js";
+import type { FetchResponse } from "./fetch-response.js";
+import { isResponse, responseOf } from "./fetch-response.js";
+import type { FetchRequest } from "../fetch-request.js";
+import { identityOf } from "../fetch-request.js";
+import type { HeaderEntry } from "../headers.js";
+import { appendHeader } from "../headers.js";
+import type { HttpOptions } from "../options.js";
+import { PROBLEM_TYPE } from "../outcome.js";
+import { HttpRateLimiter } from "../pipeline.js";
+import type { RequestAdapter } from "../request-adapter.js";
+import { isPeerGone, mayPeerSendBody, outcomeReporter, peerAddress } from "../request-adapter.js";
+
+/** What Node, Bun, Deno and edge workers have in common, and ES2022 does not name. */
+declare const Response: new (body: unknown, init: object) => FetchResponse;
+
+/** A handler of requests: of `Bun.serve` or `Deno.serve`, a route of Next.js, or the `fetch` of a worker. */
+export type FetchHandler<Q, S, X extends readonly unknown[]> = (request: Q, ...rest: X) => S | PromiseLike<S>;
+
+/** What each platform handed over beside a request: where it keeps the address of the client. */
+const companions = new WeakMap<object, unknown>();
+
+const view: RequestAdapter<FetchRequest> = {
+  method: ({ method }) => method,
+  header: ({ headers }, name) => headers.get(name) ?? undefined,
+  address: (request) => peerAddress(companions.get(request), request),
+  isDisconnected: (request) => isPeerGone(companions.get(request)),
+  mayHaveUnannouncedBody: (request) => mayPeerSendBody(companions.get(request)),
+  isPlain: () => true,
+  identity: identityOf,
+};
+
+const decisions = new WeakMap<object, Decision>();
+
+/** The latest decision on a request; undefined where none was asked for. */
+export function rateLimitOf(request: FetchRequest): Decision | undefined {
+  return decisions.get(request);
+}
+
+/**
+ * {@link withRateLimit}, options first: makes what limits a handler.
+ *
+ * @throws TypeError for an option that is unknown or of the wrong type, RangeError for one out of range.
+ *
+ * @example
+ * const limited = rateLimit({ limiter });
+ * Deno.serve(limited(async (request) => new Response("hello")));
+ */
+export function rateLimit<Q extends FetchRequest = FetchRequest, K extends string = string>(
+  options: HttpOptions<Q, K>,
+): <P extends Q, S, X extends readonly unknown[]>(
+  handler: FetchHandler<P, S, X>,
+) => (request: P, ...rest: X) => Promise<S> {
+  // Once for all that it limits: what is not fit is to be heard of here.
+  const guard = new HttpRateLimiter(options, view);
+  return (handler) => limited(handler, guard);
+}
+
+/**
+ * Limits a handler of the Fetch standard's requests.
+ *
+ * A refused request is answered with 429 and `application/problem+json`, and the handler is not called. In the handler
+ * `rateLimitOf(request)` is the decision. What `onRefused` returns is the answer. Errors of your code, as a `key` that is
+ * no string, reject, as do those of the handler.
+ *
+ * The client's address is known where the second argument is Bun's `server` or Deno's `info`. Elsewhere name the header
+ * that the platform writes: `client: { header: "cf-connecting-ip" }`.
+ *
+ * @throws TypeError for an option that is unknown or of the wrong type, RangeError for one out of range.
+ *
+ * @example
+ * Bun.serve({ fetch: withRateLimit(async (request) => new Response("hello"), { limiter }) });
+ */
+export function withRateLimit<Q extends FetchRequest, S, X extends readonly unknown[], K extends string = string>(
+  handler: FetchHandler<Q, S, X>,
+  options: HttpOptions<Q, K>,
+): (request: Q, ...rest: X) => Promise<S> {
+  return limited(handler, new HttpRateLimiter(options, view));
+}
+
+function limited<Q extends FetchRequest, S, X extends readonly unknown[]>(
+  handler: FetchHandler<Q, S, X>,
+  guard: HttpRateLimiter<Q>,
+): (request: Q, ...rest: X) => Promise<S> {
+  if (typeof handler !== "function")
+    throw new TypeError(argumentError("handler", "a function of the request", handler));
+  return async function rateLimit(request, ...rest) {
+    companions.set(request, rest[0]);
+    const { decision, fields, refusal, onResponse } = await guard.handle(request);
+    if (decision !== undefined) decisions.set(request, decision);
+    if (refusal === undefined) {
+      const report = onResponse && outcomeReporter(rest[0], request, onResponse);
+      return telling(await answered(() => handler(request, ...rest), report), fields);
+    }
+    const answering = [...fields, ...refusal.fields];
+    if (guard.throws && refusal.error !== undefined) throw refusal.error();
+    if (guard.onRefused !== undefined && decision !== undefined) {
+      return telling(responseOf(await guard.onRefused(request, decision)) as S, answering);
+    }
+    const headers = Object.fromEntries([...answering, ["Content-Type", PROBLEM_TYPE]]);
+    return new Response(request.method === "HEAD" ? null : (refusal.body ?? null), {
+      status: refusal.status,
+      headers,
+    }) as S;
+  };
+}
+
+/** Runs the handler and reports the status of its answer; for a handler that throws, the server's 500. */
+async function answered<S>(
+  handler: () => S | PromiseLike<S>,
+  report: ((status: number) => Promise<void> | undefined) | undefined,
+): Promise<S> {
+  let answer;
+  try {
+    answer = await handler();
+  } catch (error) {
+    await report?.(500);
+    throw error;
+  }
+  // Before the answer is returned, because a worker may stop then.
+  if (isResponse(answer)) await report?.(answer.status);
+  return answer;
+}
+
+/** The answer with what it is to tell of the limits. */
+function telling<S>(answer: S, fields: readonly HeaderEntry[]): S {
+  // Bun's handlers return nothing for an upgraded connection, and Deno's a 101, which cannot be copied.
+  if (fields.length === 0 || !isResponse(answer) || answer.status < 200) return answer;
+  // A copy, because the headers of some answers cannot be changed, and an answer may be used for many requests.
+  const copy = new Response(answer.body, answer);
+  for (const field of fields) copy.headers.set(field[0], appendHeader(field, copy.headers.get(field[0])));
+  return copy as S;
+}
+
+export type { HttpOptions } from "../options.js";
+export { clientKey } from "../client-ip.js";
+export type { FetchResponse } from "./fetch-response.js";
+export type { FetchRequest } from "../fetch-request.js";

@@ -1,0 +1,98 @@
+import type { Decision } from "../../core/decision.js";
+import type { HeaderEntry } from "../headers.js";
+import { appendHeader } from "../headers.js";
+import type { HttpOptions } from "../options.js";
+import { PROBLEM_TYPE, callbackError } from "../outcome.js";
+import { HttpRateLimiter } from "../pipeline.js";
+import type { NodeRequest } from "../request-adapter.js";
+import { nodeRequestAdapter } from "../request-adapter.js";
+import type { NodeResponse } from "../response-end.js";
+import { whenSent } from "../response-end.js";
+
+/** What `ctx.state` holds behind a limit, for the type of an app: `new Koa<RateLimitState>()`. */
+export interface RateLimitState {
+  /** The latest decision on this request; undefined where none was asked for. */
+  rateLimit?: Decision | undefined;
+}
+
+/** A context of koa. */
+export interface KoaContext {
+  readonly method: string;
+  readonly url: string;
+  readonly path: string;
+  readonly ip: string;
+  readonly headers: NodeRequest["headers"];
+  readonly socket: NodeRequest["socket"];
+  readonly res: NodeResponse;
+  readonly response: { get(name: string): unknown };
+  readonly headerSent: boolean;
+  state: object;
+  status: number;
+  body: unknown;
+  /** A field of the request, `""` for one that is not there. */
+  get(name: string): string;
+  set(name: string, value: string): void;
+}
+
+/** A middleware of koa. */
+export type KoaMiddleware<C> = (context: C, next: () => Promise<unknown>) => Promise<void>;
+
+/**
+ * Limits the requests that reach a point of a koa app.
+ *
+ * A refused request is answered with 429 and `application/problem+json`, and goes no further. The decision is
+ * `ctx.state.rateLimit`. Errors of your code, as a `key` that is no string, are thrown, as koa has it.
+ *
+ * @throws TypeError for an option that is unknown or of the wrong type, RangeError for one out of range.
+ *
+ * @example
+ * app.use(rateLimit({ limiter: new AsyncRateLimiter({ maxCalls: 100, period: "1m" }) }));
+ */
+export function rateLimit<C extends KoaContext = KoaContext, K extends string = string>(
+  options: HttpOptions<C, K>,
+): KoaMiddleware<C> {
+  const guard = new HttpRateLimiter(options, nodeRequestAdapter);
+  return async function rateLimit(context, next) {
+    const { decision, fields, refusal, onResponse } = await erring(() => guard.handle(context));
+    if (decision !== undefined) (context.state as RateLimitState).rateLimit = decision;
+    if (!context.headerSent) setFields(context, fields);
+    if (refusal === undefined) {
+      if (onResponse !== undefined) whenSent(context.res, onResponse);
+      await next();
+      return;
+    }
+    if (!context.headerSent) setFields(context, refusal.fields);
+    if (refusal.error !== undefined && (guard.throws || context.headerSent))
+      throw refusal.error((name) => context.response.get(name));
+    context.status = refusal.status;
+    if (guard.onRefused !== undefined && decision !== undefined) {
+      try {
+        await erring(() => guard.onRefused?.(context, decision));
+      } catch (error) {
+        // Koa cannot unset a status, and an error handler that sets none must not send that of the refusal.
+        if (context.status === refusal.status) context.status = 500;
+        throw error;
+      }
+      return;
+    }
+    context.set("Content-Type", PROBLEM_TYPE);
+    // Not null, of which koa makes a 204 without a type.
+    context.body = refusal.body ?? "";
+  };
+}
+
+/** Runs callbacks of the user's. Koa leaves a request without an answer when what is thrown is no error. */
+async function erring<T>(run: () => T | Promise<T>): Promise<T> {
+  try {
+    return await run();
+  } catch (error) {
+    throw callbackError(error);
+  }
+}
+
+function setFields(context: KoaContext, fields: readonly HeaderEntry[]): void {
+  for (const field of fields) context.set(field[0], appendHeader(field, context.response.get(field[0])));
+}
+
+export type { HttpOptions } from "../options.js";
+export { clientKey } from "../client-ip.js";

@@ -1,0 +1,37 @@
+/** A response of Node's HTTP server, over HTTP/1.1 or HTTP/2. */
+export interface NodeResponse {
+  readonly statusCode: number;
+  readonly headersSent: boolean;
+  readonly writableEnded: boolean;
+  /** The request; its socket tells over HTTP/1.1 whether the connection is lost. */
+  readonly req?: { readonly socket?: { readonly destroyed?: boolean | undefined } | null | undefined } | undefined;
+  /** The stream of the response over HTTP/2. */
+  readonly stream?: NodeHttp2Stream | undefined;
+  once(event: "finish", listener: () => void): unknown;
+}
+
+/** A stream of Node's HTTP/2 server, in so far as it shows how the stream onResponse. */
+export interface NodeHttp2Stream {
+  /** The code that either end closed the stream with; 0 for no error. */
+  readonly rstCode?: number | undefined;
+  readonly writableFinished?: boolean | undefined;
+}
+
+/**
+ * Calls `onResponse` with the status of a response when the whole response has been sent, and never if it is cut off.
+ *
+ * Node emits `finish` on both: over HTTP/2 whenever the stream closes, even before a handler has set a status, and up to Node 22
+ * over HTTP/1.1 when the connection is lost while the end of the body waits to be sent.
+ */
+export function whenSent(response: NodeResponse, onResponse: (status: number) => Promise<void>): void {
+  response.once("finish", () => {
+    if (isSent(response)) void onResponse(response.statusCode);
+  });
+}
+
+function isSent({ headersSent, writableEnded, stream, req }: NodeResponse): boolean {
+  if (!headersSent || !writableEnded) return false;
+  if (stream === undefined) return req?.socket?.destroyed !== true;
+  // A session that this server destroys closes its streams without an error code, whatever they have left to send.
+  return stream.rstCode === 0 && stream.writableFinished === true;
+}

@@ -1,0 +1,220 @@
+import { execFile, execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { beforeAll, describe, expect, it } from "vitest";
+import { freePort } from "../support/free-port.js";
+import { audit } from "../../examples/demo/audit.js";
+import type { Answer } from "../../examples/demo/client.js";
+import { audit as auditFleet } from "../../examples/fleet/audit.js";
+import type { Answer as FleetAnswer } from "../../examples/fleet/traffic.js";
+import { withoutRedis } from "../support/redis/redis-process.js";
+
+const run = promisify(execFile);
+const root = fileURLToPath(new URL("../../", import.meta.url));
+
+// The package is built by the global setup; building it again would pull it from under the other tests.
+beforeAll(() => {
+  execFileSync("npm", ["run", "--silent", "build:examples"], { cwd: root });
+});
+
+describe("npm run demo", () => {
+  it("prints a timeline and a table, holds its claim and exits 0, TESTING=1 or not", async () => {
+    const { stdout } = await run(process.execPath, ["examples/dist/demo.js"], {
+      cwd: root,
+      env: { ...process.env, TESTING: "1" },
+    });
+    expect(stdout).toMatch(/^ {2}1 s {2}ada +2 allowed ##$/m);
+    expect(stdout).toMatch(
+      /^ {7}script .* refused x+\.\. Retry-After: login (30[01]|29\d) s, passwordReset (360[01]|359\d) s$/m,
+    );
+    expect(stdout).toMatch(/^script +login +1 +\d+ +5 +\d+$/m);
+    expect(stdout).toMatch(/^crowd +login +30 +36 +36 +0$/m);
+    expect(stdout).toContain("no key was admitted more than its limit");
+  });
+
+  it("-- --serve leaves the service running, and refuses the fourth reset", async () => {
+    const port = await freePort();
+    const service = spawn(process.execPath, ["examples/dist/demo.js", "--serve"], {
+      cwd: root,
+      env: { ...process.env, PORT: String(port) },
+    });
+    try {
+      const [told] = (await once(service.stdout, "data")) as [Buffer];
+      const url = `http://127.0.0.1:${port}/password-reset`;
+      expect(told.toString()).toContain(url);
+      const statuses: number[] = [];
+      let last: Response | undefined;
+      for (const email of ["ada@example.org", "ADA@example.org", " ada@example.org", "ada@example.org"]) {
+        last = await fetch(url, { method: "POST", body: JSON.stringify({ email }) });
+        statuses.push(last.status);
+      }
+      expect(statuses).toEqual([202, 202, 202, 429]);
+      expect(last?.headers.get("retry-after")).toMatch(/^360[01]$/);
+      expect((await fetch(url, { method: "POST", body: "no JSON" })).status).toBe(400);
+      expect((await fetch(url, { method: "POST", body: "null" })).status).toBe(400);
+      const long = JSON.stringify({ email: `${"a".repeat(250)}@example.org` });
+      expect((await fetch(url, { method: "POST", body: long })).status).toBe(400);
+      expect((await fetch(`http://127.0.0.1:${port}/constructor`)).status).toBe(404);
+    } finally {
+      service.kill();
+    }
+  });
+});
+
+describe("npm run demo:fleet", () => {
+  it.skipIf(withoutRedis !== undefined)(
+    "shows a Redis that goes and comes back, holds its claim, prints no stack traces and exits 0",
+    async () => {
+      const { stdout, stderr } = await run(process.execPath, ["examples/dist/fleet-demo.js"], {
+        cwd: root,
+        env: { ...process.env, TESTING: "1" },
+      });
+      expect(stderr).toBe("");
+      const seconds = [...stdout.matchAll(/^ +(\d+) +(\d+) +(\d+) +(\d+) +(\d+) +(\d+) +[\d.]+$/gm)].map((row) =>
+        row.map(Number),
+      );
+      expect(seconds).toHaveLength(12);
+      const sum = (column: number, from: number, to: number): number =>
+        seconds.slice(from - 1, to).reduce((total, row) => total + row[column]!, 0);
+      const [REDIS, DENY_CACHE, FALLBACK] = [4, 5, 6];
+      expect(sum(REDIS, 1, 4)).toBeGreaterThan(50);
+      expect(sum(DENY_CACHE, 1, 4)).toBeGreaterThan(sum(REDIS, 1, 4));
+      expect([sum(FALLBACK, 1, 4), sum(REDIS, 6, 8)]).toEqual([0, 0]);
+      expect(sum(FALLBACK, 6, 8)).toBeGreaterThan(300);
+      expect(sum(REDIS, 11, 12)).toBeGreaterThan(20);
+      expect(stdout).toContain("everybody was answered all the time");
+    },
+  );
+
+  it("says how to install a redis-server where there is none, and exits 1", async () => {
+    const env = { ...process.env, PATH: "/nowhere" };
+    const demo = run(process.execPath, ["examples/dist/fleet-demo.js"], { cwd: root, env });
+    await expect(demo).rejects.toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining("apt-get install redis-server") as string,
+    });
+  });
+});
+
+describe("the fleet demo's audit", () => {
+  const CLAIM = { maxCalls: 2, periodMs: 1000, wentAt: 5000, cameBackAt: 9000, withinMs: 500 };
+  const answer = (sentAt: number, status = 200, answeredBy = "redis"): FleetAnswer => {
+    return { user: "ada", status, answeredBy, sentAt, answeredAt: sentAt + 10 };
+  };
+  const wrong = (...answers: readonly FleetAnswer[]): string[] => auditFleet(answers, CLAIM);
+
+  it("holds where the limit does, and finds a window that is too full", () => {
+    expect(wrong(answer(0), answer(500), answer(1000), answer(1500))).toEqual([]);
+    expect(wrong(answer(0), answer(500), answer(980))).toEqual(["ada: 3 admitted in one window"]);
+  });
+
+  it("grants twice the limit where a window reaches over a change, and no more", () => {
+    const around = [4900, 4910, 5100, 5200].map((at) => answer(at, 200, at < 5000 ? "redis" : "fallback"));
+    expect(wrong(...around)).toEqual([]);
+    expect(wrong(...around, answer(5300, 200, "fallback"))).toContain("ada: 5 admitted in one window");
+    expect(wrong(...[6000, 6100, 6200].map((at) => answer(at, 200, "fallback")))).toEqual([
+      "ada: 3 admitted in one window",
+    ]);
+  });
+
+  it("finds who was not answered, and who answered when he could not", () => {
+    expect(wrong(answer(0, 502))).toEqual(["ada got a 502"]);
+    expect(wrong(answer(0, 429, "fallback"))).toEqual(["the fallback answered while Redis was there"]);
+    expect(wrong(answer(9600, 429, "fallback"))).toEqual(["the fallback answered while Redis was there"]);
+    expect(wrong(answer(6000, 429, "redis"))).toEqual(["a dead Redis answered"]);
+  });
+});
+
+describe("the paced calls", () => {
+  it("reach the server at most five a second, and exit 0", async () => {
+    const { stdout } = await run(process.execPath, ["examples/dist/paced-calls.js"], { cwd: root });
+    expect(stdout.match(/^ *\d+ +\d+ ms +\*$/gm)).toHaveLength(12);
+    expect(stdout).toContain("Most calls in any second: 5 of 5 allowed.");
+  });
+});
+
+describe.each(["express", "fastify"])("the %s app", (framework) => {
+  it("limits all requests by address and user, and logins, uploads and e-mails further", async () => {
+    const port = await freePort();
+    const app = spawn(process.execPath, [`examples/dist/${framework}-app.js`], {
+      cwd: root,
+      env: { ...process.env, PORT: String(port) },
+    });
+    try {
+      await Promise.race([once(app.stdout, "data"), once(app, "exit")]);
+      const ask = (path: string, body?: object, user?: string): Promise<Response> =>
+        fetch(`http://127.0.0.1:${port}${path}`, {
+          ...(body && { method: "POST", body: JSON.stringify(body) }),
+          headers: { "content-type": "application/json", ...(user && { authorization: `Bearer ${user}` }) },
+        });
+      const statuses = async (times: number, ...call: Parameters<typeof ask>): Promise<number[]> => {
+        const answers = [];
+        for (let asked = 0; asked < times; asked += 1) answers.push((await ask(...call)).status);
+        return answers;
+      };
+      expect(await (await ask("/")).json()).toEqual({ left: 999 });
+      expect(await (await ask("/", undefined, "ada")).json()).toEqual({ left: 499 });
+      const names = (await ask("/email", {}, "ada")).headers.get("ratelimit-policy");
+      expect(names).toBe(`"ip";q=1000;w=3600, "user";q=500;w=3600, "email";q=3;w=3600`);
+      expect(await statuses(3, "/email", {}, "ada")).toEqual([202, 202, 429]);
+      expect(await statuses(1, "/email", {}, "ben")).toEqual([202]);
+      expect(await statuses(11, "/upload", {}, "ada")).toEqual([...new Array<number>(10).fill(201), 429]);
+      expect(await statuses(7, "/login", { password: "correct horse" })).toEqual(new Array(7).fill(200));
+      expect(await statuses(6, "/login", { password: "guess" })).toEqual([401, 401, 401, 401, 401, 429]);
+      const refused = await ask("/login", { password: "correct horse" });
+      expect(refused.status).toBe(429);
+      expect(Number(refused.headers.get("retry-after"))).toBeGreaterThan(290);
+      expect(await refused.json()).toMatchObject({ "violated-policies": ["login"] });
+    } finally {
+      app.kill();
+    }
+  });
+});
+
+describe("the user service", () => {
+  it("passes its own tests, in both styles", async () => {
+    const { stdout } = await run(
+      process.execPath,
+      ["--test", "--test-reporter=tap", "examples/dist/user-service.test.js"],
+      { cwd: root },
+    );
+    expect(stdout).toMatch(/^# pass 8$/m);
+    expect(stdout).toMatch(/^# fail 0$/m);
+  });
+});
+
+describe("the audit of the demo", () => {
+  const claims = {
+    passwordReset: { maxCalls: 3, periodMs: 1000 },
+    login: { maxCalls: 2, periodMs: 1000 },
+    search: { maxCalls: 2, periodMs: 1000 },
+  };
+  const answer = (limit: Answer["limit"], status: number, sentAt: number): Answer => ({
+    client: "ada",
+    limit,
+    key: "ada",
+    status,
+    retryAfter: undefined,
+    sentAt,
+    answeredAt: sentAt + 5,
+  });
+
+  it("finds a call too many, and none where the window may have passed", () => {
+    const admitted = (...at: number[]) => at.map((sentAt) => answer("search", 200, sentAt));
+    expect(audit(admitted(0, 10, 994), claims)).toEqual(["search of ada: 3 admitted in one window"]);
+    expect(audit(admitted(0, 10, 996), claims)).toEqual([]);
+  });
+
+  it("finds a refusal that nothing forced", () => {
+    const refused = answer("search", 429, 20);
+    expect(audit([answer("search", 200, 0), refused], claims)).toEqual(["search of ada: refused after 1 calls"]);
+    expect(audit([answer("search", 200, 0), answer("search", 200, 10), refused], claims)).toEqual([]);
+  });
+
+  it("does not count logins that succeeded", () => {
+    const logins = [200, 200, 200, 401, 401].map((status, at) => answer("login", status, at * 10));
+    expect(audit(logins, claims)).toEqual([]);
+    expect(audit([...logins, answer("login", 401, 60)], claims)).toHaveLength(1);
+  });
+});

@@ -1,0 +1,70 @@
+import { execFile } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
+import { RedisProcess, withoutRedis } from "../../support/redis/redis-process.js";
+import type { FleetCall } from "../../support/redis/history.js";
+import { faultsOf } from "../../support/redis/history.js";
+
+const run = promisify(execFile);
+const WORKER = fileURLToPath(new URL("worker.mjs", import.meta.url));
+const HOUR = 3_600_000;
+const LIMITS = [
+  { name: "Burst", maxCalls: 6, periodMs: 100 },
+  { name: "Long", maxCalls: 40, periodMs: 1000 },
+];
+
+describe("the checker of a fleet's history", () => {
+  const call = (now: number, stamp: number | null): FleetCall => ({ key: "ada", now, stamp });
+  const two = [{ maxCalls: 2, periodMs: 10 }];
+
+  it("finds nothing wrong with a history that is right", () => {
+    expect(faultsOf([call(0, 0), call(3, 3), call(9, null), call(10, 10), call(12, null), call(13, 13)], two)).toEqual(
+      [],
+    );
+  });
+
+  it("finds one call too many in a window, in whatever order they are told", () => {
+    expect(faultsOf([call(9, 9), call(0, 0), call(3, 3)], two)).toEqual(["ada: 3 in 9 ms"]);
+  });
+
+  it("finds a refusal that no window forced", () => {
+    expect(faultsOf([call(0, 0), call(3, 3), call(10, null)], two)).toEqual(["ada: refused at 10 for nothing"]);
+  });
+});
+
+describe.skipIf(withoutRedis !== undefined)(
+  "four processes with 50 callers each on 20 keys, their clocks an hour apart",
+  () => {
+    let redis: RedisProcess;
+    beforeAll(async () => {
+      redis = await RedisProcess.start();
+    });
+    afterAll(() => redis.kill());
+
+    const historyOf = async (kind: "exact" | "readModifyWrite", seconds: number): Promise<FleetCall[]> => {
+      const histories = await Promise.all(
+        [0, HOUR, -HOUR, 2 * HOUR].map(async (offset) => {
+          const words = [WORKER, inject("distribution"), redis.port, kind, seconds, offset, JSON.stringify(LIMITS)];
+          const { stdout } = await run(process.execPath, words.map(String), { maxBuffer: 2 ** 28 });
+          return JSON.parse(stdout) as FleetCall[];
+        }),
+      );
+      return histories.flat();
+    };
+
+    it("admit no call too many in any window, and refuse none that no window forced", async () => {
+      const calls = await historyOf("exact", 4);
+      const admitted = calls.filter(({ stamp }) => stamp !== null).length;
+      // Both layers bind, and every key is asked beyond its limit.
+      expect(admitted).toBeGreaterThan(20 * 40 * 3);
+      expect(calls.length).toBeGreaterThan(1.5 * admitted);
+      expect(faultsOf(calls, LIMITS)).toEqual([]);
+    });
+
+    it("would be caught if they read, changed and wrote back a list", async () => {
+      const faults = faultsOf(await historyOf("readModifyWrite", 1), LIMITS);
+      expect(faults.filter((fault) => fault.includes(" in ")).length).toBeGreaterThan(10);
+    });
+  },
+);

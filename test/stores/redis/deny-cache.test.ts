@@ -1,0 +1,310 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { AdaptiveRateLimiter, AsyncRateLimiter, type Decision, LayeredRateLimiter } from "sluicegate";
+import { RedisRateLimiter, RedisStore, type RedisStoreOptions } from "sluicegate/redis";
+import { beforeEach, describe, expect, it, vi } from "vitest";
+import { DenyCache } from "../../../src/redis/deny-cache.js";
+import { Oracle } from "../../support/model.js";
+import { realRedis } from "../../support/redis/real-redis.js";
+import { withoutRedis } from "../../support/redis/redis-process.js";
+
+const LIMITS = [{ name: undefined, maxCalls: 2, periodMs: 60_000, reducedFrom: undefined }];
+
+describe("a cache of denials", () => {
+  let now: number;
+  let cache: DenyCache;
+  beforeEach(() => {
+    now = 0;
+    cache = new DenyCache(1000, () => now);
+  });
+  const refuses = (cost = 1, limits = LIMITS): boolean => cache.refuses("ada", limits, cost);
+
+  it("refuses until the first instant at which the call could pass, from when it was sent, or for maxAge", () => {
+    const sending = cache.sending("ada", 1);
+    now = 30;
+    cache.note("ada", LIMITS, 1, 500, undefined, sending);
+    expect(refuses()).toBe(true);
+    // A millisecond early: the server may have begun its own before this was sent.
+    now = 498.9;
+    expect(refuses()).toBe(true);
+    now = 499;
+    expect(refuses()).toBe(false);
+    for (const wait of [1001, 60_000, Infinity]) {
+      now = 0;
+      cache.note("ada", LIMITS, 1, wait, undefined, cache.sending("ada", 1));
+      now = 999.9;
+      expect(refuses()).toBe(true);
+      now = 1000;
+      expect(refuses()).toBe(false);
+    }
+  });
+
+  it("sends one call after maxAge, and refuses others until its reply, the wait or another maxAge is over", () => {
+    const review = (wait: number): ReturnType<DenyCache["sending"]> => {
+      now = 0;
+      cache.note("ada", LIMITS, 1, wait, undefined, cache.sending("ada", 1));
+      now = 1200;
+      expect(refuses()).toBe(false);
+      const sending = cache.sending("ada", 1);
+      expect(refuses()).toBe(true);
+      return sending;
+    };
+    // Refused again: for maxAge from then on.
+    cache.note("ada", LIMITS, 1, 58_800, undefined, review(60_000));
+    now = 2199;
+    expect(refuses()).toBe(true);
+    // Admitted: the limit was reset elsewhere.
+    review(60_000);
+    cache.admitted("ada", 1);
+    expect(refuses()).toBe(false);
+    // Without a reply.
+    review(60_000);
+    now = 2199;
+    expect(refuses()).toBe(true);
+    now = 2200;
+    expect(refuses()).toBe(false);
+    cache.sending("ada", 1);
+    expect(refuses()).toBe(false);
+    // The wait ends first.
+    review(1500);
+    now = 1498.9;
+    expect(refuses()).toBe(true);
+    now = 1499;
+    expect(refuses()).toBe(false);
+  });
+
+  it("keeps a denial that calls of lower cost say nothing about", () => {
+    cache.note("ada", LIMITS, 2, 60_000, undefined, cache.sending("ada", 2));
+    cache.admitted("ada", 1);
+    expect(refuses(2)).toBe(true);
+    now = 1000;
+    cache.sending("ada", 1);
+    expect(refuses(2)).toBe(false);
+    cache.sending("ada", 2);
+    expect(refuses(2)).toBe(true);
+    cache.admitted("ada", 2);
+    expect(refuses(2)).toBe(false);
+  });
+
+  it("refuses at least that cost, by limits none of which is higher", () => {
+    cache.note("ada", LIMITS, 2, 500, undefined, cache.sending("ada", 2));
+    expect([refuses(1), refuses(2), refuses(3)]).toEqual([false, true, true]);
+    const [limit] = LIMITS as [(typeof LIMITS)[number]];
+    expect(refuses(2, [{ ...limit, maxCalls: 1 }])).toBe(true);
+    expect(refuses(2, [{ ...limit, maxCalls: 3 }])).toBe(false);
+    expect(refuses(2, [{ ...limit, periodMs: 59_999 }])).toBe(false);
+    expect(refuses(2, [limit, limit])).toBe(false);
+  });
+
+  it.each([
+    ["that key", "ada", false],
+    ["every key", undefined, false],
+    ["another key", "ben", true],
+  ])("notes a denial that was sent before or during a change of %s: %s, %s", async (_, changed, isNoted) => {
+    for (const moment of ["before", "during", "after"] as const) {
+      cache = new DenyCache(1000, () => now);
+      let sending = cache.sending("ada", 1);
+      await cache.whileChanging(changed, async () => {
+        if (moment === "during") sending = cache.sending("ada", 1);
+      });
+      if (moment === "after") sending = cache.sending("ada", 1);
+      cache.note("ada", LIMITS, 1, 500, undefined, sending);
+      expect([moment, refuses()]).toEqual([moment, isNoted || moment === "after"]);
+    }
+  });
+
+  it("drops the denial of a key that is changed, whatever comes of the change, and no other", async () => {
+    for (const key of ["ada", "ben"]) cache.note(key, LIMITS, 1, 500, undefined, cache.sending(key, 1));
+    await expect(cache.whileChanging("ada", () => Promise.reject(new Error("gone")))).rejects.toThrow("gone");
+    expect([refuses(), cache.refuses("ben", LIMITS, 1)]).toEqual([false, true]);
+  });
+
+  it("notes no stale denial after more changes than it holds, and keeps the denials of unchanged keys", async () => {
+    cache.note("ben", LIMITS, 1, 500, undefined, cache.sending("ben", 1));
+    const sending = cache.sending("ada", 1);
+    await cache.whileChanging("ada", async () => undefined);
+    for (let key = 0; key < 10_000; key += 1) await cache.whileChanging(String(key), async () => undefined);
+    cache.note("ada", LIMITS, 1, 500, undefined, sending);
+    expect([refuses(), cache.refuses("ben", LIMITS, 1)]).toEqual([false, true]);
+    cache.note("ada", LIMITS, 1, 500, undefined, cache.sending("ada", 1));
+    expect(refuses()).toBe(true);
+  });
+
+  it("holds no more than ten thousand keys", () => {
+    const size = (): number => {
+      let held = 0;
+      for (let key = 0; key < 25_000; key += 1) held += cache.refuses(String(key), LIMITS, 1) ? 1 : 0;
+      return held;
+    };
+    for (let key = 0; key < 25_000; key += 1) {
+      cache.note(String(key), LIMITS, 1, 500, undefined, cache.sending(String(key), 1));
+      if (key === 9999) expect(size()).toBe(10_000);
+    }
+    expect(size()).toBe(5000);
+  });
+
+  it("never refuses what brute force would let pass, however long the ways are", () => {
+    let state = 7;
+    const pick = (below: number): number => {
+      state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+      return Math.floor((state / 2 ** 32) * below);
+    };
+    const limits = [
+      { name: "Burst", maxCalls: 3, periodMs: 20, reducedFrom: undefined },
+      { name: "Long", maxCalls: 10, periodMs: 200, reducedFrom: undefined },
+    ];
+    const oracle = new Oracle();
+    const own = new DenyCache(50, () => now);
+    let refusedHere = 0;
+    for (let step = 0; step < 20_000; step += 1) {
+      now += pick(400) / 100;
+      const cost = 1 + pick(3);
+      if (own.refuses("ada", limits, cost)) {
+        refusedHere += 1;
+        expect([step, oracle.answer("ada", limits, cost, Math.floor(now)).allowed]).toEqual([step, false]);
+        continue;
+      }
+      const sending = own.sending("ada", cost);
+      now += pick(300) / 100;
+      const { allowed, retryAfterMs } = oracle.check("ada", limits, cost, Math.floor(now), Math.ceil(now));
+      now += pick(300) / 100;
+      if (allowed) own.admitted("ada", cost);
+      else own.note("ada", limits, cost, retryAfterMs, undefined, sending);
+    }
+    expect(refusedHere).toBeGreaterThan(2000);
+  });
+});
+
+describe("a key under attack", () => {
+  it.each(["isAllowed", "check"] as const)(
+    "costs one command a second of `%s`, beside 1,000 refunds a second of other keys",
+    async (verb) => {
+      let ofAttacked = 0;
+      const client = async ([, , , name = "", what = ""]: string[]): Promise<unknown> => {
+        const isAttacked = name.endsWith(":attacked");
+        if (isAttacked) ofAttacked += 1;
+        await sleep(2);
+        if (what === "refund") return 1;
+        if (isAttacked) return what === "admit" ? -3_600_000 : "0 1 1000 0 3 3600000 3600000";
+        return "1 1 1000 0 1 0 3600000";
+      };
+      const limiter = new RedisRateLimiter({ maxCalls: 3, period: "1h", client });
+      await limiter[verb]("attacked");
+      const start = performance.now();
+      const calls: Promise<unknown>[] = [];
+      let [others, attempts] = [0, 0];
+      while (performance.now() - start < 2500) {
+        // As many as are due: a timer of this process may be late.
+        for (; others < performance.now() - start; others += 1) {
+          calls.push(limiter.check(`other ${others}`).then((decision) => limiter.refund(decision)));
+        }
+        for (let burst = 0; burst < 5; burst += 1, attempts += 1) calls.push(limiter[verb]("attacked"));
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+      const seconds = (performance.now() - start) / 1000;
+      expect((await Promise.all(calls)).filter((refunded) => refunded === true).length).toBe(others);
+      expect(attempts).toBeGreaterThan(5000);
+      expect(ofAttacked).toBeLessThanOrEqual(1 + Math.floor(seconds));
+    },
+  );
+});
+
+describe.skipIf(withoutRedis !== undefined)("a RedisStore with a cache of denials", () => {
+  const redis = realRedis();
+  const store = (options: Partial<RedisStoreOptions> = {}): RedisStore =>
+    new RedisStore({ client: redis.client, timeout: "5s", whenDown: "deny", ...options });
+  const commands = async (): Promise<number> =>
+    Number(/cmdstat_evalsha:calls=(\d+)/.exec(await redis.client.info("commandstats"))?.[1] ?? 0);
+
+  beforeEach(async () => {
+    vi.spyOn(process, "emitWarning").mockReturnValue();
+    await redis.client.flushall();
+  });
+
+  it("sends maxCalls commands for a key under attack, and one for each maxAge", async () => {
+    const limiter = new AsyncRateLimiter({
+      maxCalls: 5,
+      period: "1h",
+      store: store({ denyCache: { maxAge: "100ms" } }),
+    });
+    await limiter.check("who makes the script known");
+    const [before, start] = [await commands(), performance.now()];
+    let admitted = 0;
+    let asked = 0;
+    while (performance.now() - start < 450) {
+      for (let burst = 0; burst < 100; burst += 1, asked += 1) admitted += (await limiter.isAllowed("ada")) ? 1 : 0;
+      await sleep(1);
+    }
+    const most = 5 + Math.ceil((performance.now() - start) / 100) + 1;
+    expect(admitted).toBe(5);
+    expect(asked).toBeGreaterThan(1000);
+    expect((await commands()) - before).toBeLessThanOrEqual(most);
+  });
+
+  it("says what Redis would have said", async () => {
+    const limits = [
+      { name: "Burst", maxCalls: 2, period: "1h" },
+      { name: "Daily", maxCalls: 9, period: "1d" },
+    ] as const;
+    const cached = new LayeredRateLimiter({ limits, store: store() });
+    const asking = new LayeredRateLimiter({ limits, store: store({ denyCache: false }) });
+    await cached.check("ada", { cost: 2 });
+    expect((await cached.check("ada")).source).toBe("redis");
+    await sleep(20);
+    const here = await cached.check("ada");
+    const there = await asking.check("ada");
+    expect(here).toMatchObject({ allowed: false, source: "deny-cache", reason: there.reason, remaining: 0 });
+    expect(here.limit).toEqual(there.limit);
+    expect(here.layers.map(({ remaining }) => remaining)).toEqual([0, 7]);
+    for (const field of ["retryAfterMs", "resetAfterMs"] as const)
+      expect(Math.abs(here[field] - there[field])).toBeLessThan(100);
+    // A cost that can never pass is asked about, and then known.
+    expect(await cached.check("ada", { cost: 3 })).toMatchObject({ retryAfterMs: Infinity, source: "redis" });
+    expect(await cached.check("ada", { cost: 4 })).toMatchObject({ retryAfterMs: Infinity, source: "deny-cache" });
+    expect((await cached.check("ada", { cost: 1 })).retryAfterMs).toBeLessThan(Infinity);
+  });
+
+  it("lets a call pass when its wait is over", async () => {
+    const limiter = new AsyncRateLimiter({ maxCalls: 1, period: "150ms", store: store() });
+    for (let round = 0; round < 3; round += 1) {
+      expect(await limiter.isAllowed("ada")).toBe(true);
+      expect(await limiter.isAllowed("ada")).toBe(false);
+      const { retryAfterMs } = await limiter.check("ada");
+      expect((await limiter.check("ada")).source).toBe("deny-cache");
+      await sleep(retryAfterMs + 2);
+    }
+  });
+
+  it("forgets at once what is changed here, and within maxAge what is changed elsewhere", async () => {
+    const shared = store({ denyCache: { maxAge: "400ms" } });
+    const limiter = new AsyncRateLimiter({ maxCalls: 1, period: "1h", store: shared });
+    const elsewhere = new AsyncRateLimiter({ maxCalls: 1, period: "1h", store: store() });
+    let decision: Decision;
+    for (const change of [() => limiter.reset("ada"), () => limiter.reset(), () => limiter.refund(decision)]) {
+      await limiter.reset();
+      decision = await limiter.check("ada");
+      expect(await limiter.isAllowed("ada")).toBe(false);
+      await change();
+      expect(await limiter.isAllowed("ada")).toBe(true);
+    }
+    expect(await limiter.isAllowed("ada")).toBe(false);
+    await elsewhere.reset("ada");
+    expect(await limiter.isAllowed("ada")).toBe(false);
+    await sleep(405);
+    expect(await limiter.isAllowed("ada")).toBe(true);
+
+    const adaptive = new AdaptiveRateLimiter({ baseMaxCalls: 2, period: "1h", name: "adaptive", store: shared });
+    adaptive.adjustForLoad(1, 1);
+    await adaptive.check("ada");
+    expect((await adaptive.check("ada")).reduced).toBe(true);
+    expect(await adaptive.check("ada")).toMatchObject({ reduced: true, source: "deny-cache" });
+    adaptive.adjustForLoad(0, 0);
+    expect(await adaptive.isAllowed("ada")).toBe(true);
+  });
+
+  it("asks each time where it is switched off", async () => {
+    const limiter = new AsyncRateLimiter({ maxCalls: 0, period: "1h", store: store({ denyCache: false }) });
+    const before = await commands();
+    for (let calls = 0; calls < 5; calls += 1) expect((await limiter.check("ada")).source).toBe("redis");
+    expect((await commands()) - before).toBe(5);
+  });
+});

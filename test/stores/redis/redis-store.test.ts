@@ -1,0 +1,67 @@
+import { MemoryStore } from "sluicegate";
+import { RedisStore } from "sluicegate/redis";
+import { afterAll, beforeAll, describe } from "vitest";
+import { itIsAStore } from "../store-contract.js";
+import type { Connected } from "../../support/redis/clients.js";
+import { CLIENTS, CLUSTER_CLIENTS, SENTINEL_CLIENTS } from "../../support/redis/clients.js";
+import { ClusterProcess } from "../../support/redis/cluster-process.js";
+import { RedisProcess, withoutRedis } from "../../support/redis/redis-process.js";
+import { SentinelProcess } from "../../support/redis/sentinel-process.js";
+
+describe("a MemoryStore", () => {
+  itIsAStore({ store: () => new MemoryStore(), source: "memory" });
+});
+
+/** Keeps prefixes apart: clients share a server. */
+let made = 0;
+
+/** Runs the suite in the surrounding `describe`, through the client that is there once `connect` has run. */
+function itIsAStoreThrough(connect: () => Promise<Connected>): void {
+  let connected: Connected;
+  beforeAll(async () => {
+    connected = await connect();
+  });
+  afterAll(() => connected.close());
+  itIsAStore({
+    store: () =>
+      new RedisStore({ client: connected.client, keyPrefix: `p${(made += 1)}`, timeout: "5s", whenDown: "deny" }),
+    source: "redis",
+  });
+}
+
+describe.skipIf(withoutRedis !== undefined)("a RedisStore", () => {
+  describe("of one server", () => {
+    let redis: RedisProcess;
+    beforeAll(async () => {
+      redis = await RedisProcess.start();
+    });
+    afterAll(() => redis.kill());
+    describe.each(Object.entries(CLIENTS))("through %s", (_, connect) => {
+      itIsAStoreThrough(() => connect({ host: "127.0.0.1", port: redis.port }));
+    });
+  });
+
+  describe("of three primaries", () => {
+    let cluster: ClusterProcess;
+    beforeAll(async () => {
+      cluster = await ClusterProcess.start();
+    });
+    afterAll(() => cluster.kill());
+    describe.each(Object.entries(CLUSTER_CLIENTS))("through %s", (_, connect) => {
+      itIsAStoreThrough(() => connect(cluster.nodes));
+    });
+  });
+
+  describe("of a primary and its replica", () => {
+    let servers: SentinelProcess;
+    beforeAll(async () => {
+      servers = await SentinelProcess.start();
+    });
+    afterAll(() => servers.kill());
+    describe.each(Object.entries(SENTINEL_CLIENTS))("through %s", (_, connect) => {
+      itIsAStoreThrough(() =>
+        connect({ sentinel: { host: "127.0.0.1", port: servers.sentinel.port }, group: SentinelProcess.group }),
+      );
+    });
+  });
+});

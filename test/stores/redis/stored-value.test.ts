@@ -1,0 +1,218 @@
+import { createHash } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
+import { AsyncRateLimiter, type Decision, LayeredRateLimiter } from "sluicegate";
+import { RedisStore } from "sluicegate/redis";
+import { beforeEach, describe, expect, it, vi } from "vitest";
+import { realRedis } from "../../support/redis/real-redis.js";
+import { withoutRedis } from "../../support/redis/redis-process.js";
+
+const KEY = "rate_limit:default:ada";
+
+const FOREIGN = "The value of a key in Redis is not a log of this package";
+
+/** Bytes that follow from a seed, so that a failure can be repeated. */
+function randomBytes(seed: string, length: number): Buffer {
+  const blocks = Array.from({ length: Math.ceil(length / 32) }, (_, at) =>
+    createHash("sha256").update(`${seed}:${at}`).digest(),
+  );
+  return Buffer.concat(blocks).subarray(0, length);
+}
+
+interface Stored {
+  readonly stamps: readonly number[];
+  readonly high: number;
+  readonly longest: number;
+}
+
+/** A value as the script keeps it. */
+function packed({ stamps, high, longest }: Stored): Buffer {
+  const value = Buffer.alloc(35 + 6 * stamps.length);
+  value.write("sg1");
+  value.writeUInt32BE(stamps.length, 3);
+  value.writeUInt32BE(stamps.length, 11);
+  value.writeUIntBE(high, 15, 6);
+  for (const [at, number] of [longest, 1].entries()) {
+    value.writeUInt8(0, 21 + 7 * at);
+    value.writeUIntBE(number, 22 + 7 * at, 6);
+  }
+  for (const [at, stamp] of stamps.entries()) value.writeUIntBE(stamp, 35 + 6 * at, 6);
+  return value;
+}
+
+describe.skipIf(withoutRedis !== undefined)("what is stored in Redis", () => {
+  const redis = realRedis();
+  const store = (): RedisStore =>
+    new RedisStore({ client: redis.client, timeout: "5s", whenDown: "deny", denyCache: false });
+  const serverTime = async (): Promise<number> => {
+    const [seconds = 0, microseconds = 0] = await redis.client.time();
+    return seconds * 1000 + microseconds / 1000;
+  };
+
+  beforeEach(async () => {
+    // All tests share keys and have periods of their own, which is warned of.
+    vi.spyOn(process, "emitWarning").mockReturnValue();
+    await redis.client.flushall();
+  });
+
+  it("is not touched by a peek, a state or a refused call, nor made by one", async () => {
+    const limiter = new AsyncRateLimiter({ maxCalls: 2, period: "1h", store: store() });
+    await limiter.peek("ada");
+    await limiter.state("ada");
+    await limiter.check("ada", { cost: 3 });
+    expect(await redis.client.exists(KEY)).toBe(0);
+    await limiter.check("ada", { cost: 2 });
+    const before = [await redis.client.dumpBuffer(KEY), await redis.client.call("PEXPIRETIME", KEY)];
+    await sleep(5);
+    await limiter.check("ada");
+    await limiter.isAllowed("ada");
+    await limiter.peek("ada");
+    expect([await redis.client.dumpBuffer(KEY), await redis.client.call("PEXPIRETIME", KEY)]).toEqual(before);
+  });
+
+  it("expires a period after the newest call, in milliseconds, and never before", async () => {
+    const limiter = new AsyncRateLimiter({ maxCalls: 300, period: "80ms", store: store() });
+    let latest = 0;
+    for (const cost of [1, 1, 100, 50]) {
+      const before = await serverTime();
+      await limiter.check("ada", { cost });
+      const expires = Number(await redis.client.call("PEXPIRETIME", KEY));
+      expect(expires).toBeGreaterThanOrEqual(Math.max(latest, before + 80));
+      expect(expires).toBeLessThanOrEqual((await serverTime()) + 82);
+      latest = expires;
+      await sleep(3);
+    }
+    await sleep(100);
+    expect(await redis.client.exists(KEY)).toBe(0);
+  });
+
+  it("holds the newest time ever: a clock that has gone back, by failover say, revives no call and frees none", async () => {
+    const limiter = new AsyncRateLimiter({ maxCalls: 2, period: "1m", store: store() });
+    const high = Math.floor(await serverTime()) + 20_000;
+    // Two calls by a clock 20 s ahead of this one, the older of them dead there since a second.
+    await redis.client.set(KEY, packed({ stamps: [high - 61_000, high], high, longest: 60_000 }));
+    expect(await limiter.peek("ada")).toMatchObject({ allowed: true, remaining: 1 });
+    const spent = await limiter.check("ada");
+    expect(spent).toMatchObject({ allowed: true, remaining: 0 });
+    expect((await redis.client.getBuffer(KEY))!.readUIntBE(15, 6)).toBe(high);
+    const refused = await limiter.check("ada");
+    expect(refused.allowed).toBe(false);
+    expect(refused.retryAfterMs).toBeGreaterThan(79_000);
+    expect(refused.retryAfterMs).toBeLessThanOrEqual(80_001);
+    // A refund takes the call, and leaves the time.
+    expect(await limiter.refund(spent)).toBe(true);
+    expect((await redis.client.getBuffer(KEY))!.readUIntBE(15, 6)).toBe(high);
+    expect(await limiter.peek("ada")).toMatchObject({ allowed: true, remaining: 1 });
+  });
+
+  it("is not believed about calls that lie more than the longest period ahead: a wrong clock locks nobody out for days", async () => {
+    const limiter = new AsyncRateLimiter({ maxCalls: 3, period: "1m", store: store() });
+    const now = Math.floor(await serverTime());
+    const wrong = now + 86_400_000;
+    await redis.client.set(KEY, packed({ stamps: [now - 1000, wrong, wrong], high: wrong, longest: 60_000 }));
+    expect(await limiter.check("ada")).toMatchObject({ allowed: true, remaining: 1 });
+    const { retryAfterMs } = await limiter.check("ada", { cost: 2 });
+    expect(retryAfterMs).toBeLessThanOrEqual(60_000);
+    expect((await redis.client.getBuffer(KEY))!.readUIntBE(15, 6)).toBeLessThan(now + 60_000);
+  });
+
+  it("serves two releases with different limits on one key, and neither cuts what the other needs", async () => {
+    const old = new AsyncRateLimiter({ maxCalls: 3, period: "1m", store: store() });
+    const next = new LayeredRateLimiter({
+      limits: [
+        { name: "Minute", maxCalls: 500, period: "1m" },
+        { name: "Daily", maxCalls: 600, period: "30d" },
+      ],
+      store: store(),
+    });
+    await next.check("ada", { cost: 400 });
+    expect(await old.check("ada")).toMatchObject({ allowed: false, remaining: 0 });
+    await redis.client.del(KEY);
+    await old.check("ada");
+    await next.check("ada", { cost: 400 });
+    expect((await old.peek("ada")).allowed).toBe(false);
+    expect((await next.check("ada", { cost: 99 })).layers.map(({ remaining }) => remaining)).toEqual([0, 100]);
+    expect(await redis.client.pttl(KEY)).toBeGreaterThan(29 * 86_400_000);
+    await old.reset("ada");
+    await next.check("ada");
+    await old.check("ada");
+    // The release with the shorter period does not shorten the life of the other's calls.
+    expect(await redis.client.pttl(KEY)).toBeGreaterThan(29 * 86_400_000);
+    expect((await next.state("ada")).calls).toBe(2);
+  });
+
+  it("grows by room for many where a release asks for less than the log has to hold", async () => {
+    const deep = new AsyncRateLimiter({ maxCalls: 1000, period: "1h", store: store() });
+    const shallow = new AsyncRateLimiter({ maxCalls: 10, period: "1ms", store: store() });
+    await deep.check("ada", { cost: 200 });
+    const sizes = new Set<number>();
+    for (let calls = 0; calls < 40; calls += 1) {
+      await sleep(2);
+      expect(await shallow.isAllowed("ada")).toBe(true);
+      sizes.add(await redis.client.strlen(KEY));
+    }
+    expect((await deep.state("ada")).calls).toBe(240);
+    expect(sizes.size).toBeLessThan(4);
+  });
+
+  it.each([
+    [100, 12],
+    [1000, 9],
+    [10_000, 9],
+  ])("takes, with %i calls recorded, at most %i bytes for each", async (maxCalls, most) => {
+    const limiter = new AsyncRateLimiter({ maxCalls, period: "1h", store: store() });
+    for (let calls = 0; calls < maxCalls; calls += 10) await limiter.check("ada", { cost: 10 });
+    expect((await limiter.peek("ada")).remaining).toBe(0);
+    expect(Number(await redis.client.memory("USAGE", KEY)) / maxCalls).toBeLessThanOrEqual(most);
+  });
+
+  it.each<[string, (value: Buffer) => Buffer]>([
+    ["cut short", (value) => value.subarray(0, value.length - 3)],
+    ["without stamps", (value) => value.subarray(0, 35)],
+    ["of another version", (value) => Buffer.concat([Buffer.from("sg9"), value.subarray(3)])],
+    ["with more stamps than slots", (value) => (value.writeUInt32BE(4000, 11), value)],
+    ["with a head outside", (value) => (value.writeUInt32BE(4000, 7), value)],
+    ["with slots that are not there", (value) => (value.writeUInt32BE(4000, 3), value.writeUInt32BE(3999, 7), value)],
+  ])("%s is a StoreError, and stays as it is", async (_, damage) => {
+    const open = new RedisStore({ client: redis.client, timeout: "5s", whenDown: "allow" });
+    const limiter = new AsyncRateLimiter({ maxCalls: 1000, period: "1h", store: open });
+    await limiter.check("ada", { cost: 200 });
+    const damaged = damage((await redis.client.getBuffer(KEY))!);
+    await redis.client.set(KEY, damaged);
+    await expect(limiter.isAllowed("ada")).rejects.toMatchObject({ code: "STORE_ERROR" });
+    await expect(limiter.check("ada")).rejects.toMatchObject({ code: "STORE_ERROR" });
+    expect(await redis.client.getBuffer(KEY)).toEqual(damaged);
+  });
+
+  it("of random bytes is a StoreError or a log, and never taken for a failure of the server", async () => {
+    const open = new RedisStore({ client: redis.client, timeout: "5s", whenDown: "allow", denyCache: false });
+    const limiter = new AsyncRateLimiter({ maxCalls: 1000, period: "1h", store: open });
+    const seed = Date.now() % 1_000_000;
+    const outcomes = { log: 0, error: 0 };
+    for (let round = 0; round < 400; round += 1) {
+      const value = randomBytes(`${seed}:${round}`, 35 + (round % 7) * 40);
+      value.write("sg1");
+      if (round % 2 === 0) {
+        // A ring that fits the length, so that the numbers behind it are looked at.
+        const capacity = 1 + (value[3]! % 40);
+        value.writeUInt32BE(capacity, 3);
+        value.writeUInt32BE(value[4]! % capacity, 7);
+        value.writeUInt32BE(value[5]! % (capacity + 1), 11);
+      }
+      if (round % 4 === 0) value.fill(0, 21, 22).fill(0, 28, 29);
+      for (const verb of ["peek", "state", "isAllowed", "check"] as const) {
+        await redis.client.set(KEY, value);
+        try {
+          const answer = await limiter[verb]("ada", { cost: 1 + (round % 200) } as never);
+          if (typeof answer === "object" && "source" in answer)
+            expect([seed, round, answer.source]).toEqual([seed, round, "redis"]);
+          if (verb === "check") await limiter.refund(answer as Decision);
+          outcomes.log += 1;
+        } catch (error) {
+          expect([seed, round, verb, (error as Error).message]).toEqual([seed, round, verb, FOREIGN]);
+          outcomes.error += 1;
+        }
+      }
+    }
+    expect(Math.min(outcomes.log, outcomes.error)).toBeGreaterThan(20);
+  });
+});

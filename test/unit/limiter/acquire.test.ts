@@ -1,0 +1,1033 @@
+import fc from "fast-check";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import {
+  type AcquireOptions,
+  allOf,
+  AsyncRateLimiter,
+  type Decision,
+  MemoryStore,
+  RateLimitExceededError,
+  type Store,
+  StoreError,
+} from "../../../src/index.js";
+import { parseAcquireOptions } from "../../../src/limiter/acquire-options.js";
+import { AcquireQueues, type QueuedLimiter } from "../../../src/limiter/acquire-queue.js";
+import { ManualClock } from "../../../src/testing/index.js";
+import { AnyLimiter } from "../../support/model-run.js";
+
+/** Lets every promise that can settle settle. */
+const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+function waitingWorld(maxCalls = 1, options: object = {}) {
+  const clock = new ManualClock();
+  const limiter = new AnyLimiter([{ maxCalls, periodMs: 1000 }], { bypass: false, clock, ...options });
+  const log: [name: string, outcome: string, at: number][] = [];
+  const wait = (name: string, options?: AcquireOptions, key = "ada"): void => {
+    limiter.acquire(key, options).then(
+      () => log.push([name, "in", clock.now()]),
+      (error: unknown) => log.push([name, (error as Error).name, clock.now()]),
+    );
+  };
+  const advance = async (ms: number): Promise<void> => {
+    await settled();
+    for (let step = 0; step < ms; step += 1) {
+      clock.advance("1ms");
+      await settled();
+    }
+  };
+  return { clock, limiter, log, wait, advance };
+}
+
+/** One queue over one limit, in plain arrays. */
+class QueueModel {
+  readonly outcomes: string[] = [];
+  #maxCalls: number;
+  readonly #periodMs: number;
+  #log: { name: number; at: number; cost: number }[] = [];
+  #queue: { name: number; cost: number; maxQueue: number; deadline: number; isAccepted?: boolean }[] = [];
+  /** When the first waiter is checked again. */
+  #readyAt = -Infinity;
+
+  constructor(maxCalls: number, periodMs: number) {
+    this.#maxCalls = maxCalls;
+    this.#periodMs = periodMs;
+  }
+
+  join(waiter: { name: number; cost: number; maxQueue: number; deadline: number }): void {
+    this.#queue.push(waiter);
+  }
+
+  abort(name: number): boolean {
+    return this.#leave(name, "left");
+  }
+
+  check(cost: number, now: number): boolean {
+    if (this.#retryAfter(cost, now) > 0) return false;
+    this.#log.push({ name: NaN, at: now, cost });
+    return true;
+  }
+
+  refund(name: number, now: number): boolean {
+    const isLive = this.#log.some((call) => call.name === name && call.at > now - this.#periodMs);
+    if (isLive) {
+      this.#log = this.#log.filter((call) => call.name !== name);
+      this.#readyAt = -Infinity;
+    }
+    return isLive;
+  }
+
+  setLimit(maxCalls: number): void {
+    this.#maxCalls = maxCalls;
+    this.#readyAt = -Infinity;
+  }
+
+  reset(): void {
+    this.#log = [];
+    this.#readyAt = -Infinity;
+  }
+
+  drain(now: number): void {
+    while (this.#checkFirst(now) || this.#acceptOne(now) || this.#expireOne(now));
+  }
+
+  #checkFirst(now: number): boolean {
+    const [first] = this.#queue;
+    if (first === undefined || now < this.#readyAt) return false;
+    const wait = this.#retryAfter(first.cost, now);
+    if (wait === 0) {
+      this.#log.push({ name: first.name, at: now, cost: first.cost });
+      return this.#leave(first.name, "in");
+    }
+    if (wait === Infinity) return this.#leave(first.name, "cost");
+    if (first.isAccepted !== true && first.maxQueue === 0) return this.#leave(first.name, "queue-full");
+    if (now + wait > first.deadline) return this.#leave(first.name, "timeout");
+    first.isAccepted = true;
+    this.#readyAt = now + wait;
+    return true;
+  }
+
+  #acceptOne(now: number): boolean {
+    const waiter = this.#queue.find(({ isAccepted }) => isAccepted !== true);
+    if (waiter === undefined) return false;
+    const wait = this.#retryAfter(waiter.cost, now);
+    if (wait === Infinity) return this.#leave(waiter.name, "cost");
+    if (this.#queue.indexOf(waiter) >= waiter.maxQueue) return this.#leave(waiter.name, "queue-full");
+    if (wait > 0 && now + wait > waiter.deadline) return this.#leave(waiter.name, "timeout");
+    waiter.isAccepted = true;
+    return true;
+  }
+
+  #expireOne(now: number): boolean {
+    const waiter = this.#queue.find(({ deadline }) => deadline <= now);
+    if (waiter === undefined) return false;
+    return this.#leave(waiter.name, this.#retryAfter(waiter.cost, now) === Infinity ? "cost" : "timeout");
+  }
+
+  #leave(name: number, outcome: string): boolean {
+    const place = this.#queue.findIndex((waiter) => waiter.name === name);
+    if (place < 0) return false;
+    this.#queue.splice(place, 1);
+    if (place === 0) this.#readyAt = -Infinity;
+    this.outcomes.push(`${name} ${outcome}`);
+    return true;
+  }
+
+  #retryAfter(cost: number, now: number): number {
+    if (cost > this.#maxCalls) return Infinity;
+    for (let wait = 0; ; wait += 1) {
+      const live = this.#log.filter(({ at }) => at > now + wait - this.#periodMs);
+      if (live.reduce((sum, call) => sum + call.cost, cost) <= this.#maxCalls) return wait;
+    }
+  }
+}
+
+describe("acquire", () => {
+  it("resolves at once with the decision where there is room", async () => {
+    const { limiter } = waitingWorld(2);
+    expect(await limiter.acquire("ada", { cost: 2 })).toMatchObject({ allowed: true, remaining: 0 });
+  });
+
+  it("admits one after another, first come first served, each at the first instant that the window allows", async () => {
+    const { log, wait, advance } = waitingWorld(2);
+    for (const name of ["a", "b", "c", "d", "e"]) wait(name);
+    await advance(999);
+    expect(log).toEqual([
+      ["a", "in", 0],
+      ["b", "in", 0],
+    ]);
+    await advance(1);
+    await advance(5000);
+    expect(log.slice(2)).toEqual([
+      ["c", "in", 1000],
+      ["d", "in", 1000],
+      ["e", "in", 2000],
+    ]);
+  });
+
+  it("lets nobody pass a waiter who came before, though it would be let in for less", async () => {
+    const { log, wait, advance, limiter } = waitingWorld(3);
+    await limiter.check("ada", { cost: 2 });
+    await advance(500);
+    wait("wants two", { cost: 2 });
+    wait("wants one", { cost: 1 });
+    await advance(499);
+    expect(log).toEqual([]);
+    await advance(1);
+    expect(log).toEqual([
+      ["wants two", "in", 1000],
+      ["wants one", "in", 1000],
+    ]);
+  });
+
+  it("keeps the lines of different keys apart", async () => {
+    const { log, wait, advance } = waitingWorld();
+    wait("a", {}, "ada");
+    wait("b", {}, "ada");
+    wait("c", {}, "grace");
+    await advance(0);
+    expect(log.map(([name]) => name)).toEqual(["a", "c"]);
+  });
+
+  it("sleeps anew when a check took the place", async () => {
+    const { log, wait, advance, limiter, clock } = waitingWorld();
+    await limiter.check("ada");
+    // At the very instant, and woken before the waiter is.
+    clock.wake(1000, () => void limiter.checkSync("ada"));
+    wait("waiter");
+    await advance(1500);
+    expect(log).toEqual([]);
+    await advance(500);
+    expect(log).toEqual([["waiter", "in", 2000]]);
+  });
+
+  it("asks again after an early timer", async () => {
+    const clock = new ManualClock();
+    const timers: (() => void)[] = [];
+    const early = {
+      now: () => clock.now(),
+      wake: (_: number, run: () => void) => {
+        timers.push(run);
+        return () => void timers.splice(timers.indexOf(run), 1);
+      },
+    };
+    const limiter = new AsyncRateLimiter({ maxCalls: 1, period: "1s", clock: early, bypass: false });
+    await limiter.check("ada");
+    let isIn = false;
+    void limiter.acquire("ada").then(() => (isIn = true));
+    clock.set(999);
+    timers.pop()?.();
+    await settled();
+    expect([isIn, timers.length]).toEqual([false, 1]);
+    clock.set(1000);
+    timers.pop()?.();
+    await settled();
+    expect([isIn, timers.length]).toEqual([true, 0]);
+  });
+
+  it("is woken at once by a reset, a refund and a raised limit", async () => {
+    const { log, wait, advance, limiter } = waitingWorld();
+    const spent = await limiter.check("ada");
+    for (const name of ["refund", "reset", "reset all", "raise", "all of"]) wait(name);
+    await limiter.refund(spent);
+    await settled();
+    await limiter.reset("ada");
+    await settled();
+    await limiter.reset();
+    await settled();
+    limiter.move([2]);
+    await settled();
+    expect(log.map(([name, outcome]) => [name, outcome])).toEqual([
+      ["refund", "in"],
+      ["reset", "in"],
+      ["reset all", "in"],
+      ["raise", "in"],
+    ]);
+    limiter.move([3]);
+    await advance(0);
+    const both = allOf({ limiter });
+    limiter.move([4]);
+    const decision = await both.check({ limiter: "ada" });
+    wait("after all of");
+    expect(await both.refund(decision)).toBe(true);
+    await settled();
+    expect(log.slice(4).map(([name]) => name)).toEqual(["all of", "after all of"]);
+  });
+
+  it("rejects at once when even the first instant lies after the timeout, and waits when it does not", async () => {
+    const { log, wait, advance, limiter } = waitingWorld();
+    await limiter.check("ada");
+    wait("just short", { timeout: "999ms" });
+    wait("just right", { timeout: "1s" });
+    wait("behind, too short", { timeout: "500ms" });
+    await settled();
+    expect(log).toEqual([
+      ["just short", "RateLimitExceededError", 0],
+      ["behind, too short", "RateLimitExceededError", 0],
+    ]);
+    await advance(1000);
+    expect(log.at(-1)).toEqual(["just right", "in", 1000]);
+    await expect(limiter.acquire("ada", { timeout: "0ms" })).rejects.toMatchObject({
+      decision: { retryAfterMs: 1000 },
+    });
+  });
+
+  it("rejects when the timeout ends, behind others that came before", async () => {
+    const { log, wait, advance, limiter } = waitingWorld();
+    await limiter.check("ada");
+    wait("first");
+    wait("second", { timeout: "1500ms" });
+    wait("third");
+    await advance(1499);
+    await advance(1);
+    expect(log).toEqual([
+      ["first", "in", 1000],
+      // At 1000 the first went in, and the next instant that the log allows is behind its timeout.
+      ["second", "RateLimitExceededError", 1000],
+    ]);
+    await advance(500);
+    expect(log.at(-1)).toEqual(["third", "in", 2000]);
+  });
+
+  it("rejects when the timeout ends, though the one before still waits", async () => {
+    const { log, wait, advance, limiter, clock } = waitingWorld();
+    await limiter.check("ada");
+    clock.wake(1000, () => void limiter.checkSync("ada"));
+    wait("first");
+    wait("second", { timeout: "1500ms" });
+    wait("third", { timeout: "3s" });
+    await advance(1499);
+    expect(log).toEqual([]);
+    await advance(1);
+    expect(log).toEqual([["second", "RateLimitExceededError", 1500]]);
+    await advance(1500);
+    expect(log.slice(1)).toEqual([
+      ["first", "in", 2000],
+      ["third", "in", 3000],
+    ]);
+  });
+
+  it("rejects at once when maxQueue calls wait already, and with 0 never waits", async () => {
+    const { limiter, log, wait } = waitingWorld();
+    await limiter.acquire("ada", { maxQueue: 0 });
+    await expect(limiter.acquire("ada", { maxQueue: 0 })).rejects.toThrow(RateLimitExceededError);
+    wait("first", { maxQueue: 1 });
+    wait("second", { maxQueue: 1 });
+    wait("third", { maxQueue: 2 });
+    await settled();
+    expect(log).toEqual([["second", "RateLimitExceededError", 0]]);
+  });
+
+  it("rejects at once for a cost that no wait can help", async () => {
+    const { limiter, log, wait } = waitingWorld(2);
+    wait("never", { cost: 3 });
+    await limiter.check("ada", { cost: 2 });
+    wait("in line");
+    wait("never, in line", { cost: 3 });
+    await settled();
+    expect(log.map(([name]) => name)).toEqual(["never", "never, in line"]);
+    await expect(limiter.acquire("ada", { cost: 3 })).rejects.toMatchObject({ retryAfter: Infinity });
+  });
+
+  it("rejects with the signal's reason, before and while it waits, and lets the next one in", async () => {
+    const { limiter, log, wait, advance } = waitingWorld(2);
+    const reason = new Error("gone home");
+    await expect(limiter.acquire("ada", { signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
+    expect((await limiter.state("ada")).calls).toBe(0);
+    await limiter.check("ada");
+    const leaving = new AbortController();
+    const waiting = limiter.acquire("ada", { cost: 2, signal: leaving.signal });
+    wait("next", { cost: 1 });
+    await advance(10);
+    expect(log).toEqual([]);
+    leaving.abort(reason);
+    await expect(waiting).rejects.toBe(reason);
+    await settled();
+    expect(log).toEqual([["next", "in", 10]]);
+    await expect(limiter.acquire("ada", { signal: AbortSignal.timeout(1) })).rejects.toMatchObject({
+      name: "TimeoutError",
+    });
+  });
+
+  it("lets nobody in whose signal was aborted along with another's", async () => {
+    const { limiter } = waitingWorld(5);
+    await limiter.check("ada", { cost: 4 });
+    const controller = new AbortController();
+    const { signal } = controller;
+    const waits = [5, 1].map((cost) => limiter.acquire("ada", { cost, signal }));
+    controller.abort(new Error("both"));
+    for (const wait of waits) await expect(wait).rejects.toThrow("both");
+    expect((await limiter.state("ada")).calls).toBe(4);
+  });
+
+  it("hears a signal again that somebody waited on before", async () => {
+    const { limiter } = waitingWorld();
+    const controller = new AbortController();
+    const { signal } = controller;
+    await limiter.acquire("ada", { signal });
+    const waiting = limiter.acquire("ada", { signal });
+    await limiter.reset("ada");
+    await waiting;
+    const again = limiter.acquire("ada", { signal });
+    controller.abort(new Error("enough"));
+    await expect(again).rejects.toThrow("enough");
+  });
+
+  it("is frozen by no clock that steps back, and says what is true when a timeout ends", async () => {
+    const { log, wait, advance, limiter, clock } = waitingWorld(5);
+    await limiter.check("ada", { cost: 2 });
+    wait("wants five", { cost: 5 });
+    await advance(10);
+    clock.set(clock.now() - 500);
+    await advance(2000);
+    expect(log.map(([name]) => name)).toEqual(["wants five"]);
+
+    await limiter.reset();
+    await limiter.check("ada", { cost: 2 });
+    const patient = limiter.acquire("ada", { cost: 5 });
+    const impatient = limiter.acquire("ada", { timeout: "900ms" }).catch((error: unknown) => error);
+    await advance(900);
+    // It would be let in itself; the one before it waits another 100 ms.
+    expect(await impatient).toMatchObject({ decision: { allowed: false, retryAfterMs: 100 } });
+    await advance(100);
+    await patient;
+  });
+
+  it("takes a clock whose wake returns nothing", async () => {
+    const clock = new ManualClock();
+    const careless = { now: () => clock.now(), wake: (ms: number, run: () => void) => void clock.wake(ms, run) };
+    const limiter = new AsyncRateLimiter({ maxCalls: 1, period: "1s", clock: careless as never, bypass: false });
+    await limiter.check("ada");
+    const waiting = limiter.acquire("ada");
+    clock.advance("1s");
+    expect((await waiting).allowed).toBe(true);
+  });
+
+  it("leaves no listener on a signal after 9,999 aborted waits, and no queue, timer or warning", async () => {
+    const warnings: unknown[] = [];
+    const onWarning = (warning: unknown): number => warnings.push(warning);
+    process.on("warning", onWarning);
+    const { limiter, clock } = waitingWorld();
+    await limiter.check("ada");
+    const controller = new AbortController();
+    const { signal } = controller;
+    const added = vi.spyOn(signal, "addEventListener");
+    const removed = vi.spyOn(signal, "removeEventListener");
+    const timers = new Set<() => void>();
+    const wake = clock.wake.bind(clock);
+    clock.wake = (afterMs, run) => {
+      const callOff = wake(afterMs, run);
+      timers.add(callOff);
+      return () => {
+        timers.delete(callOff);
+        callOff();
+      };
+    };
+    const waits = Array.from({ length: 9_999 }, () =>
+      limiter.acquire("ada", { signal }).catch((error: unknown) => error),
+    );
+    await vi.waitFor(() => expect(timers.size).toBe(1));
+    controller.abort(new Error("all of you"));
+    const outcomes = new Set(await Promise.all(waits));
+    expect(outcomes).toEqual(new Set([signal.reason]));
+    expect(added).toHaveBeenCalledTimes(1);
+    expect(removed).toHaveBeenCalledTimes(1);
+    expect(timers.size).toBe(0);
+    await settled();
+    process.off("warning", onWarning);
+    expect(warnings).toEqual([]);
+  });
+
+  it("admits 20,000 at one instant without running out of stack", async () => {
+    const { limiter } = waitingWorld(0);
+    limiter.move([1]);
+    await limiter.check("ada");
+    const waits = Array.from({ length: 20_000 }, () => limiter.acquire("ada", { maxQueue: Infinity }));
+    await settled();
+    limiter.move([30_000]);
+    expect(await Promise.all(waits)).toHaveLength(20_000);
+  });
+
+  it("is bypassed and shadowed as a check is, and told to onDecision once, when it ends", async () => {
+    const heard: Decision[] = [];
+    const onDecision = (decision: Decision) => heard.push(decision);
+    const { log, wait, advance, limiter } = waitingWorld(1, { onDecision });
+    await limiter.check("ada");
+    wait("waits");
+    wait("gives up", { timeout: "1ms" });
+    await advance(1000);
+    expect(log.map(([name]) => name)).toEqual(["gives up", "waits"]);
+    expect(heard.map(({ allowed }) => allowed)).toEqual([true, false, true]);
+    const open = new AsyncRateLimiter({ maxCalls: 3, period: 1, bypass: () => true });
+    expect(await open.acquire("ada", { cost: 2 })).toMatchObject({ bypassed: true, remaining: 1 });
+    const shadow = new AsyncRateLimiter({ maxCalls: 0, period: 1, mode: "shadow", bypass: false });
+    expect((await shadow.acquire("ada")).shadowed).toBe(true);
+  });
+
+  it.each([
+    [{ timeout: 5 }, TypeError],
+    [{ timeout: "soon" }, RangeError],
+    [{ maxQueue: -1 }, RangeError],
+    [{ maxQueue: "2" }, TypeError],
+    [{ signal: {} }, TypeError],
+    [{ signal: null }, TypeError],
+    [{ cost: 0 }, RangeError],
+    [{ wait: 5 }, TypeError],
+  ])("with %o rejects", async (options, kind) => {
+    await expect(waitingWorld().limiter.acquire("ada", options as AcquireOptions)).rejects.toThrow(kind);
+  });
+
+  it("rejects with what a clock fails with, and works again when it does", async () => {
+    const clock = new ManualClock();
+    const broken = { now: false, wake: false };
+    const failing = {
+      now: () => {
+        if (broken.now) throw new Error("no time");
+        return clock.now();
+      },
+      wake: (afterMs: number, run: () => void) => {
+        if (broken.wake) throw new Error("no timer");
+        return clock.wake(afterMs, run);
+      },
+    };
+    const limiter = new AsyncRateLimiter({ maxCalls: 1, period: "1s", clock: failing, bypass: false });
+    await limiter.check("ada");
+    broken.now = true;
+    await expect(limiter.acquire("ada")).rejects.toThrow("The clock of a store failed");
+    broken.now = false;
+    broken.wake = true;
+    await expect(limiter.acquire("ada")).rejects.toThrow("no timer");
+    broken.wake = false;
+    const waiting = limiter.acquire("ada");
+    clock.advance("1s");
+    expect((await waiting).allowed).toBe(true);
+  });
+
+  it("rejects where the clock cannot wake", async () => {
+    const limiter = new AsyncRateLimiter({ maxCalls: 1, period: 1, clock: { now: () => 0 } });
+    await expect(limiter.acquire("ada")).rejects.toThrow(/^Expected `clock` to be a clock with a `wake` function/);
+  });
+
+  it("agrees with a line of people at a counter, whatever their costs and whoever walks away", async () => {
+    const visitor = fc.record({
+      gap: fc.constantFrom(0, 0, 1, 3, 20),
+      cost: fc.integer({ min: 1, max: 3 }),
+      stays: fc.option(fc.nat(40)),
+    });
+    await fc.assert(
+      fc.asyncProperty(
+        fc.integer({ min: 3, max: 5 }),
+        fc.integer({ min: 1, max: 12 }),
+        fc.array(visitor, { minLength: 1, maxLength: 20, size: "max" }),
+        async (maxCalls, periodMs, visitors) => {
+          const clock = new ManualClock();
+          const limiter = new AnyLimiter([{ maxCalls, periodMs }], { bypass: false, clock });
+          const actual: string[] = [];
+          const expected: string[] = [];
+          const line: { name: number; cost: number; leavesAt: number }[] = [];
+          const admitted: { at: number; cost: number }[] = [];
+          const serve = (now: number): void => {
+            for (let [first] = line; first !== undefined; [first] = line) {
+              const live = admitted.filter(({ at }) => at > now - periodMs).reduce((sum, { cost }) => sum + cost, 0);
+              if (live + first.cost > maxCalls) return;
+              admitted.push({ at: now, cost: first.cost });
+              expected.push(`${first.name} in at ${now}`);
+              line.shift();
+            }
+          };
+          let at = 0;
+          const arrivals = visitors.map((one, name) => ({ ...one, name, at: (at += one.gap) }));
+          const controllers = visitors.map(() => new AbortController());
+          for (let now = 0; now <= at + 200; now += 1) {
+            clock.set(now);
+            await settled();
+            serve(now);
+            for (const { leavesAt, name } of [...line]) {
+              const place = line.findIndex((other) => other.name === name);
+              // Who stood before may have left at this very instant, and let this one in.
+              if (leavesAt !== now || place < 0) continue;
+              controllers[name]!.abort();
+              line.splice(place, 1);
+              serve(now);
+            }
+            for (const { name, cost, stays } of arrivals.filter((arrival) => arrival.at === now)) {
+              line.push({ name, cost, leavesAt: stays === null ? Infinity : now + 1 + stays });
+              limiter.acquire("ada", { cost, signal: controllers[name]!.signal }).then(
+                () => actual.push(`${name} in at ${clock.now()}`),
+                () => undefined,
+              );
+              serve(now);
+            }
+            await settled();
+            expect(actual).toEqual(expected);
+          }
+          expect(line).toEqual([]);
+        },
+      ),
+      { numRuns: 40 },
+    );
+  });
+
+  it("agrees with a model of the queue, whatever joins, leaves, expires, is refunded or changes the limit", async () => {
+    const command = fc.oneof(
+      {
+        weight: 5,
+        arbitrary: fc.record({
+          type: fc.constant("join" as const),
+          cost: fc.integer({ min: 1, max: 3 }),
+          timeout: fc.option(fc.integer({ min: 0, max: 30 }), { nil: Infinity }),
+          maxQueue: fc.constantFrom(0, 1, 2, 3, Infinity),
+        }),
+      },
+      { weight: 2, arbitrary: fc.record({ type: fc.constant("abort" as const), which: fc.nat(20) }) },
+      { weight: 1, arbitrary: fc.record({ type: fc.constant("refund" as const), which: fc.nat(20) }) },
+      {
+        weight: 1,
+        arbitrary: fc.record({ type: fc.constant("check" as const), cost: fc.integer({ min: 1, max: 2 }) }),
+      },
+      { weight: 1, arbitrary: fc.record({ type: fc.constant("limit" as const), maxCalls: fc.nat(4) }) },
+      { weight: 1, arbitrary: fc.record({ type: fc.constant("reset" as const) }) },
+      // More commands follow in the same synchronous run, before the queue drains.
+      {
+        weight: 8,
+        arbitrary: fc.record({ type: fc.constant("pass" as const), ms: fc.constantFrom(0, 0, 1, 2, 5, 12) }),
+      },
+    );
+    await fc.assert(
+      fc.asyncProperty(fc.array(command, { minLength: 5, maxLength: 60, size: "max" }), async (commands) => {
+        const clock = new ManualClock();
+        const limiter = new AnyLimiter([{ maxCalls: 3, periodMs: 20 }], { bypass: false, clock });
+        const model = new QueueModel(3, 20);
+        const actual: string[] = [];
+        const controllers: AbortController[] = [];
+        const decisions = new Map<number, Decision>();
+        for (const step of [...commands, ...Array.from({ length: 40 }, () => ({ type: "pass" as const, ms: 5 }))]) {
+          if (step.type === "join") {
+            const name = controllers.length;
+            const controller = new AbortController();
+            controllers.push(controller);
+            const { cost, timeout, maxQueue } = step;
+            const options = { cost, maxQueue, signal: controller.signal };
+            model.join({ name, cost, maxQueue, deadline: clock.now() + timeout });
+            limiter.acquire("ada", timeout === Infinity ? options : { ...options, timeout: `${timeout}ms` }).then(
+              (decision) => {
+                actual.push(`${name} in`);
+                decisions.set(name, decision);
+              },
+              (error: unknown) => actual.push(`${name} ${(error as RateLimitExceededError).waitFailedBy ?? "left"}`),
+            );
+          } else if (step.type === "abort" && controllers.length > 0) {
+            const name = step.which % controllers.length;
+            if (model.abort(name)) controllers[name]!.abort({ waitFailedBy: null });
+          } else if (step.type === "refund" && decisions.size > 0) {
+            const name = [...decisions.keys()][step.which % decisions.size]!;
+            await settled();
+            model.drain(clock.now());
+            const refunded = await limiter.refund(decisions.get(name)!);
+            expect(refunded).toBe(model.refund(name, clock.now()));
+            await settled();
+            model.drain(clock.now());
+          } else if (step.type === "check") {
+            const { allowed } = limiter.checkSync("ada", { cost: step.cost });
+            expect(allowed).toBe(model.check(step.cost, clock.now()));
+          } else if (step.type === "limit") {
+            limiter.move([step.maxCalls]);
+            model.setLimit(step.maxCalls);
+          } else if (step.type === "reset") {
+            await settled();
+            model.drain(clock.now());
+            await limiter.reset("ada");
+            model.reset();
+            await settled();
+            model.drain(clock.now());
+          } else if (step.type === "pass") {
+            clock.advance(`${step.ms}ms`);
+            await settled();
+            model.drain(clock.now());
+            expect([...actual].sort()).toEqual([...model.outcomes].sort());
+            const released = (outcomes: readonly string[]): string[] => outcomes.filter((one) => one.endsWith(" in"));
+            expect(released(actual)).toEqual(released(model.outcomes));
+          }
+        }
+      }),
+      { numRuns: 300 },
+    );
+  });
+});
+
+describe("acquire, when it records a call,", () => {
+  it("waits until the synchronous code that joined has ended", async () => {
+    const { limiter, clock } = waitingWorld(2);
+    const waiting = limiter.acquire("ada");
+    clock.advance("400ms");
+    await waiting;
+    clock.advance("600ms");
+    expect((await limiter.peek("ada")).remaining).toBe(1);
+    clock.advance("400ms");
+    expect((await limiter.peek("ada")).remaining).toBe(2);
+  });
+
+  it("sees what the caller released before did at once", async () => {
+    const { limiter, wait, log, advance } = waitingWorld(2);
+    const first = limiter.acquire("ada").then(() => limiter.checkSync("ada"));
+    wait("second");
+    expect((await first).allowed).toBe(true);
+    await advance(999);
+    expect(log).toEqual([]);
+    await advance(1);
+    expect(log).toEqual([["second", "in", 1000]]);
+  });
+
+  it("sees a refund, an abort and a block of the caller released before", async () => {
+    const { limiter, clock } = waitingWorld(1);
+    const controller = new AbortController();
+    const { signal } = controller;
+    const first = limiter.acquire("ada").then((decision) => limiter.refund(decision));
+    const second = limiter.acquire("ada").then((decision) => {
+      controller.abort(new Error("gone home"));
+      clock.advance("700ms");
+      return limiter.refund(decision);
+    });
+    const third = limiter.acquire("ada", { signal }).catch((error: unknown) => (error as Error).message);
+    const fourth = limiter.acquire("ada").then(() => clock.now());
+    expect(await Promise.all([first, second, third, fourth])).toEqual([true, true, "gone home", 700]);
+  });
+
+  it("counts from the end of a block, for a caller that blocks behind several async functions", async () => {
+    const { limiter, clock } = waitingWorld(1);
+    const inner = async (): Promise<Decision> => limiter.acquire("ada");
+    const outer = async (): Promise<Decision> => inner();
+    await outer();
+    clock.advance("300ms");
+    const next = limiter.acquire("ada").then(() => clock.now());
+    await settled();
+    clock.advance("999ms");
+    await settled();
+    clock.advance("1ms");
+    expect(await next).toBe(1300);
+  });
+});
+
+describe("the error of a failed wait", () => {
+  const failed = (wait: Promise<unknown>): Promise<unknown> => wait.catch((error: unknown) => error);
+
+  it("says that the timeout ended, or would end before the call is admitted", async () => {
+    const { limiter, clock } = waitingWorld(2);
+    await limiter.check("ada");
+    const first = limiter.acquire("ada", { cost: 2 });
+    const behind = failed(limiter.acquire("ada", { timeout: "1ms" }));
+    await settled();
+    clock.advance("1ms");
+    expect(await behind).toMatchObject({ waitFailedBy: "timeout", retryAfter: 1, decision: { retryAfterMs: 999 } });
+    expect(await failed(limiter.acquire("ada", { timeout: "1ms", cost: 2 }))).toMatchObject({
+      waitFailedBy: "timeout",
+    });
+    clock.advance("999ms");
+    await first;
+    expect(await failed(limiter.acquire("ada", { timeout: "999ms" }))).toMatchObject({
+      waitFailedBy: "timeout",
+      message: "Rate limit exceeded: retry after 1 s",
+    });
+  });
+
+  it("says that the queue was full, and how many it holds: 10,000 by default", async () => {
+    const { limiter } = waitingWorld();
+    await limiter.check("ada");
+    expect(await failed(limiter.acquire("ada", { maxQueue: 0 }))).toMatchObject({ waitFailedBy: "queue-full" });
+    const waits = Array.from({ length: 10_001 }, () => failed(limiter.acquire("ada")));
+    expect(await waits.at(-1)).toMatchObject({
+      waitFailedBy: "queue-full",
+      message: "Rate limit exceeded: the queue is full (maxQueue is 10000)",
+      decision: { allowed: false, retryAfterMs: 1000 },
+    });
+    const closed = failed(limiter.acquire("ada", { maxQueue: Infinity }));
+    await settled();
+    limiter.close();
+    expect(await closed).toMatchObject({ code: "LIMITER_CLOSED" });
+    expect(await waits[9_999]).toMatchObject({ code: "LIMITER_CLOSED" });
+  });
+
+  it("says that the cost exceeds a limit, also for a limit of 0 and one that is lowered during the wait", async () => {
+    const cost = { waitFailedBy: "cost", retryAfter: Infinity, decision: { retryAfterMs: Infinity } };
+    const { limiter } = waitingWorld(2);
+    expect(await failed(limiter.acquire("ada", { cost: 3, timeout: "1s" }))).toMatchObject(cost);
+    expect(await failed(limiter.acquire("ada", { cost: 3, maxQueue: 0 }))).toMatchObject(cost);
+    await limiter.check("ada", { cost: 2 });
+    const first = failed(limiter.acquire("ada"));
+    expect(await failed(limiter.acquire("ada", { cost: 3 }))).toMatchObject(cost);
+    const lowered = failed(limiter.acquire("ben", { cost: 2 }));
+    await lowered;
+    const waiting = failed(limiter.acquire("ben", { cost: 2 }));
+    await settled();
+    limiter.move([1]);
+    expect(await waiting).toMatchObject(cost);
+    limiter.move([0]);
+    expect(await first).toMatchObject(cost);
+    expect(await failed(limiter.acquire("eve"))).toMatchObject(cost);
+  });
+
+  it("says nothing of a wait where there was none", async () => {
+    const { limiter } = waitingWorld(0);
+    expect(new RateLimitExceededError(await limiter.check("ada")).waitFailedBy).toBe(null);
+  });
+});
+
+describe("acquire, after fake timers that were never moved,", () => {
+  afterEach(() => {
+    vi.useRealTimers();
+  });
+
+  it.each([
+    ["behind the instant at which the first waiter may pass", 60],
+    ["before that instant", 0],
+  ])("admits the waiter and a call that joins %s", async (_, pauseMs) => {
+    vi.useFakeTimers();
+    const limiter = new AsyncRateLimiter({ maxCalls: 1, period: "50ms", bypass: false });
+    await limiter.acquire("ada");
+    const left = limiter.acquire("ada");
+    for (let turn = 0; turn < 20; turn += 1) await undefined;
+    expect(vi.getTimerCount()).toBe(1);
+    vi.useRealTimers();
+    await new Promise((resolve) => setTimeout(resolve, pauseMs));
+    const joined = limiter.acquire("ada");
+    expect((await left).allowed).toBe(true);
+    expect((await joined).allowed).toBe(true);
+  });
+});
+
+describe("acquire on the real clock", () => {
+  afterEach(() => {
+    vi.useRealTimers();
+  });
+
+  it("paces calls by its period", async () => {
+    const limiter = new AsyncRateLimiter({ maxCalls: 1, period: "40ms" });
+    const startedAt = performance.now();
+    for (let call = 0; call < 3; call += 1) await limiter.acquire("ada");
+    expect(performance.now() - startedAt).toBeGreaterThanOrEqual(80);
+  });
+
+  it("waits longer than setTimeout can, in stretches", async () => {
+    vi.useFakeTimers();
+    const limiter = new AsyncRateLimiter({ maxCalls: 1, period: "60d", bypass: false });
+    await limiter.check("ada");
+    let isIn = false;
+    void limiter.acquire("ada").then(() => (isIn = true));
+    await vi.advanceTimersByTimeAsync(60 * 86_400_000 - 1);
+    expect(isIn).toBe(false);
+    await vi.advanceTimersByTimeAsync(2);
+    expect(isIn).toBe(true);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+});
+
+describe("acquire, where a store answers later", () => {
+  /** A store whose answers are held back until they are let go. */
+  function heldStore(clock: ManualClock) {
+    const held: (() => void)[] = [];
+    const memory = new MemoryStore({ clock });
+    const failing = { next: false };
+    const store: Store = {
+      synchronous: false,
+      clock,
+      open: (name, periodsMs) => {
+        const space = memory.open(name, periodsMs);
+        const later = <R>(answer: () => R): Promise<R> =>
+          new Promise((resolve, reject) => {
+            held.push(() => {
+              if (failing.next) reject(new StoreError("The store is gone"));
+              else resolve(answer());
+            });
+          });
+        return {
+          admit: (...call) => later(() => space.admit(...call)),
+          check: (...call) => later(() => space.check(...call)),
+          peek: (...call) => Promise.resolve(space.peek(...call)),
+          reset: (...call) => Promise.resolve(space.reset(...call)),
+          state: (...call) => Promise.resolve(space.state(...call)),
+          close: () => space.close(),
+        };
+      },
+    };
+    const letGo = async (): Promise<void> => {
+      await settled();
+      held.shift()?.();
+      await settled();
+    };
+    return { store, held, letGo, failing };
+  }
+
+  it("asks for one at a time, in order", async () => {
+    const clock = new ManualClock();
+    const { store, held, letGo } = heldStore(clock);
+    const limiter = new AsyncRateLimiter({ maxCalls: 2, period: "1s", store, bypass: false });
+    const order: number[] = [];
+    for (const name of [1, 2, 3]) void limiter.acquire("ada").then(() => order.push(name));
+    await settled();
+    expect(held).toHaveLength(1);
+    await letGo();
+    expect([order, held.length]).toEqual([[1], 1]);
+    await letGo();
+    await letGo();
+    expect([order, held.length]).toEqual([[1, 2], 0]);
+    clock.advance("1s");
+    await letGo();
+    expect(order).toEqual([1, 2, 3]);
+  });
+
+  it("gives back what was spent for a waiter that gave up while the store was answering", async () => {
+    const clock = new ManualClock();
+    const { store, letGo } = heldStore(clock);
+    const limiter = new AsyncRateLimiter({ maxCalls: 1, period: "1s", store, bypass: false });
+    const controller = new AbortController();
+    const waiting = limiter.acquire("ada", { signal: controller.signal });
+    let isIn = false;
+    void limiter.acquire("ada").then(() => (isIn = true));
+    await settled();
+    controller.abort(new Error("gone home"));
+    await expect(waiting).rejects.toThrow("gone home");
+    await letGo();
+    await letGo();
+    expect(isIn).toBe(true);
+    expect((await limiter.state("ada")).calls).toBe(1);
+  });
+
+  it("lets those behind one that gave up mid-way ask, when its answer is a refusal or an error", async () => {
+    for (const fails of [false, true]) {
+      const clock = new ManualClock();
+      const { store, letGo, failing } = heldStore(clock);
+      const limiter = new AsyncRateLimiter({ maxCalls: 2, period: "1s", store, bypass: false });
+      const controller = new AbortController();
+      const leaving = limiter.acquire("ada", { cost: 2, signal: controller.signal }).catch(() => "left");
+      const behind = limiter.acquire("ada");
+      await settled();
+      controller.abort();
+      failing.next = fails;
+      await letGo();
+      failing.next = false;
+      await letGo();
+      expect(await leaving).toBe("left");
+      expect((await behind).allowed).toBe(true);
+    }
+  });
+
+  it("asks again where a reset or a raised limit came while it was asking", async () => {
+    const clock = new ManualClock();
+    const { store, letGo, held } = heldStore(clock);
+    const limiter = new AnyLimiter([{ maxCalls: 1, periodMs: 1000 }], { store, bypass: false });
+    const first = limiter.check("ada");
+    await letGo();
+    await first;
+    const second = limiter.acquire("ada");
+    await settled();
+    const answer = held.shift();
+    limiter.move([2]);
+    answer?.();
+    await settled();
+    await letGo();
+    expect((await second).limit.maxCalls).toBe(2);
+  });
+
+  it("refuses nobody for a line that is only being asked about, and then those who would not wait", async () => {
+    const clock = new ManualClock();
+    const { store, letGo } = heldStore(clock);
+    const limiter = new AsyncRateLimiter({ maxCalls: 2, period: "1s", store, bypass: false });
+    const answers: string[] = [];
+    for (const name of ["a", "b", "c"]) {
+      limiter.acquire("ada", { maxQueue: 0 }).then(
+        () => answers.push(`${name} in`),
+        (error: unknown) => answers.push(`${name} refused ${(error as RateLimitExceededError).decision.reason}`),
+      );
+    }
+    for (let answer = 0; answer < 3; answer += 1) await letGo();
+    expect(answers).toEqual(["a in", "b in", "c refused Rate limit exceeded"]);
+  });
+
+  it("ends the wait for a store that does not answer, and for a turn, at the timeout", async () => {
+    const clock = new ManualClock();
+    const { store, letGo, held } = heldStore(clock);
+    const limiter = new AsyncRateLimiter({ maxCalls: 1, period: "10s", store, bypass: false });
+    const hung = limiter.acquire("ada", { timeout: "1s" }).catch((error: unknown) => error);
+    const behind = limiter.acquire("ada", { timeout: "2s" }).catch((error: unknown) => error);
+    await settled();
+    clock.advance("5s");
+    expect(await hung).toBeInstanceOf(StoreError);
+    expect(await behind).toBeInstanceOf(StoreError);
+    await letGo();
+    expect((await limiter.state("ada")).calls).toBe(0);
+    const first = limiter.acquire("ada");
+    await letGo();
+    await first;
+    // As long as the timeout exactly: asked at the very instant it ends, and let in.
+    const exact = limiter.acquire("ada", { timeout: "10s" });
+    await letGo();
+    clock.advance("10s");
+    await settled();
+    expect(held).toHaveLength(1);
+    await letGo();
+    expect((await exact).allowed).toBe(true);
+  });
+
+  it("rejects with what the store rejects with, and goes on with the next", async () => {
+    const clock = new ManualClock();
+    const { store, letGo, failing } = heldStore(clock);
+    const limiter = new AsyncRateLimiter({ maxCalls: 1, period: "1s", store, bypass: false });
+    const first = limiter.acquire("ada");
+    const second = limiter.acquire("ada");
+    const failed = expect(first).rejects.toThrow(StoreError);
+    failing.next = true;
+    await letGo();
+    await failed;
+    failing.next = false;
+    await letGo();
+    expect((await second).allowed).toBe(true);
+  });
+});
+describe("the queues of a limiter", () => {
+  /** Queues over a limiter of one call, whose decision on a second one is a promise that the test resolves. */
+  function queuesOf(check: QueuedLimiter["check"]) {
+    const clock = new ManualClock();
+    const limiter = new AsyncRateLimiter({ maxCalls: 1, period: "1s", clock, bypass: false });
+    const queues = new AcquireQueues(clock, {
+      check,
+      peek: (key, cost) => limiter.peek(key, { cost }),
+      confirm: () => undefined,
+      notify: () => undefined,
+    });
+    const outcomes: unknown[] = [];
+    const join = (options?: AcquireOptions): void => {
+      const leave = (outcome: unknown): void => void outcomes.push(outcome);
+      queues.enqueue("ada", parseAcquireOptions(options), leave, leave);
+    };
+    return { clock, limiter, queues, outcomes, join };
+  }
+
+  it("reject all waiters with a given error, leave no timer, and refund a call that the store admits later", async () => {
+    const answers: ((decision: Decision) => void)[] = [];
+    const { clock, limiter, queues, outcomes, join } = queuesOf(() => new Promise((resolve) => answers.push(resolve)));
+    const wake = vi.spyOn(clock, "wake");
+    join({ timeout: "2s" });
+    join();
+    await settled();
+    expect([answers.length, wake.mock.calls.length]).toEqual([1, 1]);
+    const closed = new Error("The limiter is closed");
+    queues.rejectAll(closed);
+    await settled();
+    expect(outcomes).toEqual([closed, closed]);
+    answers[0]!(await limiter.check("ada"));
+    await settled();
+    expect((await limiter.state("ada")).calls).toBe(0);
+    clock.advance("1m");
+    await settled();
+    expect([answers.length, wake.mock.calls.length, outcomes.length]).toEqual([1, 1, 2]);
+  });
+
+  it("refuse a call at once when 10,000 wait for a store that decides too slowly", async () => {
+    const { outcomes, join } = queuesOf(() => new Promise(() => undefined));
+    join();
+    await settled();
+    for (let call = 1; call < 10_001; call += 1) join({ maxQueue: 5 });
+    await settled();
+    expect(outcomes).toHaveLength(1);
+    expect(outcomes[0]).toBeInstanceOf(StoreError);
+  });
+});
