@@ -37,13 +37,16 @@ function announceAll(asked: MemberCalls, decisions: ReadonlyMap<string, Decision
   }
 }
 
+/** Optional in a store, and read without what a polluted prototype has. The type fails to compile if the method is renamed. */
+const CHECK_BATCH: keyof AsyncStore = "checkBatch";
+
 /** Asks stores that answer later: about all at once where one can, and else one after another. */
 export async function decideAsync(asked: MemberCalls): Promise<Map<string, Decision>> {
   // The order of making, whatever the names: of two calls that share two keys one refuses the other, and not each other.
   const ordered = [...asked].sort(([, one], [, other]) => one.order - other.order);
   const asking = ordered.flatMap(([, part]) => (part.isBypassed ? [] : [part]));
   const [first, second] = asking;
-  if (second === undefined || memberOf(first?.store, "checkTogether") === undefined) return inOrder(ordered);
+  if (second === undefined || memberOf(first?.store, CHECK_BATCH) === undefined) return inOrder(ordered);
   const answer = (await (first?.store as AsyncStore).checkBatch?.(asking.map((part) => part.ask()))) as BatchResult;
   if (isInOrder(answer)) return inOrder(ordered, new Map(asking.map((part, at) => [part, answer.inOrder[at]])));
   const verdicts = new Map(asking.map((part, at) => [part, answer.verdicts[at]]));

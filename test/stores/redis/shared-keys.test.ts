@@ -106,4 +106,11 @@ describe("a warning about keys that two limiters share", () => {
   ])("is not issued for %s", async (_, limiters) => {
     expect(await warningsOf(limiters)).toEqual([]);
   });
+
+  it("is switched off by the option that the limiter reports, which the HTTP adapters read", () => {
+    const warnings = [undefined, false].map(
+      (value) => new made.RedisRateLimiter({ ...HOUR, client: admitting, warnings: value }).warnings,
+    );
+    expect(warnings).toEqual([true, false]);
+  });
 });
