@@ -249,7 +249,7 @@ describe("the types of the packed package", () => {
       ["standard", false],
       ["legacy", true],
     ])("and keep the wrapper's promises with %s decorators", async (mode, experimentalDecorators) => {
-      write("wrapper.mts", readFileSync(new URL("../unit/wrap/types.js", import.meta.url), "utf8"));
+      write("wrapper.mts", readFileSync(new URL("../unit/wrap/types.ts", import.meta.url), "utf8"));
       const flags = { module: "node16", moduleResolution: "node16", experimentalDecorators };
       expect(await compile(compiler, mode, ["wrapper.mts"], flags)).toBe("");
     });

@@ -34,7 +34,7 @@ function sourceOf(entry: string): string | undefined {
 }
 
 describe("the package", () => {
-  it("has a changelog that tells of its version", () => {
+  it("has a changelog with a section for its version", () => {
     expect(readFileSync(join(root, "CHANGELOG.md"), "utf8")).toContain(`\n## ${manifest.version}\n`);
   });
 
@@ -42,7 +42,7 @@ describe("the package", () => {
     expect(manifest.dependencies).toBeUndefined();
   });
 
-  it("names in its types no package but its peers, which are all optional", () => {
+  it("refers in its types to no package except its peers, which are all optional", () => {
     const named = filesOf(inject("distribution"))
       .filter((path) => path.endsWith(".d.ts"))
       .map((path) => ts.preProcessFile(readFileSync(join(inject("distribution"), path), "utf8")))
@@ -55,7 +55,7 @@ describe("the package", () => {
   });
 
   it.each(["esm", "cjs"])(
-    "holds, in %s, one script and its types for each source, their maps, and nothing else",
+    "contains, in %s, one script and one declaration file for each source, their maps, and nothing else",
     (format) => {
       const expected = sources.flatMap((path) => {
         const stem = path.slice(0, -".ts".length);
@@ -76,12 +76,17 @@ describe("the package", () => {
     expect(manifest.exports[entry]).toEqual({ import: both("esm"), require: both("cjs") });
   });
 
-  it("has an entry point for every index of its sources", () => {
+  it("has an entry point for every index and for every HTTP adapter, and no others", () => {
     const indexes = sources.filter((path) => /(^|\/)index\.ts$/.test(path));
-    expect(entryPoints.map(sourceOf).sort()).toEqual(indexes.sort());
+    const inAdapters = sources.filter((path) => path.startsWith("http/adapters/"));
+    // `fastify-options` is a part of `fastify`, as its name says.
+    const stems = inAdapters.map((path) => path.slice(0, -".ts".length));
+    const adapters = inAdapters.filter((path) => !stems.some((stem) => path.startsWith(`${stem}-`)));
+    expect(adapters).not.toEqual([]);
+    expect(entryPoints.map(sourceOf).sort()).toEqual([...indexes, ...adapters].sort());
   });
 
-  it("tells where the types of each subpath are to compilers that know no exports", () => {
+  it("lists the types of each subpath for compilers that do not read `exports`", () => {
     const subpaths = entryPoints.filter((entry) => entry !== ".");
     expect(manifest.typesVersions["*"]).toEqual(
       Object.fromEntries(
