@@ -1,124 +1,130 @@
-import { Truth } from "./truth.mjs";
+import { Model } from "./model.mjs";
 
-/** A limiter under watch: what it says about some of its keys is compared with the {@link Truth}, field by field. */
-export class Watch {
-  checked = 0;
+/** The number of recent decisions that can be refunded. */
+const REFUNDABLE = 64;
+
+/** A limiter whose results for some keys are compared with the {@link Model}, field by field. */
+export class CheckedLimiter {
+  checks = 0;
   #limiter;
-  #house;
-  #truths = new Map();
+  #owner;
+  #models = new Map();
   #decisions = [];
 
-  /** @param house - its store, `now()` as the store must have it, `maxKeys`, and `accuse(key, verb, said, truth)`. */
-  constructor(limiter, house) {
+  /** @param owner - the {@link StoreUnderTest} that the limiter belongs to. */
+  constructor(limiter, owner) {
     this.#limiter = limiter;
-    this.#house = house;
+    this.#owner = owner;
   }
 
-  /** @returns the milliseconds to wait for another try. */
+  /** @returns the `retryAfterMs` of the decision. */
   check(key, cost) {
-    const truth = this.#truthOf(key);
+    const model = this.#modelOf(key);
     const decision = this.#limiter.checkSync(key, { cost });
-    if (this.#believe(key, "check", truth, cost, decision, true) && decision.allowed) {
-      const admission = { stamp: this.#house.now(), cost };
-      truth.record(admission);
+    if (this.#expectDecision(key, "check", model, cost, decision, true) && decision.allowed) {
+      const admission = { timestamp: this.#owner.now(), cost };
+      model.record(admission);
       this.#decisions.push({ key, decision, admission });
-      if (this.#decisions.length > 64) this.#decisions.shift();
+      if (this.#decisions.length > REFUNDABLE) this.#decisions.shift();
     }
     return decision.retryAfterMs;
   }
 
   async isAllowed(key, cost) {
-    const truth = this.#truthOf(key);
-    const now = this.#house.now();
+    const model = this.#modelOf(key);
+    const now = this.#owner.now();
     const isAllowed = await this.#limiter.isAllowed(key, { cost });
     const isFull = this.#isFull();
     const explains = (history) =>
-      truth.passes(history, cost, now) === isAllowed || (!isAllowed && isFull && truth.isNewcomer(history, cost, now));
-    if (this.#judged(key, "isAllowed", truth, explains, isAllowed) && isAllowed) truth.record({ stamp: now, cost });
+      model.allows(history, cost, now) === isAllowed || (!isAllowed && isFull && model.isNewKey(history, cost, now));
+    const isConsistent = this.#expectConsistent(key, "isAllowed", model, explains, isAllowed);
+    if (isConsistent && isAllowed) model.record({ timestamp: now, cost });
   }
 
   async peek(key, cost) {
-    const truth = this.#truthOf(key);
-    this.#believe(key, "peek", truth, cost, await this.#limiter.peek(key, { cost }), false);
+    const model = this.#modelOf(key);
+    this.#expectDecision(key, "peek", model, cost, await this.#limiter.peek(key, { cost }), false);
   }
 
   async state(key) {
-    const truth = this.#truthOf(key);
+    const model = this.#modelOf(key);
     const { calls } = await this.#limiter.state(key);
-    this.#judged(key, "state", truth, (history) => truth.calls(history, this.#house.now()) === calls, { calls });
+    const now = this.#owner.now();
+    this.#expectConsistent(key, "state", model, (history) => model.calls(history, now) === calls, { calls });
   }
 
-  /** Takes back what the `back`-th latest decision of the last 64 spent, if there is one; perhaps not for the first time. */
+  /** Refunds one of the last 64 allowed decisions: the latest if `back` is 0. It may have been refunded before. */
   async refund(back) {
-    const spent = this.#decisions.at(-1 - back);
-    if (spent === undefined) return;
-    const { key, decision, admission } = spent;
-    const truth = this.#truthOf(key);
-    const answer = await this.#limiter.refund(decision);
-    this.checked += 1;
-    const before = truth.histories;
-    if (truth.refund(admission, this.#house.now(), answer)) return;
-    this.#accuse(key, "refund", answer, before, truth);
+    const recorded = this.#decisions.at(-1 - back);
+    if (recorded === undefined) return;
+    const { key, decision, admission } = recorded;
+    const model = this.#modelOf(key);
+    const result = await this.#limiter.refund(decision);
+    this.checks += 1;
+    const before = model.histories;
+    if (!model.refund(admission, this.#owner.now(), result))
+      this.#reportViolation(key, "refund", result, before, model);
   }
 
   async reset(key) {
     await this.#limiter.reset(key);
-    this.#truths.delete(key);
+    this.#models.delete(key);
   }
 
   async resetAll() {
     await this.#limiter.reset();
-    this.#truths.clear();
+    this.#models.clear();
   }
 
-  /** Forgets the truth about keys of which nothing is live: nothing tells them from keys that never came. */
-  tidy() {
-    for (const [key, truth] of this.#truths) {
-      truth.tidy(this.#house.now());
-      if (truth.isBlank()) this.#truths.delete(key);
+  /** Deletes the models of keys without unexpired calls: they equal those of unused keys. */
+  deleteExpired() {
+    for (const [key, model] of this.#models) {
+      model.deleteExpired(this.#owner.now());
+      if (model.isEmpty()) this.#models.delete(key);
     }
   }
 
-  #truthOf(key) {
-    let truth = this.#truths.get(key);
-    if (truth === undefined) {
-      truth = new Truth(this.#limiter.limits);
-      this.#truths.set(key, truth);
-    } else if (truth.evictions !== this.#house.store.evictions) {
-      truth.mayHaveBeenForgotten(this.#house.now());
+  #modelOf(key) {
+    let model = this.#models.get(key);
+    if (model === undefined) {
+      model = new Model(this.#limiter.limits);
+      this.#models.set(key, model);
+    } else if (model.evictions !== this.#owner.store.evictions) {
+      model.onEviction(this.#owner.now());
     }
-    truth.evictions = this.#house.store.evictions;
-    return truth;
+    model.evictions = this.#owner.store.evictions;
+    return model;
   }
 
-  #believe(key, verb, truth, cost, decision, isSpent) {
-    const now = this.#house.now();
-    const isNoRoom = decision.refusedBy === "capacity";
-    const isExcused = isNoRoom && !decision.allowed && decision.retryAfterMs > 0 && this.#isFull();
+  #expectDecision(key, method, model, cost, decision, isRecorded) {
+    const now = this.#owner.now();
+    const isCapacity = decision.refusedBy === "capacity";
+    const mayBeCapacity = isCapacity && !decision.allowed && decision.retryAfterMs > 0 && this.#isFull();
     const explains = (history) =>
-      isNoRoom
-        ? isExcused && truth.isNewcomer(history, cost, now)
-        : truth.isAnswer(history, cost, now, decision, isSpent);
-    return this.#judged(key, `${verb} of ${cost}`, truth, explains, decision);
+      isCapacity
+        ? mayBeCapacity && model.isNewKey(history, cost, now)
+        : model.isDecision(history, cost, now, decision, isRecorded);
+    return this.#expectConsistent(key, `${method} of ${cost}`, model, explains, decision);
   }
 
-  #judged(key, verb, truth, explains, said) {
-    this.checked += 1;
-    const before = truth.histories;
-    if (truth.keep(explains)) return true;
-    this.#accuse(key, verb, said, before, truth);
+  /** Reports a violation if no possible history of the key explains the result. */
+  #expectConsistent(key, method, model, explains, actual) {
+    this.checks += 1;
+    const before = model.histories;
+    if (model.keep(explains)) return true;
+    this.#reportViolation(key, method, actual, before, model);
     return false;
   }
 
-  /** Reports a violation, and forgets the key on both sides: one fault is reported once. */
-  #accuse(key, verb, said, histories, truth) {
-    this.#house.accuse(key, verb, said, histories);
-    truth.forget();
-    this.#truths.delete(key);
+  /** Also resets the key in the limiter and in the model, so that one fault is reported once. */
+  #reportViolation(key, method, actual, histories, model) {
+    this.#owner.reportViolation(key, method, actual, histories);
+    model.reset();
+    this.#models.delete(key);
     void this.#limiter.reset(key);
   }
 
   #isFull() {
-    return this.#house.store.size >= this.#house.fullAt;
+    return this.#owner.store.size >= this.#owner.fullAt;
   }
 }

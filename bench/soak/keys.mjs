@@ -1,6 +1,6 @@
 const LONG = "k".repeat(1000);
 
-/** Keys that an attacker would choose, and that are keys like any other. */
+/** Valid keys that an attacker might choose. */
 export const HOSTILE = [
   ...["__proto__", "constructor", "prototype", "toString", "hasOwnProperty", "valueOf", "__defineGetter__"],
   ...["", " ", "\u0000", "\n", "\ud800", "\udfff\ud800", "😀", "\u202e", "\ufeff", "e\u0301", "\u00e9", "ß", "ẞ"],
@@ -9,7 +9,7 @@ export const HOSTILE = [
   `${LONG.slice(1)}😀`,
 ];
 
-/** A short key that is, in V8, a view into a long string of its own: a client's header. */
+/** A short key that V8 represents as a slice of a longer string, as it does with a part of a header. */
 export function cutOut(name) {
   return `${name};${"h".repeat(256)}`.slice(0, name.length);
 }

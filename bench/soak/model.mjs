@@ -1,16 +1,16 @@
 /**
- * What a limiter may say about one key, by brute force: plain arrays of admissions, filtered anew for every question.
+ * The expected results for one key, by brute force: plain arrays of admitted calls, filtered again for every call.
  *
- * It shares no code with the library. Where a store is full, a key that has calls left may have been forgotten for a
- * newcomer, unseen; so the truth is a few histories that are all possible, and every answer rules some of them out. A
- * limiter that gives an answer which none of them allows is wrong.
+ * It shares no code with the library. A full store may evict a key that is below its limit, and the caller cannot see which
+ * one. The model therefore keeps every history that is possible, and each result rules some of them out. A result that
+ * no history explains is wrong.
  */
-export class Truth {
+export class Model {
   #limits;
   #longestMs;
-  /** @type {{ stamp: number, cost: number }[][]} */
+  /** @type {{ timestamp: number, cost: number }[][]} */
   histories = [[]];
-  /** How many keys the store had evicted when it was last asked about this one. */
+  /** The evictions of the store at the previous call for this key. */
   evictions = 0;
 
   constructor(limits) {
@@ -18,13 +18,13 @@ export class Truth {
     this.#longestMs = Math.max(...limits.map(({ periodMs }) => periodMs));
   }
 
-  /** A key with live calls was forgotten since the last question: this one, if it has a call left. One at its limit never is. */
-  mayHaveBeenForgotten(now) {
-    const forgettable = this.histories.some((history) => history.length > 0 && this.passes(history, 1, now));
-    if (forgettable && !this.histories.some((history) => history.length === 0)) this.histories.push([]);
+  /** Adds the empty history: the store evicted a key, and it may be this one if it is below its limit. */
+  onEviction(now) {
+    const isEvictable = this.histories.some((history) => history.length > 0 && this.allows(history, 1, now));
+    if (isEvictable && !this.histories.some((history) => history.length === 0)) this.histories.push([]);
   }
 
-  /** Keeps the histories that explain an answer. False where none does: then the limiter is wrong. */
+  /** Keeps the histories that explain a result. Returns false if there is none: the result is wrong. */
   keep(explains) {
     this.histories = this.histories.filter(explains);
     return this.histories.length > 0;
@@ -34,39 +34,39 @@ export class Truth {
     for (const history of this.histories) history.push(admission);
   }
 
-  /** Takes an admission back from the histories that hold it live: those of which the refund was answered with true. */
-  refund(admission, now, answer) {
-    const holds = (history) => history.includes(admission) && admission.stamp > now - this.#longestMs;
-    if (!this.keep((history) => holds(history) === answer)) return false;
-    if (answer) this.histories = this.histories.map((history) => history.filter((other) => other !== admission));
+  /** Keeps the histories that explain the result of a refund, and removes the admission from them. */
+  refund(admission, now, isRefunded) {
+    const contains = (history) => history.includes(admission) && admission.timestamp > now - this.#longestMs;
+    if (!this.keep((history) => contains(history) === isRefunded)) return false;
+    if (isRefunded) this.histories = this.histories.map((history) => history.filter((other) => other !== admission));
     return true;
   }
 
-  forget() {
+  reset() {
     this.histories = [[]];
   }
 
-  /** Drops what is dead, which changes no answer. */
-  tidy(now) {
-    this.histories = this.histories.map((history) => this.#liveIn(history, this.#longestMs, now));
+  /** Deletes expired calls, which changes no result. */
+  deleteExpired(now) {
+    this.histories = this.histories.map((history) => this.#unexpired(history, this.#longestMs, now));
     if (this.histories.length > 1 && this.histories.every(({ length }) => length === 0)) this.histories = [[]];
   }
 
-  isBlank() {
+  isEmpty() {
     return this.histories.length === 1 && this.histories[0].length === 0;
   }
 
   calls(history, now) {
-    return this.#spent(history, this.#longestMs, now);
+    return this.#used(history, this.#longestMs, now);
   }
 
-  /** Whether a decision's every field is what this history gives, before the call of this cost is recorded in it. */
-  isAnswer(history, cost, now, decision, isSpent) {
-    const isAllowed = this.passes(history, cost, now);
-    const after = isAllowed && isSpent ? [...history, { stamp: now, cost }] : history;
-    // After its spend a call is asked about no more: a further cost of 0 waits for nothing.
-    const asked = isAllowed && isSpent ? 0 : cost;
-    const layers = this.#limits.map((limit) => this.#layer(after, limit, asked, now));
+  /** Whether every field of a decision follows from this history, to which the call has not been added yet. */
+  isDecision(history, cost, now, decision, isRecorded) {
+    const isAllowed = this.allows(history, cost, now);
+    const after = isAllowed && isRecorded ? [...history, { timestamp: now, cost }] : history;
+    // A recorded call waits for nothing more.
+    const nextCost = isAllowed && isRecorded ? 0 : cost;
+    const layers = this.#limits.map((limit) => this.#layer(after, limit, nextCost, now));
     return (
       decision.allowed === isAllowed &&
       decision.layers.length === layers.length &&
@@ -79,35 +79,34 @@ export class Truth {
     );
   }
 
-  /** Whether every limit lets a call of this cost pass. */
-  passes(history, cost, now) {
-    return this.#limits.every(({ maxCalls, periodMs }) => this.#spent(history, periodMs, now) + cost <= maxCalls);
+  /** Whether every limit allows a call of this cost. */
+  allows(history, cost, now) {
+    return this.#limits.every(({ maxCalls, periodMs }) => this.#used(history, periodMs, now) + cost <= maxCalls);
   }
 
-  /** Whether nothing is live and the call would pass: only then may a full store refuse it for want of room. */
-  isNewcomer(history, cost, now) {
-    return this.calls(history, now) === 0 && this.passes(history, cost, now);
+  /** Whether the key has no unexpired calls and its limits allow the call: only then may a full store refuse it. */
+  isNewKey(history, cost, now) {
+    return this.calls(history, now) === 0 && this.allows(history, cost, now);
   }
 
   #layer(history, { maxCalls, periodMs }, cost, now) {
-    const live = this.#liveIn(history, periodMs, now);
-    const ends = live.map(({ stamp }) => stamp + periodMs);
-    const spentAt = (at) => this.#spent(history, periodMs, at);
-    const firstOf = (isIt) => ([now, ...ends].sort((a, b) => a - b).find(isIt) ?? Infinity) - now;
-    const remaining = Math.max(0, maxCalls - spentAt(now));
+    const ends = this.#unexpired(history, periodMs, now).map(({ timestamp }) => timestamp + periodMs);
+    const usedAt = (at) => this.#used(history, periodMs, at);
+    const msUntil = (isTrueAt) => ([now, ...ends].sort((a, b) => a - b).find(isTrueAt) ?? Infinity) - now;
+    const remaining = Math.max(0, maxCalls - usedAt(now));
     return {
       remaining,
-      retryAfterMs: firstOf((at) => spentAt(at) + cost <= maxCalls),
-      moreAfterMs: firstOf((at) => maxCalls - spentAt(at) > remaining),
+      retryAfterMs: msUntil((at) => usedAt(at) + cost <= maxCalls),
+      moreAfterMs: msUntil((at) => maxCalls - usedAt(at) > remaining),
       resetAfterMs: Math.max(0, ...ends.map((end) => end - now)),
     };
   }
 
-  #spent(history, periodMs, now) {
-    return this.#liveIn(history, periodMs, now).reduce((sum, { cost }) => sum + cost, 0);
+  #used(history, periodMs, now) {
+    return this.#unexpired(history, periodMs, now).reduce((sum, { cost }) => sum + cost, 0);
   }
 
-  #liveIn(history, periodMs, now) {
-    return history.filter(({ stamp }) => stamp > now - periodMs);
+  #unexpired(history, periodMs, now) {
+    return history.filter(({ timestamp }) => timestamp > now - periodMs);
   }
 }

@@ -1,9 +1,9 @@
 import { monitorEventLoopDelay, performance } from "node:perf_hooks";
 import { heldBytes } from "../weight.mjs";
 
-/** How the process feels: its heap over time, and how long it was held up. Collecting garbage on demand is left out. */
-export class Vitals {
-  /** The longest that a few steps took, in milliseconds. */
+/** The heap of the process over time, and its longest stalls. Forced garbage collections do not count as stalls. */
+export class ProcessMetrics {
+  /** The longest time between two calls of {@link probe}, in milliseconds. */
   longestStall = 0;
   #delay = monitorEventLoopDelay({ resolution: 1 });
   #longestDelay = 0;
@@ -16,37 +16,38 @@ export class Vitals {
     this.#delay.enable();
   }
 
-  /** Begins a stretch without a turn of the event loop. */
+  /** Starts a stretch of work that does not yield to the event loop. */
   begin() {
     this.#last = performance.now();
   }
 
-  /** Called in it, every few steps. */
+  /** To be called every few steps of that work. */
   probe() {
     const now = performance.now();
     this.longestStall = Math.max(this.longestStall, now - this.#last);
     this.#last = now;
   }
 
-  /** The longest that a turn of the event loop was late, in milliseconds. */
+  /** The longest delay of the event loop, in milliseconds. */
   get longestDelay() {
     return Math.max(this.#longestDelay, this.#delay.max / 1e6);
   }
 
-  async weigh() {
+  /** Collects garbage, and records and returns the megabytes that are left. */
+  async sampleHeap() {
     this.#longestDelay = this.longestDelay;
     this.#delay.disable();
     globalThis.gc();
     const mb = heldBytes() / 2 ** 20;
     this.#heap.push({ minute: (performance.now() - this.#start) / 60_000, mb });
-    // A turn, so that what the collection held up is not counted as a stall.
+    // Yield before measuring again, so that the collection does not count as a delay.
     await new Promise((resolve) => setImmediate(resolve));
     this.#delay.reset();
     this.#delay.enable();
     return mb;
   }
 
-  /** Megabytes a minute by least squares, the first fifth left out, in which the stores fill; NaN of too few points. */
+  /** Growth of the heap in megabytes a minute, by least squares. Excludes the first fifth, while the stores fill. */
   get slope() {
     const points = this.#heap.slice(Math.floor(this.#heap.length / 5));
     const mean = (of) => points.reduce((sum, point) => sum + of(point), 0) / points.length;

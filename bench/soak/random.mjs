@@ -1,4 +1,4 @@
-/** Random numbers that a seed reproduces (mulberry32): a violation is only worth something if it comes again. */
+/** Random numbers that a seed reproduces (mulberry32), so that a violation can be reproduced. */
 export class Random {
   #state;
 
@@ -15,7 +15,7 @@ export class Random {
     return Math.floor((((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32) * below);
   }
 
-  /** True once in `times`. */
+  /** True with a probability of one in `times`. */
   once(times) {
     return this.below(times) === 0;
   }

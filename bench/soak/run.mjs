@@ -1,11 +1,11 @@
-// Hours of traffic in minutes: floods, rotating attackers, hostile keys, clocks that jump, resets and refunds, at full speed
-// on full stores, with every answer about the watched keys compared with a brute force. `npm run soak -- --minutes 10`.
-// Exits with 1 on any violation; `--seed` brings it back, at the step that is printed.
+// Millions of random operations on full stores, in minutes: floods, rotating attackers, hostile keys, clock jumps, resets and
+// refunds. Every result for a checked key is compared with a brute-force model: `npm run soak -- --minutes 10`.
+// Exits with 1 on any violation; `--seed` reproduces it, at the step that is printed.
 import { performance } from "node:perf_hooks";
 import { parseArgs } from "node:util";
-import { House } from "./house.mjs";
+import { ProcessMetrics } from "./process-metrics.mjs";
+import { StoreUnderTest } from "./store-under-test.mjs";
 import { Traffic } from "./traffic.mjs";
-import { Vitals } from "./vitals.mjs";
 
 const { values } = parseArgs({
   options: {
@@ -17,8 +17,8 @@ const minutes = Number(values.minutes);
 const seed = Number(values.seed);
 if (!(minutes > 0) || !Number.isSafeInteger(seed)) throw new RangeError("Usage: --minutes N [--seed N]");
 
-const STEPS_A_TURN = 500;
-const WEIGHED_EVERY_MS = 5000;
+const STEPS_PER_TURN = 500;
+const SAMPLE_EVERY_MS = 5000;
 
 const only = (maxCalls, period) => [{ name: "Only", maxCalls, period }];
 const LAYERS = [
@@ -26,62 +26,67 @@ const LAYERS = [
   { name: "Middle", maxCalls: 12, period: "10s" },
   { name: "Long", maxCalls: 40, period: "2m" },
 ];
-const HOUSES = [
-  { name: "a full store that evicts", maxKeys: 100_000, onFull: "evict", spaces: [only(5, "10s"), LAYERS] },
-  { name: "a full store that denies", maxKeys: 5000, onFull: "deny", spaces: [LAYERS, only(2, "3s")] },
+const STORES = [
+  { name: "a full store that evicts", maxKeys: 100_000, onFull: "evict", namespaces: [only(5, "10s"), LAYERS] },
+  { name: "a full store that denies", maxKeys: 5000, onFull: "deny", namespaces: [LAYERS, only(2, "3s")] },
   {
     name: "a store full of keys at their limit",
     maxKeys: 3000,
     onFull: "evict",
-    spaces: [only(1, "5s"), only(2, "20s")],
+    namespaces: [only(1, "5s"), only(2, "20s")],
   },
-  { name: "a store with room", maxKeys: 200_000, onFull: "evict", spaces: [only(1, "700ms"), only(64, "4s")] },
+  {
+    name: "a store that is not full",
+    maxKeys: 200_000,
+    onFull: "evict",
+    namespaces: [only(1, "700ms"), only(64, "4s")],
+  },
 ];
 
-const houses = HOUSES.map((plan, at) => {
-  const house = new House(plan, seed);
-  return { house, traffic: new Traffic(house, seed + at) };
+const targets = STORES.map((options, at) => {
+  const target = new StoreUnderTest(options, seed);
+  return { target, traffic: new Traffic(target, seed + at) };
 });
-const vitals = new Vitals();
+const metrics = new ProcessMetrics();
 const start = performance.now();
 
 function report(mb) {
-  const sum = (of) => houses.reduce((total, { house }) => total + of(house), 0);
+  const sum = (of) => targets.reduce((total, { target }) => total + of(target), 0);
   const seconds = (performance.now() - start) / 1000;
   const steps = sum(({ step }) => step);
   const number = (value) => Math.round(value).toLocaleString("en");
   const parts = [
     `${(seconds / 60).toFixed(1)} min`,
     `${number(steps)} operations (${number(steps / seconds)}/s)`,
-    `${number(sum(({ checked }) => checked))} answers checked`,
+    `${number(sum(({ checks }) => checks))} results checked`,
     `${sum(({ violations }) => violations)} violations`,
-    `heap ${mb.toFixed(1)} MB, ${vitals.slope.toFixed(2)} MB/min`,
-    `longest stall ${vitals.longestStall.toFixed(1)} ms, event loop late by ${vitals.longestDelay.toFixed(1)} ms`,
-    `keys ${houses.map(({ house }) => number(house.store.size)).join(" + ")}`,
+    `heap ${mb.toFixed(1)} MB, ${metrics.slope.toFixed(2)} MB/min`,
+    `longest stall ${metrics.longestStall.toFixed(1)} ms, event loop delayed by ${metrics.longestDelay.toFixed(1)} ms`,
+    `keys ${targets.map(({ target }) => number(target.store.size)).join(" + ")}`,
     `${number(sum(({ store }) => store.evictions))} evictions`,
   ];
   console.log(parts.join(", "));
 }
 
 console.log(`seed ${seed}, ${minutes} minutes, Node ${process.version}`);
-let [weighed, reported, mb] = [start, start, NaN];
+let [sampled, reported, mb] = [start, start, NaN];
 for (let now = start; now - start < minutes * 60_000; now = performance.now()) {
-  for (const { traffic } of houses) {
-    vitals.begin();
-    for (let step = 1; step <= STEPS_A_TURN; step += 1) {
+  for (const { traffic } of targets) {
+    metrics.begin();
+    for (let step = 1; step <= STEPS_PER_TURN; step += 1) {
       await traffic.step();
-      if (step % 10 === 0) vitals.probe();
+      if (step % 10 === 0) metrics.probe();
     }
     await new Promise((resolve) => setImmediate(resolve));
   }
-  if (now - weighed > WEIGHED_EVERY_MS) {
-    mb = await vitals.weigh();
-    weighed = performance.now();
+  if (now - sampled > SAMPLE_EVERY_MS) {
+    mb = await metrics.sampleHeap();
+    sampled = performance.now();
   }
   if (now - reported > 60_000) {
     report(mb);
     reported = now;
   }
 }
-report(await vitals.weigh());
-process.exitCode = houses.some(({ house }) => house.violations > 0) ? 1 : 0;
+report(await metrics.sampleHeap());
+process.exitCode = targets.some(({ target }) => target.violations > 0) ? 1 : 0;
