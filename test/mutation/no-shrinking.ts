@@ -1,4 +1,4 @@
 import fc from "fast-check";
 
-// Which counterexample kills a mutant is of no interest, and looking for a smaller one takes longer than finding it.
+// Any counterexample kills a mutant. Shrinking it takes longer than finding it.
 fc.configureGlobal({ endOnFailure: true });

@@ -1,19 +1,21 @@
 import { defineConfig } from "vitest/config";
-import everyTest from "../../vitest.config.js";
+import config from "../../vitest.config.js";
 
-/** The fast tests of what stryker changes: no built package, no server, and none that walks every sequence there is. */
+/** The fast tests of the mutated code: no built package, no server, and no exhaustive walk. */
 export default defineConfig({
-  ...everyTest,
+  ...config,
+  // Not `...config.test`: a config with projects ignores `include`, and its projects have slow tests.
   test: {
-    ...everyTest.test,
     include: [
       "test/unit/{core,store}/**/*.test.ts",
       "test/property/{oracle,promises}.test.ts",
       "test/unit/limiter/{all-of,async-rate-limiter,validation}.test.ts",
     ],
-    // A worker for each file takes longer than the tests.
+    // Starting a worker for each file takes longer than the tests.
     isolate: false,
     setupFiles: ["test/mutation/no-shrinking.ts"],
-    env: { ...everyTest.test?.env, ORACLE_RUNS: "150" },
+    env: { ...config.test?.env, ORACLE_RUNS: "150" },
+    unstubEnvs: true,
+    restoreMocks: true,
   },
 });
