@@ -1,4 +1,4 @@
-import { warn } from "../core/callbacks.js";
+import { callListener, warn } from "../core/callbacks.js";
 import type { Decision, LayerStatus } from "../core/decision.js";
 import type { Duration } from "../core/duration.js";
 import type { Limit } from "../core/limit.js";
@@ -69,7 +69,7 @@ export class AdaptiveRateLimiter<in K extends string = string> extends RateLimit
     this.#curve = curve ?? defaultCurve;
     this.#loadFactor = factor;
     this.#enforce(factor);
-    if (load !== undefined) this.#follow(load);
+    if (load !== undefined) this.#listen(load);
   }
 
   /** The most that calls may cost in a window in quiet times. */
@@ -118,6 +118,7 @@ export class AdaptiveRateLimiter<in K extends string = string> extends RateLimit
   /** Closes this limiter, as any other, and stops listening to its load source, which goes on for others. */
   override close(): void {
     super.close();
+    abandoned?.unregister(this);
     this.#stopListening?.();
     this.#stopListening = undefined;
   }
@@ -129,25 +130,36 @@ export class AdaptiveRateLimiter<in K extends string = string> extends RateLimit
     if (limit.maxCalls !== this.maxCalls) this.moveLimits([limit], this.#load?.intervalMs);
   }
 
-  #follow(load: LoadSource): void {
-    // Weakly: a source serves as long as its process, and would keep every limiter alive that ever listened to it.
+  #listen(load: LoadSource): void {
+    // A source lives as long as its process. It must keep neither a limiter alive, nor the listener of a limiter that is gone.
     const self = new WeakRef(this);
     const stop = load.listen((factor) => {
       const limiter = self.deref();
-      if (limiter === undefined) stop();
-      else limiter.#hear(factor);
+      if (limiter !== undefined) limiter.#follow(factor);
     });
     this.#stopListening = stop;
+    abandoned ??= new FinalizationRegistry(stopListening);
+    abandoned.register(this, stop, this);
   }
 
-  /** A source that talks nonsense moves nothing. */
-  #hear(factor: unknown): void {
+  /** An invalid factor changes nothing. */
+  #follow(factor: unknown): void {
     try {
       this.#enforce(assertFraction("load.factor", factor, true));
     } catch (error) {
       warn("A load source gave a factor that is none; the limit stays as it is", error);
     }
   }
+}
+
+/** Created for the first limiter with a `load`: some runtimes do not have the class. */
+let abandoned: FinalizationRegistry<() => void> | undefined;
+
+/** Ends the listening of a limiter that was garbage-collected. */
+function stopListening(stop: () => void): void {
+  callListener(stop, (error) => {
+    warn("A load source failed to remove a listener", error);
+  });
 }
 
 /** The limit at a share of its depth, rounded down; never 0, which would lock everybody out. */

@@ -39,7 +39,10 @@ export class AllOf<M extends Members> {
     }
     this.#members = Object.entries(members).map(([name, limiter]) => {
       const link = published(`members.${name}`, limiter, "limiter") as PublishedLimiter | undefined;
-      if (link === undefined) throw new TypeError(argumentError(`members.${name}`, "a limiter", limiter));
+      if (link?.isLimiter(limiter) !== true) {
+        const rule = "a limiter, and neither a copy nor a proxy of one";
+        throw new TypeError(argumentError(`members.${name}`, rule, limiter));
+      }
       return [name, limiter as RateLimiter<never>, link];
     });
     if (this.#members.length === 0)
@@ -110,7 +113,7 @@ export class AllOf<M extends Members> {
   }
 
   #asked(keys: unknown, cost: number): [name: string, part: MemberCall][] {
-    return this.#keyed(keys).map(([name, limiter, key, link]) => [name, link.partOf(limiter, key, cost)]);
+    return this.#keyed(keys).map(([name, limiter, key, link]) => [name, link.memberCall(limiter, key, cost)]);
   }
 
   #combined(decisions: ReadonlyMap<string, Decision>): AllOfDecision {

@@ -3,8 +3,13 @@ import type { BatchItem, Store, StoreResult } from "../store/store.js";
 
 /** What a copy of this package publishes for its limiters. */
 export interface PublishedLimiter {
-  /** The part of a limiter of that copy in a call about several keys. Its `bypass` is called now. */
-  readonly partOf: (limiter: unknown, key: never, cost: number) => MemberCall;
+  /**
+   * Whether an object was made by the constructor of a limiter of that copy. A proxy of a limiter, and an object that inherits
+   * from one, have its properties, but none of its private fields.
+   */
+  readonly isLimiter: (value: object) => boolean;
+  /** The call of one member of an `allOf`. Calls the `bypass` of the limiter. */
+  readonly memberCall: (limiter: unknown, key: never, cost: number) => MemberCall;
 }
 
 /** A limiter's part in a call about several keys: what `allOf` needs to know of it. */

@@ -35,7 +35,8 @@ const REFUSED = Promise.resolve(false);
 export class RateLimiter<in K extends string = string> {
   static {
     const functions: PublishedLimiter = {
-      partOf: (limiter, key, cost) => (limiter as RateLimiter<never>).#part(key, cost),
+      isLimiter: (value) => #order in value,
+      memberCall: (limiter, key, cost) => (limiter as RateLimiter<never>).#memberCall(key, cost),
     };
     publish(this.prototype, "limiter", functions);
   }
@@ -289,7 +290,7 @@ export class RateLimiter<in K extends string = string> {
     return toDecision(verdict, now, key, cost, this.#isShadow, this.#recheck);
   }
 
-  #part(key: K, cost: number): MemberCall {
+  #memberCall(key: K, cost: number): MemberCall {
     this.#assertOpen();
     const isBypassed = this.#bypass?.(key) === true;
     let read: LimitsInForce | undefined;

@@ -9,8 +9,10 @@ import {
   MemoryStore,
   type AsyncNamespace,
   type AsyncStore,
+  type BatchItem,
   type Store,
   StoreError,
+  type SyncNamespace,
 } from "../../../src/index.js";
 import { ManualClock } from "../../../src/testing/index.js";
 import { Oracle } from "../../support/model.js";
@@ -329,6 +331,24 @@ describe("several keys at once, where a store answers later", () => {
     expect((await memory.state("a")).calls).toBe(0);
   });
 
+  it("are checked by one call of the store's checkBatch, where it has one", async () => {
+    const memory = new MemoryStore();
+    const batches: (readonly BatchItem[])[] = [];
+    const store: AsyncStore = {
+      ...lateStore({ check: true }),
+      checkBatch: (items) => {
+        batches.push(items);
+        const verdicts = items.map(({ key, limits, cost }) => memoryOf(key).check(key, limits, cost));
+        return Promise.resolve({ verdicts });
+      },
+    };
+    const memoryOf = (key: string): SyncNamespace => memory.open(`of ${key}`, [60_000]);
+    const ip = new AsyncRateLimiter({ ...limit(9), name: "ip", store });
+    const user = new AsyncRateLimiter({ ...limit(9), name: "user", store });
+    expect((await allOf({ ip, user }).check({ ip: "10.0.0.1", user: "ada" })).allowed).toBe(true);
+    expect(batches.map((items) => items.map(({ key }) => key))).toEqual([["10.0.0.1", "ada"]]);
+  });
+
   it("take back what was spent when a store fails, and reject with its error", async () => {
     const broken = { check: false };
     const first = new AsyncRateLimiter({ ...limit(9), store: lateStore() });
@@ -353,6 +373,16 @@ describe("what allOf is given is checked", () => {
     [{ ip, again: ip }, TypeError],
   ])("members of %o are an error", (members, kind) => {
     expect(() => allOf(members as unknown as { ip: AsyncRateLimiter })).toThrow(kind);
+  });
+
+  it.each([
+    ["a proxy", new Proxy(ip, {})],
+    ["an object whose prototype is a limiter", Object.create(ip) as AsyncRateLimiter],
+    ["the prototype of the class", AsyncRateLimiter.prototype],
+    ["a copy", Object.assign({}, ip)],
+  ])("allOf rejects %s as a member when it is constructed", (_, member) => {
+    const message = "Expected `members.user` to be a limiter, and neither a copy nor a proxy of one, got";
+    expect(() => allOf({ ip, user: member })).toThrow(message);
   });
 
   it("a key that is missing, undefined, no string or nobody's is a TypeError, and nothing is spent", async () => {
