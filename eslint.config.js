@@ -12,20 +12,20 @@ export default tseslint.config(
         { allowForKnownSafeCalls: [{ from: "package", package: "node:test", name: ["describe", "it", "test"] }] },
       ],
       "@typescript-eslint/consistent-type-imports": "error",
-      // `isolatedDeclarations` wants the types that this rule would have us leave out.
+      // `isolatedDeclarations` needs the types that this rule removes.
       "@typescript-eslint/no-inferrable-types": "off",
-      // Its `x!` is what `no-non-null-assertion` forbids; a cast that names the type says what is known.
+      // This rule asks for `x!`, which `no-non-null-assertion` forbids.
       "@typescript-eslint/non-nullable-type-assertion-style": "off",
-      // `declare global` is how the types of express are told what a middleware adds.
+      // A middleware adds to the types of express with `declare global`.
       "@typescript-eslint/no-namespace": ["error", { allowDeclarations: true }],
-      // `return refuse(response)` ends a handler in one line.
+      // Allows `return refuse(response)` at the end of a handler.
       "@typescript-eslint/no-confusing-void-expression": "off",
       "@typescript-eslint/restrict-template-expressions": ["error", { allowNumber: true }],
-      // `reset()` and `reset(key)` are two wishes: an optional key would take undefined, a key that got lost.
+      // `reset()` and `reset(key)` stay separate: an optional key would accept `undefined` by mistake.
       "@typescript-eslint/unified-signatures": "off",
-      // What a signal was aborted with, and what a store failed with, is passed on as it is.
+      // The reason of a signal and the error of a store are passed on unchanged.
       "@typescript-eslint/prefer-promise-reject-errors": ["error", { allowThrowingUnknown: true }],
-      // A verb is asynchronous so that its errors reject, whether or not it has anything to wait for.
+      // A method can be `async` only so that its errors become rejections.
       "@typescript-eslint/require-await": "off",
     },
   },
@@ -33,7 +33,7 @@ export default tseslint.config(
     files: ["test/**"],
     rules: {
       "@typescript-eslint/no-non-null-assertion": "off",
-      // Tests hold in their hands what is a promise only sometimes: `Mutex.run`.
+      // Tests await values that are promises only sometimes.
       "@typescript-eslint/await-thenable": "off",
     },
   },

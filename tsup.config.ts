@@ -1,8 +1,8 @@
 import { writeFile } from "node:fs/promises";
 import { defineConfig, type Options } from "tsup";
 
-// Unbundled: one file out for each file in, so every entry point shares one instance of each module and `instanceof`
-// holds across them. Bundling copies classes into each entry; splitting sends CommonJS through a slower transform.
+// Unbundled: one output file for each source file, so that all entry points share one instance of each module and `instanceof`
+// works across them. Bundling copies classes into each entry, and splitting sends CommonJS through a slower transform.
 const shared: Options = {
   entry: ["src/**/*.ts", "!src/**/*.d.ts"],
   bundle: false,

@@ -4,7 +4,7 @@ import type { Plugin } from "vite";
 import { defineConfig } from "vitest/config";
 import manifest from "./package.json" with { type: "json" };
 
-/** The entry points of the package, each led to its source. */
+/** Maps each entry point of the package to its source. */
 const alias = Object.entries(manifest.exports).flatMap(([entry, formats]) =>
   typeof formats === "string"
     ? []
@@ -16,7 +16,7 @@ const alias = Object.entries(manifest.exports).flatMap(([entry, formats]) =>
       },
 );
 
-/** Compiles a fixture as TypeScript would, in the decorator mode its query names: Vite lowers no standard decorators. */
+/** Compiles a fixture with TypeScript, in the decorator mode that its query names, because Vite does not lower standard decorators. */
 const decorators: Plugin = {
   name: "decorators",
   enforce: "pre",
@@ -44,15 +44,15 @@ export default defineConfig({
       { extends: true, test: { name: "stores", include: ["test/stores/**/*.test.ts"] } },
       {
         extends: true,
-        // The only tests that need the package built and packed.
+        // Only these tests need the built and packed package.
         test: { name: "package", include: ["test/package/**/*.test.ts"], globalSetup: ["test/package/pack.ts"] },
       },
     ],
     maxWorkers: "100%",
     testTimeout: 60_000,
-    // Servers are started in hooks, and a cluster agrees with itself when it can.
+    // Hooks start servers, and a Redis cluster needs seconds to form.
     hookTimeout: 60_000,
-    // `TESTING` and `NODE_ENV` switch the bypass, and a shell may have them set: tests that want them say so.
+    // `TESTING` and `NODE_ENV` control the bypass, and the shell may set them. Tests that need them set them.
     env: { TESTING: "", NODE_ENV: "test" },
     unstubEnvs: true,
     restoreMocks: true,

@@ -17,5 +17,6 @@ export default defineConfig({
     env: { ...config.test?.env, ORACLE_RUNS: "150" },
     unstubEnvs: true,
     restoreMocks: true,
+    testTimeout: 60_000,
   },
 });
