@@ -1,26 +1,26 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import { AsyncRateLimiter, type Decision, MemoryStore, RATE_LIMITS } from "sluicegate";
+import { AsyncRateLimiter, type Decision, MemoryStore, RATE_LIMITS, RateLimitExceededError } from "sluicegate";
 
-/** What the endpoints allow. A bare number of a period is in seconds. */
+/** The limits of the endpoints. */
 export const LIMITS = {
   passwordReset: RATE_LIMITS.passwordReset, // 3 per hour for each e-mail address
   login: RATE_LIMITS.login, // 5 failures per 5 minutes for each client and account
   search: { maxCalls: 10, period: "2s" }, // for each client
 } as const;
 
-/** What this service needs of the rest of the application. */
+/** The parts of the application that this service uses. */
 export interface Accounts {
   verifyPassword(email: string, password: string): Promise<boolean>;
   sendPasswordReset(email: string): Promise<void>;
 }
 
 /**
- * Several parts as one key. Joined by a separator, `("a", "b:c")` and `("a:b", "c")` would be one; as JSON no two differ
- * and collide.
+ * Builds one key from several parts. Joined with a separator, `("a", "b:c")` and `("a:b", "c")` would be the same key; as JSON
+ * they differ.
  */
 export const keyOf = (...parts: string[]): string => JSON.stringify(parts);
 
-/** An HTTP service with three endpoints, each guarded by a limiter. */
+/** An HTTP service with three endpoints, each with its own limiter. */
 export function createAccountService(accounts: Accounts): Server {
   const store = new MemoryStore({ maxKeys: 100_000 });
   const resets = new AsyncRateLimiter({ ...LIMITS.passwordReset, name: "password-reset", store });
@@ -37,11 +37,11 @@ export function createAccountService(accounts: Accounts): Server {
 
   async function login(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { email, password } = await readForm(request, "email", "password");
-    // Counted before the password is looked at: of many guesses made at once, five get through and not all.
+    // Count the attempt before the password is verified: of many concurrent guesses, only five are verified.
     const decision = await logins.check(keyOf(clientOf(request), email));
     if (!decision.allowed) return refuse(response, decision);
     if (!(await accounts.verifyPassword(email, password))) return send(response, 401, { error: "Wrong password" });
-    // Only failures are to count.
+    // Count failures only.
     await logins.refund(decision);
     send(response, 200, { welcome: email });
   }
@@ -74,15 +74,17 @@ export function createAccountService(accounts: Accounts): Server {
   });
 }
 
-/** The address of the connection. Behind a proxy of your own this is the proxy's: take the address it reports instead. */
+/** The address of the connection. Behind a proxy, use the address that the proxy reports instead. */
 function clientOf(request: IncomingMessage): string {
   return request.socket.remoteAddress ?? "unknown";
 }
 
-function refuse(response: ServerResponse, { reason, retryAfterMs }: Decision): void {
-  if (retryAfterMs !== Infinity) response.setHeader("Retry-After", Math.ceil(retryAfterMs / 1000));
+function refuse(response: ServerResponse, decision: Decision): void {
+  // Never more than the window, in whole seconds. `Infinity` means that no wait helps.
+  const { retryAfter } = new RateLimitExceededError(decision);
+  if (retryAfter !== Infinity) response.setHeader("Retry-After", retryAfter);
   response.setHeader("Cache-Control", "no-store");
-  send(response, 429, { error: reason });
+  send(response, 429, { error: decision.reason });
 }
 
 function send(response: ServerResponse, status: number, body: object): void {
@@ -92,7 +94,7 @@ function send(response: ServerResponse, status: number, body: object): void {
 class BadRequest extends Error {}
 
 const LARGEST_FORM = 10_000;
-/** The longest e-mail address, in characters: RFC 5321. What a client sends becomes a key, so its length is bounded. */
+/** The longest e-mail address, in characters (RFC 5321). The address becomes a key, so its length is bounded. */
 const LONGEST_ADDRESS = 254;
 
 /** Reads the named fields of a JSON body, in lower case where they are addresses, or throws a BadRequest. */
@@ -115,7 +117,7 @@ async function readForm<Name extends string>(
     const value = (body as Record<string, unknown> | null)?.[name];
     if (typeof value !== "string") throw new BadRequest(`Expected \`${name}\` to be a string`);
     if (name !== "email") return [name, value];
-    // One account is one key, however its address is written.
+    // Normalize the address, so that one account has one key.
     const address = value.trim().toLowerCase();
     if (address.length > LONGEST_ADDRESS) throw new BadRequest("Expected `email` to be an address");
     return [name, address];

@@ -1,8 +1,8 @@
 /**
- * The main job on real traffic: a real HTTP service on loopback, and clients of different habits. Prints what each got,
- * second by second, and checks the service's claim from the clients' side; exits 1 if it does not hold.
+ * Runs a real HTTP service on loopback under the traffic of several clients. Prints the responses of each client second by second,
+ * and verifies from them that the service kept its limits; exits 1 if it did not.
  *
- * `--serve` leaves the service running instead, with what to try.
+ * `--serve` keeps the service running instead, and prints requests to try.
  */
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
@@ -18,7 +18,7 @@ import { tableOf, timelineOf } from "./demo/report.js";
 const SECONDS = 6;
 
 if (process.env["TESTING"] === "1") {
-  console.log("TESTING=1 is set, which lets everything through; unset for this run.\n");
+  console.log("TESTING=1 is set, which disables all limits; it is unset for this run.\n");
   delete process.env["TESTING"];
 }
 
@@ -56,20 +56,20 @@ async function demo(): Promise<number> {
   console.log(`A service on http://127.0.0.1:${String(port)} for ${String(SECONDS)} seconds, and its clients:
   ada      a person who forgot her password
   script   guesses the password of one account, 40 times a second
-  scraper  searches in bursts of 4, and does not wait when told to
-  crowd    30 members who log in, one in six mistyping first
+  scraper  searches in bursts of 4, and ignores Retry-After
+  crowd    30 members who log in, one in five mistyping first
 Limits: 3 resets per hour for an address, 5 failed logins per 5 min for a client and account, 10 searches per 2 s.
 `);
 
   const endsAt = performance.now() + SECONDS * 1000;
   const traffic = Promise.all([person(ada), script(mallory, endsAt), scraper(bot, endsAt), crowd(many, endsAt)]);
-  for (let second = 1, told = 0; second <= SECONDS; second += 1) {
+  for (let second = 1, printed = 0; second <= SECONDS; second += 1) {
     await Promise.race([
       sleep(Math.max(0, endsAt - (SECONDS - second) * 1000 - performance.now())),
       rejectionOf(traffic),
     ]);
-    console.log(`${timelineOf(second, answers.slice(told), names).join("\n")}\n`);
-    told = answers.length;
+    console.log(`${timelineOf(second, answers.slice(printed), names).join("\n")}\n`);
+    printed = answers.length;
   }
   await traffic;
   for (const client of [ada, mallory, bot, many]) client.close();
@@ -83,25 +83,25 @@ Limits: 3 resets per hour for an address, 5 failed logins per 5 min for a client
   });
   for (const line of wrong) console.error(`WRONG  ${line}`);
   if (wrong.length > 0) return 1;
-  console.log(`Checked from the clients' side, over ${String(answers.length)} answers: no key was admitted more than its limit in
-any window, and no call was refused that its window did not force.`);
+  console.log(`Checked from the clients' side, over ${String(answers.length)} responses: no key was admitted more than its limit in
+any window, and no call was refused that its window allowed.`);
   return 0;
 }
 
-/** A limit in milliseconds, as a limiter reads it. */
+/** A limit with its period in milliseconds. */
 function claimOf(name: keyof typeof LIMITS): Claim {
   const [limit] = new AsyncRateLimiter(LIMITS[name]).limits;
   if (limit === undefined) throw new Error("A limiter without a limit");
   return limit;
 }
 
-/** Fails when `work` does, and never ends otherwise. */
+/** Rejects when `work` rejects, and stays pending otherwise. */
 async function rejectionOf(work: Promise<unknown>): Promise<never> {
   await work;
   return new Promise(() => undefined);
 }
 
-/** Whether every address of 127.0.0.0/8 is this machine's, as on Linux and Windows; elsewhere all clients share one. */
+/** Whether every address of 127.0.0.0/8 is local, as on Linux and Windows; on other systems all clients share one address. */
 async function hasManyAddresses(): Promise<boolean> {
   const socket = createSocket("udp4");
   try {

@@ -2,17 +2,17 @@ import express, { type Express, type Request } from "express";
 import { AsyncRateLimiter, RATE_LIMITS } from "sluicegate";
 import { clientKey, rateLimit } from "sluicegate/express";
 
-/** The user of a request; null where nobody is logged in. A real app looks into its session. */
+/** The user of a request; `null` without a login. A real app reads its session. */
 const userOf = (request: Request): string | null =>
   /^Bearer (\w+)$/.exec(request.get("authorization") ?? "")?.[1] ?? null;
 
-/** Who is logged in, or else where the request comes from. Told apart, so that no user can be called like an address. */
+/** The key of the user, or of the address without a login. The prefixes keep a user name from equalling an address. */
 const userOrClient = (request: Request): string => {
   const user = userOf(request);
   return user === null ? `ip:${clientKey(request)}` : `user:${user}`;
 };
 
-/** An app with a limit on all of it, for each address and each user, and narrower ones on what is dear or dangerous. */
+/** An app with a limit on all requests, for each address and each user, and stricter limits on single routes. */
 export function createApp(): Express {
   const app = express();
 
@@ -30,7 +30,7 @@ export function createApp(): Express {
   const uploads = new AsyncRateLimiter({ ...RATE_LIMITS.apiUpload, name: "upload" });
   const mails = new AsyncRateLimiter({ maxCalls: 3, period: "1h", name: "email" });
 
-  // Only failures count, and they count before the password is looked at: of many guesses at once five get through.
+  // Only failures count, and a request counts before its password is verified: of many concurrent guesses, five are verified.
   app.post("/login", rateLimit({ limiter: logins, refundWhen: (_, status) => status < 400 }), (request, response) => {
     const { password } = request.body as { password?: unknown };
     response.status(password === "correct horse" ? 200 : 401).end();

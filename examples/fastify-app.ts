@@ -2,21 +2,21 @@ import fastify, { type FastifyInstance, type FastifyRequest } from "fastify";
 import { AsyncRateLimiter, RATE_LIMITS } from "sluicegate";
 import { clientKey, rateLimit } from "sluicegate/fastify";
 
-/** The user of a request; null where nobody is logged in. A real app looks into its session. */
+/** The user of a request; `null` without a login. A real app reads its session. */
 const userOf = ({ headers }: FastifyRequest): string | null =>
   /^Bearer (\w+)$/.exec(headers.authorization ?? "")?.[1] ?? null;
 
-/** Who is logged in, or else where the request comes from. Told apart, so that no user can be called like an address. */
+/** The key of the user, or of the address without a login. The prefixes keep a user name from equalling an address. */
 const userOrClient = (request: FastifyRequest): string => {
   const user = userOf(request);
   return user === null ? `ip:${clientKey(request)}` : `user:${user}`;
 };
 
-/** An app with a limit on all of it, for each address and each user, and narrower ones on what is dear or dangerous. */
+/** An app with a limit on all requests, for each address and each user, and stricter limits on single routes. */
 export async function createApp(): Promise<FastifyInstance> {
   const app = fastify();
 
-  // What is registered out here counts every request, those for unknown routes as well.
+  // This registration counts every request, including those for unknown routes.
   await app.register(rateLimit, {
     limiters: {
       ip: { limiter: new AsyncRateLimiter({ maxCalls: 1000, period: "1h" }) },
@@ -29,11 +29,11 @@ export async function createApp(): Promise<FastifyInstance> {
   const uploads = new AsyncRateLimiter({ ...RATE_LIMITS.apiUpload, name: "upload" });
   const mails = new AsyncRateLimiter({ maxCalls: 3, period: "1h", name: "email" });
 
-  // Inside, the plugin is registered again without a limiter: the routes have their own, beside the one of all.
+  // The inner registration has no limiter: its routes have their own limits, in addition to the outer one.
   await app.register(async (narrow) => {
     await narrow.register(rateLimit, { key: userOrClient });
 
-    // Only failures count, and they count before the password is looked at: of many guesses at once five get through.
+    // Only failures count, and a request counts before its password is verified: of many concurrent guesses, five are verified.
     const login = { limiter: logins, key: clientKey, refundWhen: (_: FastifyRequest, status: number) => status < 400 };
     narrow.post("/login", { config: { rateLimit: login } }, async (request, reply) => {
       const { password } = request.body as { password?: unknown };

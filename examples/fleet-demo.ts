@@ -1,7 +1,7 @@
 /**
- * A fleet under real HTTP load: a Redis, four processes, a balancer in front of them, and users who ask for more than they may.
- * Half-way Redis is killed, and brought back. Prints what each second looked like, and checks what the README claims from the
- * users' side; exits 1 if it does not hold, or there is no redis-server.
+ * Runs a fleet under real HTTP load: a Redis, four processes, a load balancer in front of them, and users who exceed their limit.
+ * Kills Redis and restarts it. Prints a line for each second, and verifies the claims of the README from the responses; exits 1 if a
+ * claim does not hold, or if there is no redis-server.
  */
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
@@ -71,10 +71,10 @@ Limit: ${String(LIMIT.maxCalls)} requests per ${LIMIT.period} for a user. Reques
     Object.entries(USERS).map(([user, perSecond]) => traffic(user, perSecond, port, endsAt, answers)),
   );
   let [wentAt, cameBackAt] = [Infinity, Infinity];
-  for (let second = 1, told = 0; second <= SECONDS; second += 1) {
+  for (let second = 1, printed = 0; second <= SECONDS; second += 1) {
     await Promise.race([sleep(startedAt + second * 1000 - performance.now()), load]);
-    console.log(lineOf(second, answers.slice(told)));
-    told = answers.length;
+    console.log(lineOf(second, answers.slice(printed)));
+    printed = answers.length;
     if (second === GOES_AFTER) {
       console.log("      -- Redis is killed");
       wentAt = performance.now();
@@ -93,7 +93,7 @@ Limit: ${String(LIMIT.maxCalls)} requests per ${LIMIT.period} for a user. Reques
   for (const line of new Set(wrong)) console.error(`WRONG  ${line}`);
   if (wrong.length > 0) return 1;
   console.log(`
-Checked from the users' side, over ${String(answers.length)} answers: everybody was answered all the time; no user was admitted more than
+Checked from the users' side, over ${String(answers.length)} responses: every request got a response in time; no user was admitted more than
 ${String(LIMIT.maxCalls)} requests in any window, and twice that where one reached over the loss of Redis or its return.`);
   return 0;
 }

@@ -1,6 +1,6 @@
 /**
- * Outgoing calls to somebody else's API, paced: the API takes 5 calls a second, and twelve are wanted at once. Each waits
- * for its turn, and the program prints when it reached the server.
+ * Paces outgoing calls to an API that admits 5 calls a second. Twelve calls start at the same time; each waits until it is admitted, and
+ * the program prints when it reached the server.
  */
 import { once } from "node:events";
 import { createServer } from "node:http";
@@ -15,11 +15,11 @@ const api = createServer((request, response) => {
 await once(api, "listening");
 const host = `127.0.0.1:${(api.address() as AddressInfo).port}`;
 
-// Before the first one counts: a process's first call takes much longer on its way than those after it.
+// Warm up: the first call of a process takes much longer to reach the server than later ones.
 await (await fetch(`http://${host}/`)).text();
 arrivals.length = 0;
 
-// A little less than what is allowed, because the way to the server takes now more, now less time.
+// Slightly below the limit of the API, because the time to reach the server varies.
 const outgoing = new AsyncRateLimiter({ maxCalls: 5, period: "1300ms", bypass: false });
 const forecast = rateLimited(outgoing, (host: string) => host, { wait: { timeout: "10s" } })(
   async (host: string, city: string) => (await fetch(`http://${host}/${city}`)).text(),

@@ -5,9 +5,9 @@ export default defineConfig({
   outDir: "examples/dist",
   format: "esm",
   target: "es2022",
-  // The examples import the package by its name, as a reader would: its own `exports` lead back to dist.
+  // The examples import the package by its name; its own `exports` resolve to dist.
   external: [/^sluicegate/, "express", "fastify", "ioredis"],
-  // There is no `test` without `node:`.
+  // `node:test` does not exist without the prefix.
   removeNodeProtocol: false,
   splitting: false,
   clean: true,

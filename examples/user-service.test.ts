@@ -1,6 +1,6 @@
 /**
- * How to test a limited service: its business logic with the limits out of the way, and its limits on a clock that is moved
- * by hand. Run by `node --test` once compiled.
+ * Tests of a limited service: its business logic without limits, and its limits with a manual clock. Compile it, then run it with
+ * `node --test`.
  */
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
@@ -17,7 +17,7 @@ for (const Service of [UserService, DecoratedUserService]) {
       delete process.env["TESTING"];
     });
 
-    it("mails every reset that is asked for", async () => {
+    it("mails every requested reset", async () => {
       const mails: string[] = [];
       const users = new Service({ send: async (to, subject) => void mails.push(`${to}: ${subject}`) });
       for (let call = 0; call < 20; call += 1) await users.requestPasswordReset("ada@example.org");
@@ -25,7 +25,7 @@ for (const Service of [UserService, DecoratedUserService]) {
       assert.equal(mails[0], "ada@example.org: Reset your password");
     });
 
-    it("merges profile changes, however many", async () => {
+    it("merges any number of profile changes", async () => {
       const users = new Service({ send: async () => undefined });
       for (let call = 0; call < 20; call += 1) await users.updateProfile(7, { name: `Ada ${call}` });
       assert.deepEqual(users.profiles.get(7), { name: "Ada 19" });
@@ -33,7 +33,7 @@ for (const Service of [UserService, DecoratedUserService]) {
   });
 
   describe(`the limits of ${Service.name}`, () => {
-    it("let three resets an hour through for an address, and the next when the first is an hour old", async () => {
+    it("admit three resets an hour for an address, and the next when the first is an hour old", async () => {
       const clock = new ManualClock();
       const mails: string[] = [];
       const users = new Service({ send: async (to) => void mails.push(to) }, clock);
@@ -50,7 +50,7 @@ for (const Service of [UserService, DecoratedUserService]) {
       await users.requestPasswordReset("ada@example.org");
     });
 
-    it("let five verification mails and ten profile updates an hour through for a user", async () => {
+    it("admit five verification mails and ten profile updates an hour for a user", async () => {
       const users = new Service({ send: async () => undefined }, new ManualClock());
       for (let call = 0; call < 5; call += 1) await users.sendVerificationEmail(7, "ada@example.org");
       await assert.rejects(users.sendVerificationEmail(7, "ada@example.org"), RateLimitExceededError);

@@ -1,6 +1,6 @@
 import { AsyncRateLimiter, type Clock, RATE_LIMITS, rateLimited, RateLimitExceededError } from "sluicegate";
 
-/** What the services need of the rest of the application. */
+/** The parts of the application that the services use. */
 export interface Mailer {
   send(to: string, subject: string): Promise<void>;
 }
@@ -8,7 +8,7 @@ export interface Profile {
   readonly name: string;
 }
 
-/** The limits, in one place: a service has its own, so that each test starts with fresh ones. */
+/** Each service has its own limiters, so that each test starts with empty logs. */
 function limitersOf(clock?: Clock) {
   return {
     passwordReset: new AsyncRateLimiter({ ...RATE_LIMITS.passwordReset, clock }), // 3 per hour
@@ -21,7 +21,7 @@ const TOO_MANY_RESETS = "Too many password reset requests. Please try again in a
 const TOO_MANY_MAILS = "Too many verification emails sent. Please try again later.";
 const TOO_MANY_UPDATES = "Too many profile updates. Please try again later.";
 
-/** A service whose methods ask their limiters themselves. */
+/** A service whose methods check their limiters themselves. */
 export class UserService {
   readonly profiles = new Map<number, Profile>();
   readonly #limiters: ReturnType<typeof limitersOf>;
@@ -53,7 +53,7 @@ export class UserService {
   }
 }
 
-/** The same service with its limits stated above the methods, which are left with their own work. */
+/** The same service with its limits as decorators. */
 export class DecoratedUserService {
   readonly profiles = new Map<number, Profile>();
   readonly limiters: ReturnType<typeof limitersOf>;

@@ -1,17 +1,17 @@
 import type { Answer } from "./client.js";
 
-/** A limit to hold the service to, as it is told to its clients. */
+/** A limit that the service promises to its clients. */
 export interface Claim {
   readonly maxCalls: number;
   readonly periodMs: number;
 }
 
 /**
- * Checks, from what clients saw alone, that no key was admitted more than its limit in any window, and that no call was
- * refused that its window did not force. A client knows when it asked and when it was answered; the decision fell in
- * between, so only what must have been, whatever the instants, counts against the service.
+ * Verifies, from the responses alone, that no key was admitted more than its limit in any window, and that no call was refused that
+ * its window allowed. The service decided at some instant between request and response, so a violation is reported only if it holds
+ * for every such instant.
  *
- * @returns what is wrong, a line each; empty when the claim holds.
+ * @returns one line for each violation; empty if there is none.
  */
 export function audit(answers: readonly Answer[], claims: Readonly<Record<Answer["limit"], Claim>>): string[] {
   const wrong: string[] = [];
@@ -27,7 +27,7 @@ export function audit(answers: readonly Answer[], claims: Readonly<Record<Answer
       } else if (answer.status === 429) {
         // Capacity returns up to a millisecond late, as a store rounds.
         const start = answer.sentAt - claim.periodMs - 1;
-        // A login that succeeded was counted until it was given back, which was before it was answered.
+        // A successful login counts until its refund, which precedes its response.
         const forcing = ofKey.filter(
           (other) =>
             other.sentAt < answer.answeredAt &&
@@ -41,12 +41,12 @@ export function audit(answers: readonly Answer[], claims: Readonly<Record<Answer
   return wrong;
 }
 
-/** Whether the call got past its limiter. */
+/** Whether the limiter admitted the call. */
 export function isAdmitted({ status }: Answer): boolean {
   return status !== 429;
 }
 
-/** Whether the call still counts: a login that succeeded is given back. */
+/** Whether the call still counts: a successful login is refunded. */
 function isCounted(answer: Answer): boolean {
   return isAdmitted(answer) && !(answer.limit === "login" && answer.status === 200);
 }

@@ -1,10 +1,10 @@
 import { Agent, request } from "node:http";
 
-/** One answer, as the client saw it: the service decided at some instant between `sentAt` and `answeredAt`. */
+/** One response as the client received it: the service decided at some instant between `sentAt` and `answeredAt`. */
 export interface Answer {
   readonly client: string;
   readonly limit: "passwordReset" | "login" | "search";
-  /** What the service counts this call under, as far as a client can tell. */
+  /** The key under which the service counts this call. */
   readonly key: string;
   readonly status: number;
   readonly retryAfter: number | undefined;
@@ -12,7 +12,7 @@ export interface Answer {
   readonly answeredAt: number;
 }
 
-/** An HTTP client with an address of its own, where the machine has more than one on loopback. */
+/** An HTTP client with its own address, if the machine has several on loopback. */
 export class Client {
   readonly #agent: Agent;
   readonly #port: number;
@@ -20,7 +20,7 @@ export class Client {
   readonly name: string;
   readonly address: string;
 
-  /** @param answers - where the answers are added as they come. */
+  /** @param answers - receives each response. */
   constructor(name: string, address: string, port: number, answers: Answer[]) {
     this.name = name;
     this.address = address;

@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Client } from "./client.js";
 
-/** What the passwords are, so that some clients know theirs. */
+/** The password of each account. */
 export const PASSWORDS = new Map([["ada@example.org", "correct horse battery staple"]]);
 for (let member = 1; member <= 30; member += 1) PASSWORDS.set(`member${String(member)}@example.org`, "swordfish");
 
-/** A person: forgets her password, asks again when no mail comes, mistypes, gets in, looks around. */
+/** A person who forgets her password, requests a second reset, mistypes, logs in and searches. */
 export async function person(client: Client): Promise<void> {
   const email = "ada@example.org";
   await client.login(email, "a wrong one");
@@ -23,7 +23,7 @@ export async function person(client: Client): Promise<void> {
   }
 }
 
-/** A script that guesses the password of one account, forty times a second, and asks for resets to annoy. */
+/** A script that guesses the password of one account, forty times a second, and requests resets. */
 export async function script(client: Client, endsAt: number): Promise<void> {
   for (let guess = 0; performance.now() < endsAt; guess += 1) {
     await Promise.all([
@@ -34,7 +34,7 @@ export async function script(client: Client, endsAt: number): Promise<void> {
   }
 }
 
-/** A scraper that searches in bursts as fast as it can, and waits when it is told to, or not. */
+/** A scraper that searches in bursts and ignores `Retry-After`. */
 export async function scraper(client: Client, endsAt: number): Promise<void> {
   for (let page = 0; performance.now() < endsAt; page += 1) {
     await Promise.all(Array.from({ length: 4 }, (_, part) => client.search(`page ${String(page)} ${String(part)}`)));
@@ -42,7 +42,7 @@ export async function scraper(client: Client, endsAt: number): Promise<void> {
   }
 }
 
-/** A crowd: thirty members who log in within a few seconds, each to an account of their own. */
+/** A crowd: thirty members who log in within a few seconds, each to their own account. */
 export async function crowd(client: Client, endsAt: number): Promise<void> {
   const startsAt = performance.now();
   const members = [...PASSWORDS.keys()].filter((email) => email.startsWith("member"));

@@ -1,7 +1,7 @@
 import { isAdmitted } from "./audit.js";
 import type { Answer } from "./client.js";
 
-/** One second of the timeline: a line for each client that was answered in it. */
+/** One second of the timeline: one line for each client that received a response in it. */
 export function timelineOf(second: number, answers: readonly Answer[], clients: readonly string[]): string[] {
   const present = clients.filter((client) => answers.some((answer) => answer.client === client));
   return present.map((client, line) => {
@@ -25,7 +25,7 @@ export function timelineOf(second: number, answers: readonly Answer[], clients: 
   });
 }
 
-/** The table at the end: what each client got of each endpoint. */
+/** The table at the end: the responses of each endpoint to each client. */
 export function tableOf(answers: readonly Answer[], clients: readonly string[]): string[] {
   const rows = clients.flatMap((client) =>
     (["passwordReset", "login", "search"] as const).flatMap((limit) => {

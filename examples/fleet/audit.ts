@@ -1,21 +1,21 @@
 import type { Answer } from "./traffic.js";
 
-/** What is claimed of a fleet whose Redis was away for a while. */
+/** The claims about a fleet whose Redis was down for a while. */
 export interface Claim {
   readonly maxCalls: number;
   readonly periodMs: number;
-  /** From when to when Redis was away. */
+  /** When Redis went down, and when it came back. */
   readonly wentAt: number;
   readonly cameBackAt: number;
-  /** How soon Redis answers again, or is given up, at the latest. */
+  /** The longest time until the fleet notices that Redis is down, or that it is back. */
   readonly withinMs: number;
 }
 
 /**
- * Checks the claim of the demo from what clients saw alone; returns what is wrong, a line each.
+ * Verifies the claims of the demo from the responses alone; returns one line for each violation.
  *
- * While Redis is there, no user is admitted more than `maxCalls` in any window. While it goes, and when it comes back empty,
- * a window may hold what was counted before and what was counted after: twice that. Everybody is answered all the time.
+ * While Redis is up, no user is admitted more than `maxCalls` in any window. When it goes down, and when it comes back empty, a window may
+ * contain the calls counted before and those counted after: twice that. Every request gets a response.
  */
 export function audit(answers: readonly Answer[], claim: Claim): string[] {
   const { maxCalls, periodMs, wentAt, cameBackAt, withinMs } = claim;
@@ -24,7 +24,7 @@ export function audit(answers: readonly Answer[], claim: Claim): string[] {
     .map(({ user, status }) => `${user} got a ${String(status)}`);
   for (const { answeredBy, sentAt, answeredAt } of answers) {
     if (answeredBy === "fallback" && (answeredAt < wentAt || sentAt > cameBackAt + withinMs)) {
-      wrong.push(`the fallback answered while Redis was there`);
+      wrong.push("the fallback answered while Redis was up");
     }
     if (answeredBy === "redis" && sentAt > wentAt && answeredAt < cameBackAt) wrong.push("a dead Redis answered");
   }
@@ -32,7 +32,7 @@ export function audit(answers: readonly Answer[], claim: Claim): string[] {
     const admitted = answers.filter((answer) => answer.user === user && answer.status === 200);
     for (const first of admitted) {
       const end = first.sentAt + periodMs;
-      // The decision fell between question and answer, so only what must have been in the window counts.
+      // The decision fell between request and response, so count only calls that were certainly in the window.
       const within = admitted.filter(({ sentAt, answeredAt }) => sentAt >= first.sentAt && answeredAt < end).length;
       const touchesChange = [wentAt, cameBackAt].some((at) => at < end && first.sentAt < at + withinMs);
       const most = touchesChange ? 2 * maxCalls : maxCalls;

@@ -1,6 +1,6 @@
 import { Agent, createServer, request, type Server } from "node:http";
 
-/** Hands requests to the instances in turn, and passes on what they answer: 502 where one does not. */
+/** Passes requests to the instances in turn, and returns their responses; 502 if an instance fails. */
 export function balancerOver(ports: readonly number[]): Server {
   const agent = new Agent({ keepAlive: true });
   let next = 0;

@@ -1,6 +1,6 @@
 /**
- * One of several instances of a service, each a process: `node instance.js`, with the port of Redis in `REDIS_PORT`. It tells
- * its parent on which port it listens.
+ * One of several processes of a service: `node instance.js`, with the port of Redis in `REDIS_PORT`. It sends its own port to its
+ * parent.
  */
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -8,7 +8,7 @@ import { Redis } from "ioredis";
 import { RedisRateLimiter } from "sluicegate/redis";
 import { INSTANCES, LIMIT } from "./limit.js";
 
-// A command that the client sent again by itself would count twice, and one that it kept for later would count late.
+// A command that the client resends would count twice, and one that it queues would count late.
 const client = new Redis({
   port: Number(process.env["REDIS_PORT"]),
   autoResendUnfulfilledCommands: false,
@@ -17,14 +17,14 @@ const client = new Redis({
 });
 client.on("error", () => undefined);
 
-// Patient, so that it shows a Redis that is gone, and not a machine that is busy.
+// A long timeout, so that the demo shows a Redis that is down, and not a machine that is busy.
 const limiter = new RedisRateLimiter({
   ...LIMIT,
   client,
   name: "api",
   timeout: "500ms",
   instances: INSTANCES,
-  // The demo stages the failures, and its table shows who decides meanwhile. A service logs them here.
+  // The demo causes these failures, and its table shows what decides during them. A service logs them here.
   onStoreError: () => undefined,
 });
 

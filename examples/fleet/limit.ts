@@ -1,7 +1,7 @@
-/** What a user may do, at all instances together. */
+/** The limit of a user over all instances together. */
 export const LIMIT = { maxCalls: 20, period: "2s" } as const;
 
-/** The same in milliseconds, for who checks it. */
+/** The period in milliseconds. */
 export const PERIOD_MS = 2000;
 
 export const INSTANCES = 4;

@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { createConnection, createServer, type AddressInfo } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 
-/** A redis-server of one's own on a free port, to be killed and brought back, empty. */
+/** A redis-server on a free port that can be killed and restarted, empty. */
 export class RedisServer {
   readonly port: number;
   #process: ChildProcess | undefined;
@@ -12,7 +12,7 @@ export class RedisServer {
     this.port = port;
   }
 
-  /** @throws Error that says how to install it where there is none. */
+  /** @throws Error that says how to install redis-server if it is missing. */
   static async start(): Promise<RedisServer> {
     const probe = createServer().listen(0, "127.0.0.1");
     await once(probe, "listening");
@@ -27,10 +27,10 @@ export class RedisServer {
     const where = ["--port", String(this.port), "--bind", "127.0.0.1"];
     const child = spawn("redis-server", [...where, "--save", "", "--appendonly", "no"], { stdio: "ignore" });
     this.#process = child;
-    await Promise.race([this.#answers(), failureOf(child)]);
+    await Promise.race([this.#isReachable(), failureOf(child)]);
   }
 
-  /** Ends it without a goodbye. */
+  /** Kills the server without a shutdown. */
   async kill(): Promise<void> {
     const child = this.#process;
     if (child?.exitCode !== null || child.signalCode !== null) return;
@@ -39,7 +39,7 @@ export class RedisServer {
     await gone;
   }
 
-  async #answers(): Promise<void> {
+  async #isReachable(): Promise<void> {
     for (let tries = 0; tries < 200; tries += 1, await sleep(20)) {
       const socket = createConnection({ port: this.port, host: "127.0.0.1" });
       try {
@@ -58,7 +58,7 @@ export class RedisServer {
 async function failureOf(child: ChildProcess): Promise<never> {
   return new Promise((_, reject) => {
     child.once("error", () => {
-      reject(new Error("There is no redis-server here. `apt-get install redis-server`, or `brew install redis`."));
+      reject(new Error("redis-server is not installed. `apt-get install redis-server`, or `brew install redis`."));
     });
     child.once("exit", (code) => reject(new Error(`redis-server ended with ${String(code)}`)));
   });

@@ -6,7 +6,7 @@ export const HEADING = ["second", "admitted", "refused", ...SOURCES, "p99 ms"]
   .map((name) => name.padStart(12))
   .join("");
 
-/** What a second looked like: how many were admitted and refused, by whom, and how long the slowest hundredth waited. */
+/** The line of one second: admitted and refused requests, the sources of their decisions, and the 99th percentile of latency. */
 export function lineOf(second: number, answers: readonly Answer[]): string {
   const admitted = answers.filter(({ status }) => status === 200).length;
   const by = SOURCES.map((source) => answers.filter(({ answeredBy }) => answeredBy === source).length);

@@ -1,7 +1,7 @@
 import { Agent, request } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 
-/** One answer, as a client saw it: it was decided at some instant between `sentAt` and `answeredAt`. */
+/** One response as a client received it: the service decided at some instant between `sentAt` and `answeredAt`. */
 export interface Answer {
   readonly user: string;
   readonly status: number;
@@ -10,7 +10,7 @@ export interface Answer {
   readonly answeredAt: number;
 }
 
-/** Sends the requests of one user, `perSecond` of them whatever comes back, until the time is over. */
+/** Sends `perSecond` requests of one user, whatever the responses are, until `endsAt`. */
 export async function traffic(
   user: string,
   perSecond: number,
@@ -32,7 +32,7 @@ async function send(user: string, port: number, agent: Agent): Promise<Answer> {
   const sentAt = performance.now();
   return new Promise((resolve, reject) => {
     const call = request({ host: "127.0.0.1", port, agent, headers: { "x-user": user } }, (response) => {
-      const answeredBy = String(response.headers["x-answered-by"] ?? "nobody");
+      const answeredBy = String(response.headers["x-answered-by"] ?? "unknown");
       response.resume().on("end", () => {
         resolve({ user, status: response.statusCode ?? 0, answeredBy, sentAt, answeredAt: performance.now() });
       });
