@@ -31,8 +31,8 @@ interface Denial {
  * A denial holds until the first instant at which the call could pass, and no longer than `maxAgeMs`: for calls of at least
  * its cost, by limits none of which is higher. It is counted from when the call was sent, so it never holds too long. After
  * `maxAgeMs` one call is sent to review it. Its reply replaces or drops the denial, and other calls are refused until then,
- * for `maxAgeMs` more at most. A reset or a refund in this process drops the denial of its key at once; one elsewhere is seen
- * by the review.
+ * for `maxAgeMs` more at most. A reset or a refund by a limiter of this process drops the denials of its key at once, in every
+ * cache of the namespace (see {@link whileChanging}); one elsewhere is seen by the review.
  */
 export class DenyCache {
   readonly #maxAgeMs: number;
@@ -85,6 +85,7 @@ export class DenyCache {
     const freeAt = sending.at + retryAfterMs - 1;
     const until = Math.min(freeAt, sending.at + this.#maxAgeMs);
     const receivedAt = this.#now();
+    // Too late to refuse anything; a later reply may have been noted meanwhile.
     if (until <= receivedAt) return;
     // All at once, because a Map that loses its oldest entry again and again slows down.
     if (this.#denials.size >= MOST_KEYS && !this.#denials.has(key)) this.#denials.clear();
@@ -114,17 +115,13 @@ export class DenyCache {
     return aged(denial.verdict, Math.floor(this.#now() - denial.receivedAt));
   }
 
-  /** Drops what is known of a key, or of all, now and once the change has been made: what is under way meanwhile is not noted. */
-  async whileChanging<T>(key: string | undefined, change: () => Promise<T>): Promise<T> {
-    this.#drop(key);
-    try {
-      return await change();
-    } finally {
-      this.#drop(key);
-    }
+  /** The number of keys with a denial. */
+  get size(): number {
+    return this.#denials.size;
   }
 
-  #drop(key: string | undefined): void {
+  /** Drops the denial of a key, or of all keys. Denials of calls that are under way are not kept either. */
+  drop(key: string | undefined): void {
     if (this.#maxAgeMs === 0) return;
     this.#changes += 1;
     if (key === undefined) this.#denials.clear();
@@ -140,6 +137,25 @@ export class DenyCache {
   #find(key: string, cost: number): Denial | undefined {
     const denial = this.#denials.get(key);
     return denial !== undefined && cost >= denial.cost && this.#now() < denial.until ? denial : undefined;
+  }
+}
+
+/**
+ * Runs a change of a key, or of all keys. Drops its denials before and after: the reply to a call that is sent during the
+ * change may be older than it.
+ *
+ * @param caches - by any key; caches that are added during the change are included.
+ */
+export async function whileChanging<T>(
+  caches: ReadonlyMap<unknown, DenyCache>,
+  key: string | undefined,
+  change: () => Promise<T>,
+): Promise<T> {
+  for (const cache of caches.values()) cache.drop(key);
+  try {
+    return await change();
+  } finally {
+    for (const cache of caches.values()) cache.drop(key);
   }
 }
 

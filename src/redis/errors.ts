@@ -13,7 +13,7 @@ const FOREIGN = starting(`${IN_SCRIPT}(?:SLUICEGATE|WRONGTYPE)`);
 const NO_PERMISSION = starting(
   `${IN_SCRIPT}(?:NOPERM|The user executing the script can't run this command|ACL failure in script)`,
 );
-const NO_MEMORY = starting(`${IN_SCRIPT}-?OOM`);
+const NO_WRITES = starting(`${IN_SCRIPT}-?(?:OOM|NOREPLICAS|READONLY|MISCONF)`);
 
 function starting(error: string): RegExp {
   return new RegExp(`${FROM_SERVER}(?:${error})\\b`);
@@ -29,9 +29,12 @@ export function isForeignValue(error: unknown): boolean {
   return FOREIGN.test(messageOf(error));
 }
 
-/** Whether the server has no memory to record a call: it answers all the same, and refuses what needs none to be refused. */
-export function isOutOfMemory(error: unknown): boolean {
-  return NO_MEMORY.test(messageOf(error));
+/**
+ * Whether the server refuses to record a call: it is out of memory, has too few replicas, is a replica itself, or cannot save.
+ * It replies at once, and still refuses calls of keys at their limit, because a refusal writes nothing.
+ */
+export function isWriteRefused(error: unknown): boolean {
+  return NO_WRITES.test(messageOf(error));
 }
 
 /** Whether the user of the client lacks a permission: for a command, for one within the script, or for a key. */

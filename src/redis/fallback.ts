@@ -2,21 +2,21 @@ import type { Limit } from "../core/limit.js";
 import type { StoreError } from "../core/errors.js";
 import { freshResult } from "../store/fresh-result.js";
 import type { KeyState, StoreResult } from "../store/store.js";
-import type { Opened } from "./shared-client.js";
+import type { FallbackNamespaces, FallbackOwner } from "./fallback-namespaces.js";
 
-/** What decides in place of Redis while it cannot, for one namespace. */
+/** Decides the calls of one namespace while Redis cannot. Every method but `reset` and `close` gets the failure of Redis. */
 export interface Fallback {
   admit(failure: StoreError, key: string, limits: readonly Limit[], cost: number): Promise<boolean>;
   check(failure: StoreError, key: string, limits: readonly Limit[], cost: number): Promise<StoreResult>;
   peek(failure: StoreError, key: string, limits: readonly Limit[], cost: number): Promise<StoreResult>;
   state(failure: StoreError, key: string): Promise<KeyState>;
-  /** Forgets what was recorded here. */
+  /** Forgets what the fallback recorded for a key, or for all keys. */
   reset(key?: string): Promise<void>;
-  /** Releases what was opened for the namespace. */
+  /** Called when the limiter is closed. Calls that are under way may still be decided afterwards. */
   close(): void;
 }
 
-/** Nobody: every call rejects with what went wrong. */
+/** Rejects every call with the failure of Redis. */
 export const denyFallback: Fallback = {
   admit: (failure) => Promise.reject(failure),
   check: (failure) => Promise.reject(failure),
@@ -37,25 +37,29 @@ export const allowFallback: Fallback = {
 };
 
 /**
- * Another store, asked by the same limits, each divided among the instances of the service and rounded up: together they
- * admit at most `instances - 1` calls more than the limit, beside what Redis knew of.
+ * Decides by another store, with the same limits, each divided among the instances of the service and rounded up: together
+ * the instances admit at most `instances - 1` calls more than the limit, beside what Redis admitted.
  */
-export function storeFallback({ space, release }: Opened, instances: number): Fallback {
-  const mine = (limits: readonly Limit[]): readonly Limit[] => (instances === 1 ? limits : limits.map(divided));
-  const share = (calls: number): number => Math.ceil(calls / instances);
+export function storeFallback(namespaces: FallbackNamespaces, owner: FallbackOwner, instances: number): Fallback {
+  const portion = (calls: number): number => Math.ceil(calls / instances);
   const divided = ({ maxCalls, reducedFrom, ...limit }: Limit): Limit => {
-    return { ...limit, maxCalls: share(maxCalls), reducedFrom: reducedFrom && share(reducedFrom) };
+    return { ...limit, maxCalls: portion(maxCalls), reducedFrom: reducedFrom && portion(reducedFrom) };
   };
+  const own = (limits: readonly Limit[]): readonly Limit[] => (instances === 1 ? limits : limits.map(divided));
   return {
-    admit: async (_failure, key, limits, cost) => space.admit(key, mine(limits), cost),
-    check: async (_failure, key, limits, cost) => asFallback(await space.check(key, mine(limits), cost)),
-    peek: async (_failure, key, limits, cost) => asFallback(await space.peek(key, mine(limits), cost)),
-    state: async (_failure, key) => space.state(key),
-    reset: async (key) => space.reset(key),
-    close: release,
+    admit: async (_failure, key, limits, cost) => namespaces.use(owner).admit(key, own(limits), cost),
+    check: async (_failure, key, limits, cost) => {
+      return asFallback(await namespaces.use(owner).check(key, own(limits), cost));
+    },
+    peek: async (_failure, key, limits, cost) => {
+      return asFallback(await namespaces.use(owner).peek(key, own(limits), cost));
+    },
+    state: async (_failure, key) => namespaces.use(owner).state(key),
+    reset: (key) => namespaces.reset(owner, key),
+    close: () => namespaces.release(owner),
   };
 }
 
-function asFallback(verdict: StoreResult): StoreResult {
-  return { ...verdict, source: "fallback" };
+function asFallback(result: StoreResult): StoreResult {
+  return { ...result, source: "fallback" };
 }

@@ -4,7 +4,6 @@ import type { BatchItem, AsyncNamespace, KeyState, StoreResult } from "../store/
 import type { BatchEntry } from "./batch.js";
 import type { DenyCache, RequestStamp } from "./deny-cache.js";
 import type { Fallback } from "./fallback.js";
-import { denyFallback } from "./fallback.js";
 import type { ScriptRunner } from "./script-runner.js";
 import { CircuitOpenError, UnreachableError } from "./script-runner.js";
 import type { Reply } from "./reply.js";
@@ -15,6 +14,8 @@ import { SCRIPT } from "./script.js";
 export interface NamespaceEvents {
   /** The space is used for the first time, with these limits. */
   readonly firstLimits: (limits: readonly Limit[]) => void;
+  /** Runs a change of a key, or of all keys, so that no cache of denials of the namespace outdates it. */
+  readonly whileChanging: <T>(name: string | undefined, change: () => Promise<T>) => Promise<T>;
   readonly closed: () => void;
 }
 
@@ -23,7 +24,7 @@ export class RedisNamespace implements AsyncNamespace {
   readonly #server: ScriptRunner;
   readonly #prefix: string;
   readonly #longest: string;
-  #fallback: Fallback;
+  readonly #fallback: Fallback;
   readonly #denials: DenyCache;
   readonly #events: NamespaceEvents;
   #isClosed = false;
@@ -95,7 +96,7 @@ export class RedisNamespace implements AsyncNamespace {
   async reset(key?: string): Promise<void> {
     await this.#fallback.reset(key);
     const name = key === undefined ? undefined : this.#keyOf(key);
-    await this.#denials.whileChanging(name, () =>
+    await this.#events.whileChanging(name, () =>
       name === undefined ? this.#server.deleteByPrefix(this.#prefix) : this.#server.deleteKey(name),
     );
   }
@@ -104,8 +105,6 @@ export class RedisNamespace implements AsyncNamespace {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#events.closed();
-    // A call under way that Redis fails is not counted in a space that is closed.
-    this.#fallback = denyFallback;
   }
 
   /** A key's share in a call about several. */
@@ -190,7 +189,7 @@ export class RedisNamespace implements AsyncNamespace {
         isRefunded = true;
         const words = ["refund", this.#longest, String(epoch), String(stamp), String(cost)];
         try {
-          return numberIn(await this.#denials.whileChanging(name, () => this.#server.run(SCRIPT, [name], words))) > 0;
+          return numberIn(await this.#events.whileChanging(name, () => this.#server.run(SCRIPT, [name], words))) > 0;
         } catch (error) {
           if (error instanceof CircuitOpenError) isRefunded = false;
           throw error;

@@ -10,8 +10,9 @@ import { allowFallback, storeFallback, denyFallback } from "./fallback.js";
 import { ScriptRunner } from "./script-runner.js";
 import { RedisNamespace } from "./redis-namespace.js";
 import { checkBatch } from "./batch.js";
-import type { SharedNamespace } from "./shared-client.js";
-import { sharedClient } from "./shared-client.js";
+import type { FallbackOwner } from "./fallback-namespaces.js";
+import type { SharedClient } from "./shared-client.js";
+import { fallbacksIn, sharedClient } from "./shared-client.js";
 
 /** Options of a {@link RedisStore}, and of a `RedisRateLimiter` about its store. */
 export interface RedisStoreOptions {
@@ -112,18 +113,20 @@ export class RedisStore implements AsyncStore {
   open(name: string, periodsMs: readonly number[]): AsyncNamespace {
     assertNamespaceName(name, this.#names);
     const prefix = `${this.#keyPrefix}:${name}:`;
-    const shared = sharedClient(this.#server.client).namespace(prefix);
-    const fallback = this.#fallbackFor(shared, name, periodsMs);
+    const client = sharedClient(this.#server.client);
+    const fallback = this.#fallbackFor({ client, name, keyPrefix: this.#keyPrefix, periodsMs });
+    const shared = client.namespace(prefix);
     this.#names.add(name);
     shared.join(name, this.#warns);
     return new RedisNamespace(this.#server, prefix, periodsMs, fallback, shared.denyCache(this.#denyMs), {
       firstLimits: (limits) => {
         if (this.#warns) shared.compareLimits(limits);
       },
+      whileChanging: (key, change) => shared.whileChanging(key, change),
       closed: () => {
         fallback.close();
         this.#names.delete(name);
-        shared.leave();
+        client.leave(prefix, shared);
       },
     });
   }
@@ -146,16 +149,16 @@ function denyMsFrom(denyCache: RedisStoreOptions["denyCache"] = {}): number {
   return parseDuration("denyCache.maxAge", maxAge);
 }
 
-type FallbackFor = (shared: SharedNamespace, name: string, periodsMs: readonly number[]) => Fallback;
+type FallbackFor = (owner: FallbackOwner & { readonly client: SharedClient }) => Fallback;
 
 function fallbackFrom(whenDown: unknown, instances: number): FallbackFor {
-  const asking =
-    (store?: Store): FallbackFor =>
-    (shared, ...space) =>
-      storeFallback(shared.openFallback(store, ...space), instances);
   if (typeof whenDown === "object" && typeof (whenDown as Partial<Store> | null)?.open === "function") {
     published("whenDown", whenDown, "store");
-    return asking(whenDown as Store);
+    const fallbacks = fallbacksIn(whenDown as Store);
+    return (owner) => {
+      fallbacks.reserve(owner);
+      return storeFallback(fallbacks, owner, instances);
+    };
   }
   if (typeof whenDown !== "string") {
     throw new TypeError(
@@ -168,6 +171,10 @@ function fallbackFrom(whenDown: unknown, instances: number): FallbackFor {
     case "deny":
       return () => denyFallback;
     case "local":
-      return asking();
+      return ({ client, ...owner }) => {
+        // A name may not hold a `:`. Nothing is reserved or opened before the first failure.
+        const name = JSON.stringify([owner.keyPrefix, owner.name, owner.periodsMs]).replaceAll(":", "\n");
+        return storeFallback(client.localFallbacks, { client, ...owner, name }, instances);
+      };
   }
 }

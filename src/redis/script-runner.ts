@@ -12,7 +12,7 @@ import {
   isForeignValue,
   isMissingScript,
   isNotPermitted,
-  isOutOfMemory,
+  isWriteRefused,
   isUnsettled,
 } from "./errors.js";
 import type { SharedClient } from "./shared-client.js";
@@ -148,9 +148,9 @@ export class ScriptRunner {
 
   #failure(error: unknown, pass: number): StoreError {
     const failure = this.#failureOf(error);
-    // The breaker is about the server. These replies are about one key or one command, and come without a wait; without
-    // memory, Redis still refuses keys at their limit.
-    const isOfServer = failure instanceof UnreachableError && !isOutOfMemory(error) && !isNotPermitted(error);
+    // The breaker is about the server. These replies are about one key or one command, and come without a wait; a Redis that
+    // refuses writes still refuses keys at their limit.
+    const isOfServer = failure instanceof UnreachableError && !isWriteRefused(error) && !isNotPermitted(error);
     if (!isOfServer) this.#breaker.succeeded(pass);
     else this.#breaker.failed(pass, error);
     this.tell(failure);

@@ -2,13 +2,14 @@ import { monotonicClock } from "../core/clock.js";
 import type { Limit } from "../core/limit.js";
 import { warn, warnOnce } from "../core/callbacks.js";
 import { MemoryStore } from "../store/memory/memory-store.js";
-import type { Namespace, Store } from "../store/store.js";
+import type { Store } from "../store/store.js";
 import { CircuitBreaker } from "./circuit-breaker.js";
 import type { Connection } from "./clients.js";
 import { connectionOf } from "./clients.js";
-import { DenyCache } from "./deny-cache.js";
+import { DenyCache, whileChanging } from "./deny-cache.js";
+import { FallbackNamespaces } from "./fallback-namespaces.js";
 
-/** The most namespaces of one client that are kept for later limiters. Further ones are not shared. */
+/** The most namespaces of one client that are kept for later limiters. Beyond it, the least recently opened one is dropped. */
 const MOST_NAMESPACES = 1000;
 
 /** The name of a limiter without one. */
@@ -35,7 +36,7 @@ export class SharedClient {
   isCluster: boolean;
   readonly #breakers = new Map<number, CircuitBreaker>();
   readonly #namespaces = new Map<string, SharedNamespace>();
-  #local: MemoryStore | undefined;
+  #localFallbacks: FallbackNamespaces | undefined;
   #hasWarned = false;
 
   constructor(connection: Connection) {
@@ -50,18 +51,26 @@ export class SharedClient {
     return breaker;
   }
 
-  /** What the limiters with the key prefix `prefix` share. */
+  /** What the limiters with the key prefix `prefix` share. It is kept for later limiters after the last one is closed. */
   namespace(prefix: string): SharedNamespace {
-    const known = this.#namespaces.get(prefix);
-    if (known !== undefined) return known;
-    const isKept = this.#namespaces.size < MOST_NAMESPACES;
-    // One store for all that are kept, so that an outage takes the memory of one.
-    const local = isKept ? () => (this.#local ??= new MemoryStore()) : () => new MemoryStore();
-    const made = new SharedNamespace(prefix, local, () => {
-      if (isKept) this.#namespaces.delete(prefix);
-    });
-    if (isKept) this.#namespaces.set(prefix, made);
-    return made;
+    const namespace = this.#namespaces.get(prefix) ?? new SharedNamespace(prefix);
+    this.#namespaces.delete(prefix);
+    this.#namespaces.set(prefix, namespace);
+    const [oldest] = this.#namespaces.keys();
+    // Limiters that are open keep what they have; limiters that are made later share something new.
+    if (this.#namespaces.size > MOST_NAMESPACES && oldest !== undefined) this.#namespaces.delete(oldest);
+    return namespace;
+  }
+
+  /** Removes a limiter of `namespace`, which is forgotten unless it keeps something for later limiters. */
+  leave(prefix: string, namespace: SharedNamespace): void {
+    namespace.leave();
+    if (namespace.isIdle && this.#namespaces.get(prefix) === namespace) this.#namespaces.delete(prefix);
+  }
+
+  /** The fallback namespaces in the memory of this process: one store for all limiters of the client. */
+  get localFallbacks(): FallbackNamespaces {
+    return (this.#localFallbacks ??= new FallbackNamespaces(new MemoryStore()));
   }
 
   /** Reports the first failure where no store has an `onStoreError`: a silent fallback would never be noticed. */
@@ -72,34 +81,26 @@ export class SharedClient {
   }
 }
 
-/** A fallback space, and how to give it back: it closes with its last user. */
-export interface Opened {
-  readonly space: Namespace;
-  readonly release: () => void;
-}
+const storeFallbacks = new WeakMap<Store, FallbackNamespaces>();
 
-/** The names of spaces in local stores. */
-let localSpaces = 0;
+/** The fallback namespaces in a store that was passed as `whenDown`, by limiters of any client. */
+export function fallbacksIn(store: Store): FallbackNamespaces {
+  const fallbacks = storeFallbacks.get(store) ?? new FallbackNamespaces(store);
+  storeFallbacks.set(store, fallbacks);
+  return fallbacks;
+}
 
 /** What the limiters share that have one client, key prefix and name, and so the same keys in Redis. */
 export class SharedNamespace {
   readonly #prefix: string;
-  readonly #makeLocal: () => MemoryStore;
-  readonly #forget: () => void;
-  #local: MemoryStore | undefined;
   /** By how long a denial is kept. */
   readonly #denyCaches = new Map<number, DenyCache>();
-  /** By store and periods. */
-  readonly #fallbacks = new WeakMap<Store, Map<string, { readonly space: Namespace; users: number }>>();
   #limiters = 0;
   /** The limits of the limiter that was used first. */
   #limits: string | undefined;
 
-  /** @param forget - called when the last limiter has left. */
-  constructor(prefix: string, makeLocal: () => MemoryStore, forget: () => void) {
+  constructor(prefix: string) {
     this.#prefix = prefix;
-    this.#makeLocal = makeLocal;
-    this.#forget = forget;
   }
 
   /** Adds a limiter. Warns if it has no name and another is open: the two are hardly meant to count together. */
@@ -108,10 +109,15 @@ export class SharedNamespace {
     if (warns && this.#limiters > 1 && name === DEFAULT_NAME) this.#warn("none of them has a name");
   }
 
-  /** Removes a limiter that is closed. */
+  /** Removes a limiter that is closed. Limiters that are made later are not compared with closed ones. */
   leave(): void {
     this.#limiters -= 1;
-    if (this.#limiters === 0) this.#forget();
+    if (this.#limiters === 0) this.#limits = undefined;
+  }
+
+  /** Whether no limiter is open and no denial is cached. */
+  get isIdle(): boolean {
+    return this.#limiters === 0 && [...this.#denyCaches.values()].every((cache) => cache.size === 0);
   }
 
   /**
@@ -133,28 +139,9 @@ export class SharedNamespace {
     return cache;
   }
 
-  /**
-   * Opens the space that decides during an outage, once for all limiters with these periods.
-   *
-   * @param store - undefined for a local one.
-   * @throws RangeError when the name is taken in `store`.
-   */
-  openFallback(store: Store | undefined, name: string, periodsMs: readonly number[]): Opened {
-    const own = store ?? (this.#local ??= this.#makeLocal());
-    const spaces = this.#fallbacks.get(own) ?? new Map<string, { readonly space: Namespace; users: number }>();
-    this.#fallbacks.set(own, spaces);
-    const periods = periodsMs.join();
-    const spaceName = store === undefined ? String((localSpaces += 1)) : name;
-    const opened = spaces.get(periods) ?? { space: own.open(spaceName, periodsMs), users: 0 };
-    spaces.set(periods, opened);
-    opened.users += 1;
-    const release = (): void => {
-      opened.users -= 1;
-      if (opened.users > 0) return;
-      spaces.delete(periods);
-      opened.space.close();
-    };
-    return { space: opened.space, release };
+  /** Runs a change of a key, or of all keys, during which no deny cache of these limiters keeps a denial of it. */
+  whileChanging<T>(key: string | undefined, change: () => Promise<T>): Promise<T> {
+    return whileChanging(this.#denyCaches, key, change);
   }
 
   #warn(difference: string): void {

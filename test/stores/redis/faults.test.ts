@@ -175,6 +175,17 @@ describe.skipIf(withoutRedis !== undefined)("when Redis is slow, hung or gone", 
     expect((await limiter.check("ada")).source).toBe("redis");
   });
 
+  it("no replicas: a call that cannot be recorded is decided here, and Redis still refuses keys at their limit", async () => {
+    const limiter = limiterOf({ denyCache: false });
+    for (let calls = 0; calls < 4; calls += 1) await limiter.check("full");
+    await client.config("SET", "min-replicas-to-write", "1");
+    for (let calls = 0; calls < 9; calls += 1) {
+      expect(await limiter.check(`new-${calls}`)).toMatchObject({ allowed: true, source: "fallback" });
+    }
+    expect(String((failures[0] as Error).cause)).toContain("NOREPLICAS");
+    expect(await limiter.check("full")).toMatchObject({ allowed: false, source: "redis" });
+  });
+
   it("not there yet: a service starts all the same, and finds it later", async () => {
     const port = await freePort();
     for (const early of [connect(port), createClient({ socket: { port, host: "127.0.0.1", reconnectStrategy: 50 } })]) {
@@ -429,9 +440,6 @@ describe("a client that behaves oddly", () => {
     "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",
     "CLUSTERDOWN The cluster is down",
     "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
-    "READONLY You can't write against a read only replica. script: 5, on @user_script:175.",
-    "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk.",
-    "NOREPLICAS Not enough good replicas to write.",
     "WRONGPASS invalid username-password pair or user is disabled.",
     "ERR max number of clients reached",
   ])("is not asked for a while after three replies of «%s», which are about the server", async (message) => {
@@ -442,12 +450,19 @@ describe("a client that behaves oddly", () => {
     "WRONGTYPE Operation against a key holding the wrong kind of value script: 5, on @user_script:12.",
     "ERR user_script:20: SLUICEGATE the value of this key script: 5, on @user_script:20.",
     "OOM command not allowed when used memory > 'maxmemory'. script: 5, on @user_script:175.",
+    "READONLY You can't write against a read only replica. script: 5, on @user_script:175.",
+    "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk.",
+    "NOREPLICAS Not enough good replicas to write.",
+    "ERR Error running script (call to f_5): @user_script:175: -READONLY You can't write against a read only replica.",
     "NOPERM this user has no permissions to access one of the keys used as arguments",
     "ERR The user executing the script can't run this command or subcommand script: 5, on @user_script:1.",
     "ERR ACL failure in script: User limiter has no permissions to run the 'time' command script: 5, on @user_script:1.",
-  ])("is asked again after replies of «%s», which are about one key or command", async (message) => {
-    expect(await sentBefore(message)).toBe(6);
-  });
+  ])(
+    "is asked again after replies of «%s», which are about one key or one command, or a refusal of writes",
+    async (message) => {
+      expect(await sentBefore(message)).toBe(6);
+    },
+  );
 });
 
 describe("the options of a RedisStore", () => {

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { AsyncRateLimiter, MemoryStore } from "sluicegate";
@@ -111,29 +112,91 @@ describe("limiters that are made for each request, of one client, key prefix and
     expect(sent).toBe(8);
   });
 
-  it("share until the last of them is closed, which forgets the calls of an outage", async () => {
-    const { client } = downClient();
-    const [first, second] = [make(client), make(client)];
-    expect(await first.isAllowed("ada")).toBe(true);
-    first.close();
-    expect((await second.peek("ada")).remaining).toBe(2);
-    expect((await make(client).peek("ada")).remaining).toBe(2);
-    second.close();
-    expect((await make(client).peek("ada")).remaining).toBe(2);
-    const { client: other } = downClient();
-    const only = make(other);
-    await only.isAllowed("ada");
-    only.close();
-    expect((await make(other).peek("ada")).remaining).toBe(3);
+  it("drop a denial when a limiter with another maxAge, or without a deny cache, resets its key", async () => {
+    let sent = 0;
+    const client: Send = async ([command]) => ((sent += 1), command === "UNLINK" ? 1 : -3_600_000);
+    for (const denyCache of [{ maxAge: "2s" }, false] as const) {
+      await make(client).isAllowed("ada");
+      await make(client, { denyCache }).reset("ada");
+      sent = 0;
+      await make(client).isAllowed("ada");
+      expect(sent).toBe(1);
+    }
   });
 
-  it("leave a store that was handed over open for others, and its name free", async () => {
+  it.each<[string, Partial<RedisRateLimiterOptions>]>([
+    ["in local memory", {}],
+    ["in the store of `whenDown`", { whenDown: new MemoryStore() }],
+  ])("admit maxCalls during an outage %s if each is closed after its call", async (_, options) => {
+    const { client } = downClient();
+    let admitted = 0;
+    for (let call = 0; call < 20; call += 1) {
+      const limiter = make(client, options);
+      admitted += (await limiter.isAllowed("ada")) ? 1 : 0;
+      limiter.close();
+    }
+    expect(admitted).toBe(3);
+  });
+
+  it.each<[string, Partial<RedisRateLimiterOptions>]>([
+    ["in local memory", {}],
+    ["in the store of `whenDown`", { whenDown: new MemoryStore() }],
+  ])("admit maxCalls during an outage %s after 1,000 other names were opened", async (_, options) => {
+    const { client } = downClient();
+    for (let name = 0; name < 1001; name += 1)
+      await make(client, { ...options, name: `other ${name}` }).isAllowed("ada");
+    expect(await admittedBy(() => make(client, options))).toBe(3);
+    // The first of the others has not been forgotten.
+    expect((await make(client, { ...options, name: "other 0" }).peek("ada")).remaining).toBe(2);
+  });
+
+  it("forget the calls of an outage when their period has passed", async () => {
+    const whenDown = new MemoryStore();
+    const { client } = downClient();
+    const first = make(client, { whenDown, period: "20ms", name: "first" });
+    await first.isAllowed("ada");
+    first.close();
+    expect(whenDown.size).toBe(1);
+    await sleep(30);
+    const second = make(client, { whenDown, name: "second" });
+    await second.isAllowed("ben");
+    second.close();
+    expect(whenDown.size).toBe(1);
+    expect((await make(client, { whenDown, name: "second" }).peek("ben")).remaining).toBe(2);
+  });
+
+  it("send one command for a refused key if each is closed after its call", async () => {
+    let sent = 0;
+    const client: Send = async () => ((sent += 1), -3_600_000);
+    for (let call = 0; call < 20; call += 1) {
+      const limiter = make(client);
+      expect(await limiter.isAllowed("ada")).toBe(false);
+      limiter.close();
+    }
+    expect(sent).toBe(1);
+  });
+
+  it("leave the name in the store of `whenDown` to a limiter of another client when they are closed", async () => {
     const whenDown = new MemoryStore();
     const limiter = make(downClient().client, { whenDown });
     await limiter.check("ada");
     limiter.close();
-    expect(whenDown.size).toBe(0);
-    expect(await make(downClient().client, { whenDown }).isAllowed("ada")).toBe(true);
+    const other = make(downClient().client, { whenDown });
+    expect((await other.check("ada")).remaining).toBe(2);
+    expect(whenDown.size).toBe(1);
+    expect(() => make(downClient().client, { whenDown })).toThrow(RangeError);
+  });
+
+  it.each<[string, Partial<RedisRateLimiterOptions>, unknown]>([
+    ["allow", { whenDown: "allow" }, { allowed: true, source: "fallback" }],
+    ["local", { whenDown: "local" }, { allowed: true, source: "fallback" }],
+    ["a store", { whenDown: new MemoryStore() }, { allowed: true, source: "fallback" }],
+    ["deny", { whenDown: "deny" }, { code: "STORE_ERROR" }],
+  ])("decide a call that is under way when they are closed by `whenDown`: %s", async (_, options, outcome) => {
+    const limiter = make(async () => new Promise(() => undefined), { ...options, timeout: "20ms" });
+    const call = limiter.check("ada").catch((error: unknown) => error);
+    limiter.close();
+    expect(await call).toMatchObject(outcome as object);
   });
 
   it("take no more memory the more of them are made, of one name or of names without number, open or closed", () => {
