@@ -33,12 +33,12 @@ const programs = blocks.filter(({ language }) => language === "ts");
 const services = programs.filter(({ code }) => code.includes(".listen(") && code.includes('env["PORT"]'));
 const jestSuites = blocks.filter(({ language }) => language === "js");
 const vitestSuites = programs.filter(({ code }) => code.includes('from "vitest"'));
-/** Blocks that define something, and are used by the tests that know what for. */
+/** Programs that only define something. The test of each imports it. */
 const modules = programs.filter(({ code }) => /^export class/m.test(code));
 const ofRedis = programs.filter(({ code }) => code.includes("REDIS_URL"));
 const scripts = programs.filter((program) => ![...services, ...vitestSuites, ...modules, ...ofRedis].includes(program));
 
-/** What a program says that it prints: the comment behind each `console.log`. */
+/** The expected output of a program: the comment behind each `console.log`. */
 const promised = (code: string): string[] =>
   [...code.matchAll(/console\.log\(.*\); \/\/ (.*)$/gm)].map(([, line = ""]) => line);
 
@@ -59,7 +59,7 @@ beforeAll(() => {
   ]) {
     symlinkSync(join(root, "node_modules", name), join(folder, "node_modules", name));
   }
-  // Where whoever uses the plugin has it: beside the package, whose types tell fastify's of what it adds.
+  // Next to the package, as in a real installation, because the types of the package extend those of fastify.
   symlinkSync(join(root, "node_modules/fastify"), join(inject("consumer"), "node_modules/fastify"));
   writeFileSync(join(folder, "package.json"), JSON.stringify({ type: "module" }));
   for (const { name, code } of vitestSuites) writeFileSync(join(folder, `${name}.test.ts`), code);
@@ -74,14 +74,14 @@ beforeAll(() => {
 });
 
 describe("the README, with the packed package and nothing else", () => {
-  it("has programs, each of which prints what it promises, asserts something, or serves", () => {
+  it("contains programs that each document their output, assert something or listen on a port", () => {
     expect(scripts.length).toBeGreaterThan(9);
     expect([services, vitestSuites, jestSuites, modules, ofRedis].map(({ length }) => length)).toEqual([3, 2, 1, 1, 3]);
     for (const { code } of [...scripts, ...ofRedis])
       expect(promised(code).length > 0 || code.includes("assert.")).toBe(true);
   });
 
-  it("shows programs that compile under the strictest flags", () => {
+  it("contains programs that compile under the strictest flags", () => {
     const program = ts.createProgram(
       programs.map(({ name }) => join(folder, `${name}.ts`)),
       {
@@ -92,7 +92,7 @@ describe("the README, with the packed package and nothing else", () => {
         noPropertyAccessFromIndexSignature: true,
         target: ts.ScriptTarget.ES2022,
         module: ts.ModuleKind.NodeNext,
-        // A block without an import or export is a module here all the same, as it is where it is pasted.
+        // A block without an import or export is a module too, as it is in the project of a reader.
         moduleDetection: ts.ModuleDetectionKind.Force,
         types: ["node"],
         typeRoots: [join(folder, "node_modules/@types")],
@@ -106,7 +106,7 @@ describe("the README, with the packed package and nothing else", () => {
   });
 
   it.each(scripts)("runs $name under «$heading»", async ({ name, code }) => {
-    // Of node's own runner, whose default reporter changed.
+    // The reporter applies to programs of node:test, whose default reporter changed.
     const { stdout } = await run(process.execPath, ["--test-reporter=tap", join(folder, `${name}.js`)], {
       cwd: folder,
     });
@@ -159,7 +159,7 @@ describe("the README, with the packed package and nothing else", () => {
     }
   }
 
-  it("serves password resets: the fourth of an hour is refused", async () => {
+  it("refuses the fourth password reset of an hour, with a Retry-After of 3600", async () => {
     await serving("A whole program", async (origin) => {
       const answers: [number, string | null][] = [];
       for (let call = 0; call < 4; call += 1) {
@@ -176,7 +176,7 @@ describe("the README, with the packed package and nothing else", () => {
     });
   });
 
-  it("serves all in quiet times, and answers 503 to some once it is asked for more than it can do", async () => {
+  it("serves every request without load, and responds with 503 to some under overload", async () => {
     await serving("AdaptiveRateLimiter", async (origin) => {
       const quiet = await patiently(() => fetch(origin));
       expect(await quiet.text()).toBe("Done, at 1.00 of the limit\n");
@@ -193,7 +193,7 @@ describe("the README, with the packed package and nothing else", () => {
     });
   });
 
-  it("limits an express app by address, and its failed logins further", async () => {
+  it("limits an express app by address, and failed logins more strictly", async () => {
     await serving("Web frameworks", async (origin) => {
       expect(await (await patiently(() => fetch(origin))).text()).toBe("99 left\n");
       const login = (password: string): Promise<Response> =>
@@ -217,7 +217,7 @@ describe("the README, with the packed package and nothing else", () => {
   it.each([
     ["Express", "ExpressAdapter", "@nestjs/platform-express"],
     ["Fastify", "FastifyAdapter", "@nestjs/platform-fastify"],
-  ])("guards NestJS on %s, with refusals that write nothing to the log", async (_, adapter, platform) => {
+  ])("limits NestJS on %s, with refusals that are not logged", async (_, adapter, platform) => {
     const { code } = modules.find(({ heading }) => heading === "### NestJS")!;
     const recipe = ts.transpileModule(code, { compilerOptions: { module: ts.ModuleKind.ESNext } }).outputText;
     const ofTest = recipe.replace(/new AsyncRateLimiter\(.*?\)/, "wrapped($&)");
@@ -291,14 +291,14 @@ describe("the README, with the packed package and nothing else", () => {
         field,
         (): unknown => {
           resolved += 1;
-          // What is beyond the budget need not be executed to the end.
+          // Execution can stop beyond the budget.
           if (resolved > 20 * budget) throw new Error("enough");
           return field === "self" ? root : 1;
         },
       ]),
     );
     const schema = buildSchema("type Query { name: String, age: Int, self: Query }");
-    /** How many fields graphql's own executor resolves, also of a document that it would not accept as valid. */
+    /** The number of fields that the executor of graphql resolves. Invalid documents are executed as well. */
     const resolvedBy = ({ query, operationName }: Operation): number => {
       resolved = 0;
       executeSync({ schema, document: parse(query), operationName, rootValue: root });
@@ -353,7 +353,7 @@ describe("the README, with the packed package and nothing else", () => {
         3,
       ],
       ["the introspection of clients", of(getIntrospectionQuery()), expect.toSatisfy((cost) => cost < 500) as number],
-    ])("by what they select: %s", (_, body, cost) => {
+    ])("by their selections: %s", (_, body, cost) => {
       expect(costOf(body)).toEqual(cost);
     });
 
@@ -510,7 +510,7 @@ describe("the README, with the packed package and nothing else", () => {
   });
 });
 
-/** Asks again until the service listens. */
+/** Retries until the service listens. */
 async function patiently(ask: () => Promise<Response>): Promise<Response> {
   for (let tries = 0; ; tries += 1) {
     try {
