@@ -45,13 +45,15 @@ export const monotonicClock: Required<Clock> = {
   },
 };
 
-/** Captured at import, so that fake timers that are installed later, and never moved, stop no queue. */
-const startTimer = setTimeout;
+/** Captured at import: fake timers that are installed later, and never moved, must stop no queue. */
+const timerAtImport = setTimeout;
 
 /** Resolves in a later turn of the event loop: timers and I/O that are due come first. */
 export function nextTurn(): Promise<void> {
   return new Promise((resolve) => {
-    startTimer(resolve, 0);
+    timerAtImport(resolve, 0);
+    // The captured one may be a fake that has been removed since.
+    if (setTimeout !== timerAtImport) setTimeout(resolve, 0);
   });
 }
 
