@@ -34,7 +34,7 @@ export interface Limit {
 }
 
 /** The deepest log: 128 MB of stamps for one key. */
-const MOST_CALLS = 2 ** 24;
+export const MAX_CALLS: number = 2 ** 24;
 
 /**
  * Checks a limit and makes it enforceable.
@@ -46,7 +46,7 @@ export function enforceable(options: LimitOptions, depthName: string = "maxCalls
   const { name, maxCalls, period } = ownCopy(options);
   return Object.freeze({
     name,
-    maxCalls: assertInteger(depthName, maxCalls, 0, MOST_CALLS),
+    maxCalls: assertInteger(depthName, maxCalls, 0, MAX_CALLS),
     periodMs: parsePeriod("period", period),
     reducedFrom: undefined,
   });

@@ -22,7 +22,7 @@ export interface WaitOptions {
   readonly timeout?: Duration | undefined;
   /**
    * The most calls of the key that may wait in front of this one. With 0 the call never waits; `Infinity` removes the bound.
-   * Calls that are admitted at once do not count.
+   * Calls that are admitted at once do not count, and neither do calls that an asynchronous store is deciding.
    * @default 10_000
    */
   readonly maxQueue?: number | undefined;

@@ -1,18 +1,16 @@
+import { andThen, isPromiseLike, warn } from "../core/callbacks.js";
 import type { Clock } from "../core/clock.js";
 import { monotonicClock, nextTurn } from "../core/clock.js";
 import type { Decision } from "../core/decision.js";
-import { receiptOf } from "../core/decision.js";
+import { makeDecision, receiptOf } from "../core/decision.js";
 import type { WaitFailure } from "../core/errors.js";
 import { RateLimitExceededError, StoreError } from "../core/errors.js";
 import { argumentError } from "../core/validate.js";
-import { andThen, isPromiseLike, warn } from "../core/callbacks.js";
 import { StoreTime } from "../store/store-time.js";
 import type { WaitSignal } from "./abort.js";
 import { onAbort } from "./abort.js";
 import type { AcquireRequest } from "./acquire-options.js";
 import { DEFAULT_MAX_QUEUE } from "./acquire-options.js";
-import type { HeapItem } from "./deadline-heap.js";
-import { DeadlineHeap } from "./deadline-heap.js";
 
 /**
  * How many microtasks the drain leaves to a released caller. The first continues the code that awaits `acquire`; the others
@@ -29,25 +27,43 @@ const SLICE_MS = 5;
 /** How many steps the drain does between two looks at the clock. */
 const STEPS_PER_LOOK = 32;
 
+/** The longest sleep after a refusal by a fallback, in milliseconds: the store itself may decide again by then. */
+const FALLBACK_SLEEP_MS = 1000;
+
+/** How many calls of a key are checked at once. If their waiters leave, the calls that the store admits are refunded. */
+const MAX_CHECKING = 100;
+
+/** The decision on a call that a queue has checked. */
+export interface CheckedCall {
+  readonly decision: Decision;
+  /** To be called when the caller of an admitted call has continued. */
+  readonly confirm: () => void;
+}
+
 /** The methods of a limiter that its queues use. `check` and `peek` do not notify `onDecision`. */
 export interface QueuedLimiter {
-  /** Decides a call, and records it if it is admitted. */
-  readonly check: (key: string, cost: number) => Decision | Promise<Decision>;
+  /**
+   * Decides a call, and records it if it is admitted.
+   *
+   * @param pending - the cost of the calls of `key` that are being decided, or whose callers have not continued.
+   * @returns undefined while the pending calls take all the room.
+   */
+  readonly check: (key: string, cost: number, pending: number) => CheckedCall | Promise<CheckedCall> | undefined;
   /** What `check` would decide. */
   readonly peek: (key: string, cost: number) => Decision | Promise<Decision>;
-  /** Called when the caller of the latest admitted call of `key` has continued. */
-  readonly confirm: (key: string) => void;
   /** Notifies `onDecision` of the decision that ends a wait. It never throws. */
   readonly notify: (key: string, decision: Decision) => void;
 }
 
-/** A call that waits: an item of a linked list, and of a heap if it has a timeout. */
-interface Waiter extends HeapItem {
+/** A call that waits: an item of a linked list. */
+interface Waiter {
   readonly cost: number;
   readonly signal: WaitSignal | undefined;
   readonly maxQueue: number;
   /** The instant after which it does not wait, in store time; `Infinity` without a timeout. */
   readonly deadline: number;
+  /** How many decisions of the store its queue had received when it joined. */
+  readonly joinedAfter: number;
   readonly resolve: (decision: Decision) => void;
   readonly reject: (error: unknown) => void;
   stopListening: (() => void) | undefined;
@@ -58,29 +74,44 @@ interface Waiter extends HeapItem {
   next: Waiter | undefined;
 }
 
-/** The waiters of one key, in the order in which they joined. Joining and leaving from any place are O(log n). */
+/** The waiters of one key, in the order in which they joined. Joining, and leaving from any place, are O(1). */
 class Queue {
   readonly key: string;
-  readonly deadlines: DeadlineHeap<Waiter> = new DeadlineHeap<Waiter>();
   first: Waiter | undefined;
   #last: Waiter | undefined;
   size = 0;
   /** The first waiter that is not accepted yet. All behind it are not, either. */
   firstNew: Waiter | undefined;
   acceptedCount = 0;
+  /** A lower bound of all deadlines. */
+  nextDeadline = Infinity;
+  /** Waiters whose deadline has come, the first of them last. */
+  expired: Waiter[] = [];
 
   /** The decision that refused the first waiter; undefined while that waiter may be checked. */
   refusal: Decision | undefined;
-  /** When the first waiter may be checked again, in store time. */
+  /** When it was refused, and when it may be checked again, in store time. */
+  refusedAt = 0;
   readyAt = Infinity;
-  /** An asynchronous store is deciding the call of the first waiter, or of one that has left since. */
-  isChecking = false;
-  /** Applies the decision that an asynchronous store has sent. */
-  applyAnswer: (() => void) | undefined;
-  /** A refund, a reset or another limit came while the store was deciding: a refusal is out of date. */
-  isOutdated = false;
-  /** A waiter was released, and its caller has not been confirmed to continue. */
-  hasReleased = false;
+  /** Counts the refunds, resets and changes of the limit. A refusal that was sent for before the latest is out of date. */
+  changes = 0;
+
+  /** The first waiter that no check under way is for. */
+  firstUnchecked: Waiter | undefined;
+  /** How many checks an asynchronous store is deciding, all of one cost. An admission is for the first waiter of that cost. */
+  checking = 0;
+  checkedCost = 0;
+  /** How many checks may be under way: 1 until the store has said how much remains. */
+  width = 1;
+  /** What an asynchronous store has decided, in order. */
+  readonly answers: (() => void)[] = [];
+  answerCount = 0;
+  isAsync = false;
+
+  /** The cost of the calls that are being decided, or whose callers have not continued. */
+  pending = 0;
+  /** To be called when the caller that was released last has continued. */
+  confirm: (() => void) | undefined;
   cancelTimer: (() => void) | undefined;
 
   constructor(key: string) {
@@ -94,7 +125,8 @@ class Queue {
     this.#last = waiter;
     this.size += 1;
     this.firstNew ??= waiter;
-    if (waiter.deadline < Infinity) this.deadlines.add(waiter);
+    this.firstUnchecked ??= waiter;
+    this.nextDeadline = Math.min(this.nextDeadline, waiter.deadline);
   }
 
   /** Precondition: it is the first that is not accepted. */
@@ -109,6 +141,7 @@ class Queue {
     waiter.stopListening?.();
     if (waiter.isAccepted) this.acceptedCount -= 1;
     if (this.firstNew === waiter) this.firstNew = waiter.next;
+    if (this.firstUnchecked === waiter) this.firstUnchecked = waiter.next;
     // The next waiter may cost less than the one that was refused.
     if (this.first === waiter) this.refusal = undefined;
     if (waiter.previous === undefined) this.first = waiter.next;
@@ -118,7 +151,17 @@ class Queue {
     // A dead waiter that is in the old generation must not keep the next ones alive.
     waiter.previous = waiter.next = undefined;
     this.size -= 1;
-    this.deadlines.remove(waiter);
+    if (this.size === 0) this.nextDeadline = Infinity;
+  }
+
+  /** Moves the waiters whose deadline has come by `now` to `expired`. */
+  findExpired(now: number): void {
+    this.nextDeadline = Infinity;
+    for (let waiter = this.first; waiter !== undefined; waiter = waiter.next) {
+      if (waiter.deadline <= now) this.expired.push(waiter);
+      else this.nextDeadline = Math.min(this.nextDeadline, waiter.deadline);
+    }
+    this.expired.reverse();
   }
 
   rejectAll(error: unknown): void {
@@ -132,9 +175,10 @@ class Queue {
 /**
  * The queues of one limiter, one for each key that has waiters. First in, first out.
  *
- * Only the first waiter of a queue is checked. If it is refused, the queue sleeps until the instant that the refusal names
- * and checks again, because a timer may fire early and another call may have taken the place. All queues are drained by one
- * loop, in microtasks: a call is recorded when its caller is released, and the next one when that caller has continued.
+ * The first waiter of a queue is checked. If it is refused, the queue sleeps until the instant that the refusal names, and
+ * checks again, because a timer may fire early and another call may have taken the place. If an asynchronous store admits
+ * it, as many of the next are checked at once as its decision says that remain. All queues are drained by one loop, in
+ * microtasks: one caller is released, and the next one when that caller has continued.
  */
 export class AcquireQueues {
   readonly #clock: Clock;
@@ -174,7 +218,7 @@ export class AcquireQueues {
     }
     const deadline = timeoutMs === Infinity ? Infinity : this.#now() + timeoutMs;
     const queue = this.#queues.get(key) ?? new Queue(key);
-    if (queue.isChecking && queue.size >= Math.max(maxQueue, DEFAULT_MAX_QUEUE)) {
+    if (queue.checking > 0 && queue.size >= Math.max(maxQueue, DEFAULT_MAX_QUEUE)) {
       // Without this bound, calls would pile up where the store decides more slowly than they arrive, and refuses none.
       reject(new StoreError(`The store decides too slowly: ${queue.size} calls of one key wait for it`));
       return;
@@ -184,6 +228,7 @@ export class AcquireQueues {
       signal,
       maxQueue,
       deadline,
+      joinedAfter: queue.answerCount,
       resolve,
       reject,
       stopListening: undefined,
@@ -191,8 +236,6 @@ export class AcquireQueues {
       hasLeft: false,
       previous: undefined,
       next: undefined,
-      expiresAt: deadline,
-      heapIndex: -1,
     };
     if (signal !== undefined) {
       waiter.stopListening = onAbort(signal, () => {
@@ -212,7 +255,7 @@ export class AcquireQueues {
     const queues = key === undefined ? this.#queues.values() : [this.#queues.get(key)];
     for (const queue of queues) {
       if (queue === undefined) continue;
-      queue.isOutdated = true;
+      queue.changes += 1;
       queue.refusal = undefined;
       this.#schedule(queue);
     }
@@ -246,7 +289,7 @@ export class AcquireQueues {
     for (const queue of this.#ready) {
       this.#ready.delete(queue);
       if (this.#step(queue)) this.#ready.add(queue);
-      if (queue.hasReleased) for (let left = CALLER_MICROTASKS; left > 0; left -= 1) await MICROTASK;
+      if (queue.confirm !== undefined) for (let left = CALLER_MICROTASKS; left > 0; left -= 1) await MICROTASK;
       steps += 1;
       if (steps % STEPS_PER_LOOK === 0 && monotonicClock.now() - startedAt > SLICE_MS) {
         await nextTurn();
@@ -259,11 +302,16 @@ export class AcquireQueues {
   /** Does one unit of work on a queue. False if there was none: then the queue sleeps, or is gone. */
   #step(queue: Queue): boolean {
     try {
-      if (queue.hasReleased) {
-        queue.hasReleased = false;
-        this.#limiter.confirm(queue.key);
+      const { confirm } = queue;
+      queue.confirm = undefined;
+      confirm?.();
+      // Between two listeners of one signal, some runtimes run microtasks. None of its waiters may be released.
+      for (let { first } = queue; first?.signal?.aborted === true; first = queue.first) {
+        queue.remove(first);
+        first.reject(first.signal.reason);
       }
-      if (this.#checkFirst(queue) || this.#acceptNew(queue) || this.#expire(queue)) return true;
+      if (this.#applyAnswer(queue) || this.#checkNext(queue) || this.#acceptNew(queue) || this.#expire(queue))
+        return true;
       this.#sleep(queue);
       return false;
     } catch (error) {
@@ -273,77 +321,99 @@ export class AcquireQueues {
     }
   }
 
-  /** Checks the first waiter if it may be admitted, and applies the decision on it. */
-  #checkFirst(queue: Queue): boolean {
-    const { first: waiter, applyAnswer } = queue;
-    if (queue.isChecking) {
-      if (applyAnswer === undefined) return false;
-      queue.isChecking = false;
-      queue.applyAnswer = undefined;
-      applyAnswer();
-      return true;
+  #applyAnswer({ answers }: Queue): boolean {
+    const apply = answers.shift();
+    apply?.();
+    return apply !== undefined;
+  }
+
+  /** Checks the first waiter that is not being checked, if it may be admitted now. */
+  #checkNext(queue: Queue): boolean {
+    const { firstUnchecked: waiter, checking, changes } = queue;
+    if (waiter === undefined) return false;
+    if (checking > 0) {
+      // A call that would not wait for those in front is checked at once.
+      const mayCheck = queue.refusal === undefined && (checking < queue.width || waiter.maxQueue <= checking);
+      if (!mayCheck || waiter.cost !== queue.checkedCost) return false;
+    } else if (queue.refusal !== undefined && this.#now() < queue.readyAt) {
+      return false;
     }
-    if (waiter === undefined || (queue.refusal !== undefined && this.#now() < queue.readyAt)) return false;
-    queue.refusal = undefined;
-    queue.isOutdated = false;
-    if (waiter.signal?.aborted === true) {
-      // Between two listeners of one signal, some runtimes run microtasks. None of its waiters may be released.
-      queue.remove(waiter);
-      waiter.reject(waiter.signal.reason);
-      return true;
-    }
-    const fail = (error: unknown): void => {
-      if (waiter.hasLeft) return;
+    const { cost } = waiter;
+    let checked: CheckedCall | Promise<CheckedCall> | undefined;
+    try {
+      checked = this.#limiter.check(queue.key, cost, queue.pending);
+    } catch (error) {
       queue.remove(waiter);
       waiter.reject(error);
-    };
-    let decision: Decision | Promise<Decision>;
-    try {
-      decision = this.#limiter.check(queue.key, waiter.cost);
-    } catch (error) {
-      fail(error);
       return true;
     }
-    if (isPromiseLike(decision)) this.#awaitAnswer(queue, waiter, decision, fail);
-    else this.#apply(queue, waiter, decision);
+    if (checked === undefined) return false;
+    queue.refusal = undefined;
+    queue.checkedCost = cost;
+    queue.pending += cost;
+    if (!isPromiseLike(checked)) {
+      this.#apply(queue, cost, checked, changes);
+      return true;
+    }
+    queue.isAsync = true;
+    queue.checking += 1;
+    queue.firstUnchecked = waiter.next;
+    const answer = (apply: () => void): void => {
+      queue.answers.push(() => {
+        queue.checking -= 1;
+        queue.answerCount += 1;
+        apply();
+      });
+      this.#schedule(queue);
+    };
+    checked.then(
+      (made) => answer(() => this.#apply(queue, cost, made, changes)),
+      (error: unknown) => answer(() => this.#failCheck(queue, cost, error)),
+    );
     return true;
   }
 
-  #awaitAnswer(queue: Queue, waiter: Waiter, decision: Promise<Decision>, fail: (error: unknown) => void): void {
-    queue.isChecking = true;
-    if (waiter.deadline < Infinity && !waiter.hasLeft) {
-      // The store may admit the call at the very instant of its deadline.
-      queue.deadlines.remove(waiter);
-      waiter.expiresAt = waiter.deadline + 1;
-      queue.deadlines.add(waiter);
-    }
-    const answer = (apply: () => void): void => {
-      queue.applyAnswer = apply;
-      this.#schedule(queue);
-    };
-    decision.then(
-      (made) => answer(() => this.#apply(queue, waiter, made)),
-      (error: unknown) => answer(() => fail(error)),
-    );
-  }
-
-  #apply(queue: Queue, waiter: Waiter, decision: Decision): void {
-    if (waiter.hasLeft) {
-      void giveBack(decision);
-      this.#limiter.confirm(queue.key);
-    } else if (decision.allowed) {
+  /** Applies the decision on a call of `cost` to the first waiter, if that has the same cost. */
+  #apply(queue: Queue, cost: number, { decision, confirm }: CheckedCall, changes: number): void {
+    const { first } = queue;
+    const waiter = first?.cost === cost ? first : undefined;
+    if (decision.allowed) {
+      const admissible = decision.shadowed ? MAX_CHECKING : Math.floor(decision.remaining / cost);
+      queue.width = Math.min(MAX_CHECKING, Math.max(1, admissible));
+      const release = (): void => {
+        queue.pending -= cost;
+        confirm();
+      };
+      if (waiter === undefined) {
+        // Those that it was meant for have left.
+        void giveBack(decision);
+        release();
+        return;
+      }
       queue.remove(waiter);
-      queue.hasReleased = true;
+      queue.confirm = release;
       this.#limiter.notify(queue.key, decision);
       waiter.resolve(decision);
-    } else if (!queue.isOutdated) {
-      this.#refuseFirst(queue, waiter, decision);
+      return;
     }
+    queue.pending -= cost;
+    queue.width = 1;
+    queue.firstUnchecked = first;
+    if (waiter !== undefined && changes === queue.changes) this.#refuseFirst(queue, waiter, decision);
+  }
+
+  #failCheck(queue: Queue, cost: number, error: unknown): void {
+    const { first } = queue;
+    queue.pending -= cost;
+    if (first?.cost !== cost) return;
+    queue.remove(first);
+    first.reject(error);
   }
 
   /** Keeps the first waiter, and lets the queue sleep; or rejects it, if it cannot wait for so long. */
   #refuseFirst(queue: Queue, waiter: Waiter, decision: Decision): void {
-    const readyAt = this.#now() + decision.retryAfterMs;
+    const now = this.#now();
+    const readyAt = now + sleepMs(decision);
     const isFull = !waiter.isAccepted && waiter.maxQueue === 0;
     if (isFull || readyAt === Infinity || readyAt > waiter.deadline) {
       queue.remove(waiter);
@@ -351,6 +421,7 @@ export class AcquireQueues {
       return;
     }
     queue.refusal = decision;
+    queue.refusedAt = now;
     queue.readyAt = readyAt;
     if (!waiter.isAccepted) queue.accept(waiter);
   }
@@ -368,7 +439,7 @@ export class AcquireQueues {
     if (waiter.deadline === Infinity && waiter.cost <= first.cost) return true;
     const rejectIfHopeless = (decision: Decision): void => {
       if (decision.allowed || waiter.hasLeft) return;
-      if (decision.retryAfterMs < Infinity && this.#now() + decision.retryAfterMs <= waiter.deadline) return;
+      if (sleepMs(decision) < Infinity && this.#now() + sleepMs(decision) <= waiter.deadline) return;
       queue.remove(waiter);
       this.#fail(queue, waiter, decision, "timeout");
       this.#schedule(queue);
@@ -379,15 +450,25 @@ export class AcquireQueues {
       waiter.reject(error);
       this.#schedule(queue);
     };
-    settle(() => this.#limiter.peek(queue.key, waiter.cost), rejectIfHopeless, fail);
+    settle(
+      () => this.#refusalOf(queue, waiter.cost) ?? this.#limiter.peek(queue.key, waiter.cost),
+      rejectIfHopeless,
+      fail,
+    );
     return true;
   }
 
   /** Rejects one waiter whose deadline has come. */
   #expire(queue: Queue): boolean {
-    const waiter = queue.deadlines.first;
-    if (waiter === undefined || waiter.expiresAt > this.#now()) return false;
-    if (queue.isChecking) {
+    const { expired } = queue;
+    if (expired.length === 0) {
+      const now = this.#now() - graceMs(queue);
+      if (now < queue.nextDeadline) return false;
+      queue.findExpired(now);
+    }
+    const waiter = expired.pop();
+    if (waiter === undefined || waiter.hasLeft) return true;
+    if (queue.checking > 0 && queue.answerCount === waiter.joinedAfter) {
       queue.remove(waiter);
       waiter.reject(new StoreError("The store did not answer before the timeout of a call that waits for its turn"));
     } else {
@@ -399,15 +480,23 @@ export class AcquireQueues {
   /** Rejects a waiter with the present decision on its call; where that is none, with the one on the first waiter. */
   #reject(queue: Queue, waiter: Waiter, failedBy: WaitFailure): void {
     const { first = waiter, refusal, key } = queue;
+    const refused = this.#refusalOf(queue, waiter.cost);
     queue.remove(waiter);
     settle(
       () =>
+        refused ??
         andThen(this.#limiter.peek(key, waiter.cost), (own) =>
           own.allowed ? this.#limiter.peek(key, first.cost) : own,
         ),
       (decision) => this.#fail(queue, waiter, decision.allowed ? (refusal ?? decision) : decision, failedBy),
       waiter.reject,
     );
+  }
+
+  /** The present refusal of a call of `cost`, if an asynchronous store has refused the first waiter, and that has the same cost. */
+  #refusalOf({ isAsync, refusal, first, refusedAt }: Queue, cost: number): Decision | undefined {
+    if (!isAsync || refusal === undefined || first?.cost !== cost) return undefined;
+    return aged(refusal, this.#now() - refusedAt);
   }
 
   /** Rejects a waiter that has left its queue. */
@@ -418,18 +507,39 @@ export class AcquireQueues {
 
   /** Sets the timer to when the first waiter may be checked, or a deadline comes. */
   #sleep(queue: Queue): void {
-    const { cancelTimer } = queue;
+    const { cancelTimer, checking, refusal } = queue;
     queue.cancelTimer = undefined;
     cancelTimer?.();
-    if (queue.size === 0 && !queue.isChecking) this.#queues.delete(queue.key);
-    const readyAt = queue.refusal === undefined ? Infinity : queue.readyAt;
-    const until = Math.min(readyAt, queue.deadlines.first?.expiresAt ?? Infinity);
+    if (queue.size === 0 && checking === 0) this.#queues.delete(queue.key);
+    const readyAt = refusal === undefined || checking > 0 ? Infinity : queue.readyAt;
+    const until = Math.min(readyAt, queue.nextDeadline + graceMs(queue));
     if (until === Infinity) return;
     queue.cancelTimer = this.#clock.wake?.(Math.max(0, until - this.#now()), () => {
       queue.cancelTimer = undefined;
       this.#schedule(queue);
     });
   }
+}
+
+/** A store may admit a call at the very instant of its deadline, and decide some time later. */
+function graceMs({ checking }: Queue): number {
+  return checking > 0 ? 1 : 0;
+}
+
+/** How long a refused waiter sleeps. */
+function sleepMs({ retryAfterMs, source }: Decision): number {
+  return source === "fallback" ? Math.min(retryAfterMs, FALLBACK_SLEEP_MS) : retryAfterMs;
+}
+
+/** A refusal as it is some time later, if no call is recorded. */
+function aged(refusal: Decision, ms: number): Decision {
+  const times = <T extends { retryAfterMs: number; resetAfterMs: number }>(of: T): T => ({
+    ...of,
+    retryAfterMs: Math.max(0, of.retryAfterMs - ms),
+    resetAfterMs: Math.max(0, of.resetAfterMs - ms),
+  });
+  const layers = refusal.layers.map((layer) => ({ ...times(layer), moreAfterMs: Math.max(0, layer.moreAfterMs - ms) }));
+  return makeDecision({ ...times(refusal), layers });
 }
 
 /** Runs `query` and passes on its result, now or later, to `then`; an error of any of them goes to `fail`. */
@@ -445,8 +555,11 @@ function settle<T>(query: () => T | Promise<T>, then: (value: T) => void, fail: 
 
 function waitError(decision: Decision, failedBy: WaitFailure, maxQueue: number): RateLimitExceededError {
   if (decision.retryAfterMs === Infinity) return new RateLimitExceededError(decision, { waitFailedBy: "cost" });
-  if (failedBy !== "queue-full") return new RateLimitExceededError(decision, { waitFailedBy: failedBy });
-  const message = `${decision.reason}: the queue is full (maxQueue is ${maxQueue})`;
+  // The decision on a call may be to admit it, where it waited for the decisions on others.
+  if (failedBy === "timeout" && !decision.allowed)
+    return new RateLimitExceededError(decision, { waitFailedBy: failedBy });
+  const cause = failedBy === "timeout" ? "the timeout ended" : `the queue is full (maxQueue is ${maxQueue})`;
+  const message = decision.allowed ? `Not decided yet: ${cause}` : `${decision.reason}: ${cause}`;
   return new RateLimitExceededError(decision, { waitFailedBy: failedBy, message });
 }
 

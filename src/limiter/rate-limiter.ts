@@ -18,7 +18,8 @@ import { notify, unlimitedDecision, toDecision } from "./decide.js";
 import type { CallOptions, LimiterOptions } from "./options.js";
 import { assertKey, parseCost, storeFrom } from "./options.js";
 import type { MemberCall, PublishedLimiter } from "./member-call.js";
-import { ReleaseLog } from "./release-log.js";
+import type { Pace } from "./release-log.js";
+import { paceInLog, paceInMemory, unpaced } from "./release-log.js";
 
 /** What `isAllowed` returns in memory: no call needs a promise of its own. */
 const ALLOWED = Promise.resolve(true);
@@ -51,7 +52,7 @@ export class RateLimiter<in K extends string = string> {
   readonly #onDecision: ((decision: Decision, key: K) => unknown) | undefined;
 
   #inForce: LimitsInForce;
-  #releases: ReleaseLog | undefined;
+  #pace: Pace | undefined;
   readonly #recheck = (key: string): void => this.#queues?.recheck(key);
   #queues: AcquireQueues | undefined;
   #isClosed = false;
@@ -143,12 +144,13 @@ export class RateLimiter<in K extends string = string> {
    * A waiter keeps the process alive.
    *
    * The call is recorded when its caller is released, and never while synchronous code runs. No more callers continue in any
-   * window of real time than the limits allow, however busy the process is and whatever the delay of the store.
+   * window of real time than the limits allow, however busy the process is and whatever the delay of the store. An asynchronous
+   * store decides one call of a key, and then as many at once as that decision says remain, up to 100.
    *
    * @throws RateLimitExceededError (as a rejection) when the wait fails; its `waitFailedBy` says why. It comes at once
    *   when `maxQueue` calls wait already, when the cost exceeds a limit, or when the first instant that the log allows lies
    *   behind `timeout`; else when the timeout ends. The reason of `signal`, when that is aborted. A `StoreError` when the store
-   *   cannot decide, or has not decided before the timeout.
+   *   cannot decide, or has decided no call of the key between the start and the timeout.
    *
    * @example
    * await limiter.acquire("api.example.org", { timeout: "10s", signal });
@@ -199,7 +201,7 @@ export class RateLimiter<in K extends string = string> {
   async reset(...keys: [] | [key: K]): Promise<void> {
     if (keys.length > 0) assertKey(keys[0]);
     await this.#space.reset(keys[0]);
-    this.#releases?.reset(keys[0]);
+    this.#pace?.reset(keys[0]);
     this.#queues?.recheck(keys[0]);
   }
 
@@ -232,7 +234,7 @@ export class RateLimiter<in K extends string = string> {
     this.#bypass = undefined;
     this.#queues?.rejectAll(closedError(this.name));
     this.#queues = undefined;
-    this.#releases = undefined;
+    this.#pace = undefined;
   }
 
   #assertOpen(): void {
@@ -265,16 +267,22 @@ export class RateLimiter<in K extends string = string> {
     if (this.#queues !== undefined) return this.#queues;
     const clock = (memberOf(this.#store, "clock") as Clock | undefined) ?? monotonicClock;
     const periodsMs = this.limits.map(({ periodMs }) => periodMs);
-    const releases = (this.#releases = new ReleaseLog(this.#space, clock, periodsMs));
-    // In shadow mode no caller waits.
-    const paced = this.#isShadow ? this.#space : releases;
+    let pace: Pace;
+    if (this.#isShadow) pace = unpaced(this.#space);
+    else if (this.#sync !== undefined) pace = paceInLog(this.#sync);
+    else pace = paceInMemory(this.#async as AsyncNamespace, clock, periodsMs);
+    this.#pace = pace;
     return (this.#queues = new AcquireQueues(clock, {
-      check: (key, cost) => {
+      check: (key, cost, pending) => {
         const now = this.#inForce;
-        return andThen(paced.check(key, now.limits, cost), (verdict) => this.#decided(verdict, key, now, cost));
+        const paced = pace.check(key, now.limits, cost, pending);
+        if (paced === undefined) return undefined;
+        return andThen(paced, ({ verdict, confirm }) => ({
+          decision: this.#decided(verdict, key, now, cost),
+          confirm,
+        }));
       },
       peek: (key, cost) => this.#asked("peek", key, cost),
-      confirm: (key) => releases.confirm(key),
       notify: (key, decision) => void this.#announced(decision, key as K),
     }));
   }

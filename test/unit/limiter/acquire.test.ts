@@ -692,6 +692,21 @@ describe("acquire, when it records a call,", () => {
     expect(await Promise.all([first, second, third, fourth])).toEqual([true, true, "gone home", 700]);
   });
 
+  it("moves its timestamp in the log to the end of a block of its caller, also after the caller has raised the limit", async () => {
+    const { limiter, clock } = waitingWorld(1);
+    const decision = await limiter.acquire("ada");
+    limiter.move([3]);
+    expect([limiter.checkSync("ada").allowed, limiter.checkSync("ada").allowed]).toEqual([true, true]);
+    clock.advance("300ms");
+    limiter.move([1]);
+    await settled();
+    expect((await limiter.state("ada")).calls).toBe(3);
+    clock.advance("999ms");
+    expect((await limiter.peek("ada")).retryAfterMs).toBe(1);
+    expect(await limiter.refund(decision)).toBe(true);
+    expect((await limiter.peek("ada")).allowed).toBe(true);
+  });
+
   it("counts from the end of a block, for a caller that blocks behind several async functions", async () => {
     const { limiter, clock } = waitingWorld(1);
     const inner = async (): Promise<Decision> => limiter.acquire("ada");
@@ -826,6 +841,7 @@ describe("acquire, where a store answers later", () => {
     const held: (() => void)[] = [];
     const memory = new MemoryStore({ clock });
     const failing = { next: false };
+    const counts = { peeks: 0 };
     const store: Store = {
       synchronous: false,
       clock,
@@ -841,7 +857,10 @@ describe("acquire, where a store answers later", () => {
         return {
           admit: (...call) => later(() => space.admit(...call)),
           check: (...call) => later(() => space.check(...call)),
-          peek: (...call) => Promise.resolve(space.peek(...call)),
+          peek: (...call) => {
+            counts.peeks += 1;
+            return Promise.resolve(space.peek(...call));
+          },
           reset: (...call) => Promise.resolve(space.reset(...call)),
           state: (...call) => Promise.resolve(space.state(...call)),
           close: () => space.close(),
@@ -853,7 +872,10 @@ describe("acquire, where a store answers later", () => {
       held.shift()?.();
       await settled();
     };
-    return { store, held, letGo, failing };
+    const letGoAll = async (): Promise<void> => {
+      for (await settled(); held.length > 0; await settled()) held.shift()?.();
+    };
+    return { store, memory, held, letGo, letGoAll, failing, counts };
   }
 
   it("asks for one at a time, in order", async () => {
@@ -981,6 +1003,197 @@ describe("acquire, where a store answers later", () => {
     await letGo();
     expect((await second).allowed).toBe(true);
   });
+
+  it("checks as many of the next waiters at once as the first decision says that remain, in order", async () => {
+    const { store, held, letGo, letGoAll } = heldStore(new ManualClock());
+    const limiter = new AsyncRateLimiter({ maxCalls: 40, period: "1s", store, bypass: false });
+    const order: number[] = [];
+    for (let call = 0; call < 60; call += 1) {
+      limiter.acquire("ada").then(
+        () => order.push(call),
+        () => undefined,
+      );
+    }
+    await settled();
+    expect(held).toHaveLength(1);
+    await letGo();
+    expect(held).toHaveLength(39);
+    await letGoAll();
+    expect(order).toEqual(Array.from({ length: 40 }, (_, call) => call));
+    expect((await limiter.state("ada")).calls).toBe(40);
+    limiter.close();
+  });
+
+  it("releases the callers that it checks at once no faster than the limit allows", async () => {
+    const clock = new ManualClock();
+    const { store, letGo, letGoAll, held } = heldStore(clock);
+    const limiter = new AsyncRateLimiter({ maxCalls: 3, period: "1s", store, bypass: false });
+    const releases: number[] = [];
+    for (let call = 0; call < 6; call += 1) void limiter.acquire("ada").then(() => releases.push(clock.now()));
+    await letGo();
+    await settled();
+    // The store records two more now, and its answers arrive half a second later.
+    expect(held).toHaveLength(2);
+    const late = held.splice(0);
+    late[0]!();
+    clock.advance("500ms");
+    late[1]!();
+    for (let step = 0; step < 200; step += 1) {
+      await letGoAll();
+      clock.advance("10ms");
+    }
+    for (const at of releases) {
+      expect(releases.filter((other) => other >= at && other < at + 1000).length).toBeLessThanOrEqual(3);
+    }
+    expect(releases).toHaveLength(6);
+  });
+
+  it("refunds a call that it checked for a waiter that left, where the next one has another cost", async () => {
+    const { store, letGo, letGoAll } = heldStore(new ManualClock());
+    const limiter = new AsyncRateLimiter({ maxCalls: 9, period: "1s", store, bypass: false });
+    const controllers = [1, 2, 3].map(() => new AbortController());
+    const first = limiter.acquire("ada", { cost: 2 });
+    const leaving = controllers.map(({ signal }) => limiter.acquire("ada", { cost: 2, signal }).catch(() => "left"));
+    const last = limiter.acquire("ada", { cost: 1 });
+    await letGo();
+    await first;
+    controllers.forEach((controller) => controller.abort());
+    await letGoAll();
+    expect(await Promise.all(leaving)).toEqual(["left", "left", "left"]);
+    expect((await last).allowed).toBe(true);
+    expect((await limiter.state("ada")).calls).toBe(3);
+  });
+
+  it("checks a call with maxQueue 0 without waiting for those in front, and refuses it if they have taken the room", async () => {
+    const { store, held, letGoAll } = heldStore(new ManualClock());
+    const limiter = new AsyncRateLimiter({ maxCalls: 30, period: "1s", store, bypass: false });
+    const outcomes: unknown[] = [];
+    for (let call = 0; call < 40; call += 1) {
+      limiter.acquire("ada", { maxQueue: 0 }).then(
+        () => outcomes.push("admitted"),
+        (error: unknown) => outcomes.push((error as RateLimitExceededError).waitFailedBy),
+      );
+    }
+    await settled();
+    // The others cannot be admitted, whatever the store decides on these.
+    expect(held).toHaveLength(30);
+    await letGoAll();
+    expect(outcomes.slice(0, 30)).toEqual(Array.from({ length: 30 }, () => "admitted"));
+    expect(outcomes.slice(30)).toEqual(Array.from({ length: 10 }, () => "queue-full"));
+  });
+
+  it("refuses calls behind a full queue, and those whose wait is hopeless, without a command each", async () => {
+    const clock = new ManualClock();
+    const { store, letGo, counts } = heldStore(clock);
+    const limiter = new AsyncRateLimiter({ maxCalls: 1, period: "10s", store, bypass: false });
+    void limiter.acquire("ada");
+    await letGo();
+    const waiting = limiter.acquire("ada");
+    await settled();
+    counts.peeks = 0;
+    clock.advance("4s");
+    const failed = (options: AcquireOptions): Promise<unknown> =>
+      limiter.acquire("ada", options).catch((error: unknown) => error);
+    const decision = { allowed: false, retryAfterMs: 6000, layers: [{ retryAfterMs: 6000, resetAfterMs: 6000 }] };
+    expect(await failed({ maxQueue: 1 })).toMatchObject({ waitFailedBy: "queue-full", decision });
+    expect(await failed({ timeout: "5s" })).toMatchObject({ waitFailedBy: "timeout", decision });
+    expect(counts.peeks).toBe(0);
+    expect(await failed({ cost: 2 })).toMatchObject({ waitFailedBy: "cost" });
+    expect(counts.peeks).toBeGreaterThan(0);
+    clock.advance("6s");
+    await letGo();
+    expect((await waiting).allowed).toBe(true);
+  });
+
+  it("says that the timeout ended, where the store has answered since the call joined", async () => {
+    const clock = new ManualClock();
+    const { store, letGo } = heldStore(clock);
+    const limiter = new AsyncRateLimiter({ maxCalls: 1, period: "200ms", store, bypass: false });
+    void limiter.acquire("ada");
+    await letGo();
+    const first = limiter.acquire("ada", { timeout: "201ms" });
+    const second = limiter.acquire("ada", { timeout: "201ms" }).catch((error: unknown) => error);
+    await letGo();
+    clock.advance("200ms");
+    await settled();
+    clock.advance("2ms");
+    await expect(first).rejects.toMatchObject({ waitFailedBy: "timeout" });
+    expect(await second).toMatchObject({ waitFailedBy: "timeout" });
+  });
+
+  it("is not paced in shadow mode by calls that the store has forgotten", async () => {
+    const clock = new ManualClock();
+    const { store, letGo, memory } = heldStore(clock);
+    const open = memory.open.bind(memory);
+    let forget = (): void => undefined;
+    memory.open = (name, periodsMs) => {
+      const namespace = open(name, periodsMs);
+      forget = () => namespace.reset();
+      return namespace;
+    };
+    const limiter = new AsyncRateLimiter({ maxCalls: 1, period: "1s", store, mode: "shadow", bypass: false });
+    const first = limiter.acquire("ada");
+    await letGo();
+    await first;
+    forget();
+    const second = limiter.acquire("ada");
+    await letGo();
+    expect((await second).shadowed).toBe(false);
+  });
+
+  it("does not pace by a call that its caller has refunded before it continues", async () => {
+    const clock = new ManualClock();
+    const memory = new MemoryStore({ clock });
+    const store: Store = {
+      synchronous: false,
+      clock,
+      open: (name, periodsMs) => {
+        const space = memory.open(name, periodsMs);
+        return {
+          admit: async (...call) => space.admit(...call),
+          check: async (...call) => space.check(...call),
+          peek: async (...call) => space.peek(...call),
+          reset: async (...call) => space.reset(...call),
+          state: async (...call) => space.state(...call),
+          close: () => space.close(),
+        };
+      },
+    };
+    const limiter = new AsyncRateLimiter({ maxCalls: 1, period: "1s", store, bypass: false });
+    const refund = (decision: Decision): Promise<boolean> => limiter.refund(decision);
+    expect(await limiter.acquire("ada").then(refund)).toBe(true);
+    await settled();
+    expect((await limiter.acquire("ada", { timeout: "0ms" })).allowed).toBe(true);
+  });
+
+  it("checks again after a second where a fallback has refused it", async () => {
+    const clock = new ManualClock();
+    const { store, letGoAll, memory } = heldStore(clock);
+    const open = memory.open.bind(memory);
+    let isDown = true;
+    let forget = (): void => undefined;
+    memory.open = (name, periodsMs) => {
+      const namespace = open(name, periodsMs);
+      const check = namespace.check.bind(namespace);
+      namespace.check = (...call) => ({ ...check(...call), ...(isDown && { source: "fallback" as const }) });
+      forget = () => namespace.reset();
+      return namespace;
+    };
+    const limiter = new AsyncRateLimiter({ maxCalls: 1, period: "20s", store, bypass: false });
+    void limiter.check("ada");
+    await letGoAll();
+    let admitted: Decision | undefined;
+    void limiter.acquire("ada", { timeout: "5s" }).then((decision) => (admitted = decision));
+    await letGoAll();
+    isDown = false;
+    forget();
+    clock.advance("999ms");
+    await letGoAll();
+    expect(admitted).toBe(undefined);
+    clock.advance("1ms");
+    await letGoAll();
+    expect(admitted?.source).toBe("memory");
+  });
 });
 describe("the queues of a limiter", () => {
   /** Queues over a limiter of one call, whose decision on a second one is a promise that the test resolves. */
@@ -990,7 +1203,6 @@ describe("the queues of a limiter", () => {
     const queues = new AcquireQueues(clock, {
       check,
       peek: (key, cost) => limiter.peek(key, { cost }),
-      confirm: () => undefined,
       notify: () => undefined,
     });
     const outcomes: unknown[] = [];
@@ -1003,7 +1215,10 @@ describe("the queues of a limiter", () => {
 
   it("reject all waiters with a given error, leave no timer, and refund a call that the store admits later", async () => {
     const answers: ((decision: Decision) => void)[] = [];
-    const { clock, limiter, queues, outcomes, join } = queuesOf(() => new Promise((resolve) => answers.push(resolve)));
+    const { clock, limiter, queues, outcomes, join } = queuesOf(async () => {
+      const decision = await new Promise<Decision>((resolve) => answers.push(resolve));
+      return { decision, confirm: () => undefined };
+    });
     const wake = vi.spyOn(clock, "wake");
     join({ timeout: "2s" });
     join();
@@ -1029,5 +1244,36 @@ describe("the queues of a limiter", () => {
     await settled();
     expect(outcomes).toHaveLength(1);
     expect(outcomes[0]).toBeInstanceOf(StoreError);
+  });
+
+  it("release no waiter whose signal is aborted before its listeners run", async () => {
+    let checks = 0;
+    const { outcomes, join } = queuesOf(() => {
+      checks += 1;
+      return undefined;
+    });
+    const reason = new Error("gone home");
+    const signal = { aborted: false, reason, addEventListener: () => undefined, removeEventListener: () => undefined };
+    join({ signal });
+    join({ signal });
+    signal.aborted = true;
+    await settled();
+    expect([outcomes, checks]).toEqual([[reason, reason], 0]);
+  });
+});
+
+describe("acquire, when the package was imported under fake timers that are removed again,", () => {
+  afterEach(() => {
+    vi.useRealTimers();
+  });
+
+  it("releases more callers than one slice holds", async () => {
+    vi.useFakeTimers();
+    vi.resetModules();
+    const { AsyncRateLimiter: Imported } = await import("../../../src/index.js");
+    vi.useRealTimers();
+    const limiter = new Imported({ maxCalls: 30_000, period: "1h", bypass: false });
+    const waits = Array.from({ length: 30_000 }, () => limiter.acquire("ada", { maxQueue: Infinity }));
+    expect(await Promise.all(waits)).toHaveLength(30_000);
   });
 });
