@@ -18,6 +18,25 @@ export function appendHeader([name, value]: HeaderEntry, before: unknown): strin
   return isList && typeof list === "string" && list !== "" ? `${list}, ${value}` : value;
 }
 
+/**
+ * The fields to set on a response that a handler made: each limit is added to what the response has of it, unless the limit is
+ * there already, and the `defaults` are set where the response has none.
+ *
+ * @param valueOf - the value that the response has of a field.
+ */
+export function missingHeaders(
+  limits: readonly HeaderEntry[],
+  defaults: readonly HeaderEntry[],
+  valueOf: (name: string) => string | null,
+): HeaderEntry[] {
+  const missing = limits.flatMap((entry): HeaderEntry[] => {
+    const [name, value] = entry;
+    const before = valueOf(name);
+    return `, ${before}, `.includes(`, ${value}, `) ? [] : [[name, appendHeader(entry, before)]];
+  });
+  return [...missing, ...defaults.filter(([name]) => valueOf(name) === null)];
+}
+
 /** What one limiter answered, and what it is called in HTTP. */
 export interface LimiterResult {
   /** The name that its limits are called by; undefined for a limiter without a name. */
@@ -55,16 +74,24 @@ export function violatedPolicies(answers: readonly LimiterResult[]): string[] {
 }
 
 /**
- * Checks that the names of a limiter's policies may stand in a header.
+ * Checks that the names of a limiter's policies are valid in a header.
  *
- * @param limits - undefined for a limiter that does not say: then its own name is checked.
- * @throws RangeError for a name that no header may hold. @see RFC 9651, section 3.3.3
+ * @param limits - undefined for a limiter that does not publish them: then only its own name is checked.
+ * @param nameOption - the option that holds the name of the limiter, for errors.
+ * @param limitsOption - the option that holds its limits, for errors.
+ * @throws RangeError for a name that is not printable ASCII. @see RFC 9651, section 3.3.3
  */
-export function checkPolicyNames(limiterName: string | undefined, limits: readonly Limit[] | undefined): void {
-  for (const name of limits?.map((limit) => policyName(limiterName, limit)) ?? [limiterName]) {
+export function checkPolicyNames(
+  limiterName: string | undefined,
+  limits: readonly Limit[] | undefined,
+  nameOption: string = "limiter.name",
+  limitsOption: string = "limiter.limits",
+): void {
+  const names = [[nameOption, limiterName], ...(limits ?? []).map(({ name }) => [limitsOption, name])] as const;
+  for (const [option, name] of names) {
     if (name !== undefined && !/^[\x20-\x7e]+$/.test(name)) {
       const rule = "a name of printable ASCII, because it stands in the RateLimit header (or set `headers`)";
-      throw new RangeError(argumentError("limiter.limits", rule, name));
+      throw new RangeError(argumentError(option ?? nameOption, rule, name));
     }
   }
 }

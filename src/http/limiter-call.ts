@@ -1,5 +1,5 @@
 import { andThen, isPromiseLike, warnOnce } from "../core/callbacks.js";
-import { countInProcess } from "../core/copies.js";
+import { countInProcess, published } from "../core/copies.js";
 import type { Decision } from "../core/decision.js";
 import { argumentError, assertOptionalFunction, parseOptions } from "../core/validate.js";
 import type { HttpLimiter } from "./http-limiter.js";
@@ -125,10 +125,11 @@ export function severalLimiters<R>(limiters: BySeveral<R>["limiters"], asking: R
     throw new TypeError(argumentError("limiters", "an object of limiters by name", limiters));
   }
   const members = Object.entries(limiters).map(([name, value]) => member(name, value, asking));
-  // Where all are known they are checked now, and by `allOf` itself.
-  if (members.every(({ fixed }) => fixed !== undefined)) {
-    allOf(Object.fromEntries(members.map(({ name, fixed }) => [name, fixed as RateLimiter])));
+  if (members.length === 0) {
+    throw new RangeError(argumentError("limiters", "an object of at least one limiter", "{}"));
   }
+  // Limiters that are the same for all requests are checked now, the others at each request.
+  assertCombinable(members.flatMap(({ name, fixed }) => (fixed === undefined ? [] : [[name, fixed]])));
   return async (request) => {
     const asked = await Promise.all(
       members.map(async ({ name, limiterOf, keyOf }) => ({
@@ -139,6 +140,7 @@ export function severalLimiters<R>(limiters: BySeveral<R>["limiters"], asking: R
     );
     const applying = asked.filter(({ key }) => key !== null);
     if (applying.length === 0) return undefined;
+    assertCombinable(applying.map(({ name, limiter }) => [name, limiter.limiter]));
     const all = allOf(
       Object.fromEntries(applying.map(({ name, limiter }) => [name, limiter.limiter as unknown as RateLimiter])),
     );
@@ -162,6 +164,24 @@ export function severalLimiters<R>(limiters: BySeveral<R>["limiters"], asking: R
       refund: (decision) => all.refund(decision),
     };
   };
+}
+
+/**
+ * Checks that `allOf` can combine limiters, whose own errors do not name the options of HTTP.
+ *
+ * @throws TypeError if one of them is not a limiter of this package, or has two names.
+ */
+function assertCombinable(members: readonly (readonly [name: string, limiter: object])[]): void {
+  const limiters = members.map(([, limiter]) => limiter);
+  for (const [at, [name, limiter]] of members.entries()) {
+    const option = `limiters.${name}.limiter`;
+    if (published(option, limiter, "limiter") === undefined) {
+      throw new TypeError(argumentError(option, "a limiter of this package, which counts several at once", limiter));
+    }
+    if (limiters.indexOf(limiter) !== at) {
+      throw new TypeError(argumentError(option, "a limiter that no other name has", "the same limiter"));
+    }
+  }
 }
 
 interface Member<R> {
@@ -202,7 +222,10 @@ export function limiterOfRequest<R, K extends string>(
     if (before !== undefined) return before;
     const limiter = httpLimiter<K>(name, value, needsRefund);
     const checked = new CheckedLimiter(limiter);
-    if (isNamed) checkPolicyNames(label ?? checked.name, checked.limits);
+    if (isNamed) {
+      const nameOption = label === undefined ? `${name}.name` : "limiters";
+      checkPolicyNames(label ?? checked.name, checked.limits, nameOption, `${name}.limits`);
+    }
     known.set(limiter, checked);
     return checked;
   };

@@ -77,29 +77,34 @@ export interface AnswerOptions<R, A extends readonly unknown[]> {
    * Whether the preflight requests of CORS are counted. A browser sends them on its own, before requests that are counted
    * themselves, and shows a refused one as a failure of CORS and not of a limit.
    *
-   * By default they are counted only where a handler gets `OPTIONS` like any other method: on plain `node:http` and
-   * `node:http2`, and on fetch. Set `true` for a handler of every method behind a router (`app.all`).
-   * @default false behind express, connect, fastify, koa and hono; true elsewhere
+   * By default they are counted if the handler gets `OPTIONS` like any other method: on plain `node:http` and `node:http2`, on
+   * fetch and on koa, in a route of express that has another method (`app.all`), and in such a route of fastify. With a router
+   * on koa, set `false`. Set `true` if a handler of every method is behind `app.use`, is a not-found handler, or is on hono.
+   * @default as above
    */
   readonly countPreflights?: boolean | undefined;
   /**
-   * Answers a refusal in place of the standard body. The status and the fields of the standard answer are set before. What it
-   * throws goes to the framework's error handler, which sets the status, as with `throw: true`.
+   * Answers a refusal in place of the standard body. The standard status and fields are set before, and a field that it sets
+   * itself is kept. An error that it throws goes to the framework's error handler, which sets the status, as with `throw: true`.
    * @default 429 or 503 with `application/problem+json`
    */
   readonly onRefused?: ((request: R, decision: Decision, ...rest: A) => unknown) | undefined;
   /**
    * Whether a request that was answered with `status` is refunded: `(_, status) => status < 400` counts failures only.
    *
-   * It is called once the whole response has been sent. If the client hangs up before, over HTTP/1.1 or HTTP/2, it is not
-   * called, and the request stays counted. On Bun, Deno and workers, which do not tell when a response has been sent, it is
+   * It is called when Node has handed over the whole response. If the client hangs up before, over HTTP/1.1 or HTTP/2, it is not
+   * called, and the request stays counted. A client that resets its HTTP/2 stream without an error code (`NO_ERROR`) after that
+   * has received its response as far as Node can tell, so it is called with the status. On Bun, Deno and workers, which do not tell when a response has been sent, it is
    * called when the handler has returned, unless the request's `signal` is aborted.
    */
   readonly refundWhen?: ((request: R, status: number) => boolean) | undefined;
   /** Which fields tell of the limits: those of the IETF draft, the older `X-RateLimit-*`, both, or none. @default "draft-11" */
   readonly headers?: "draft-11" | "legacy" | "both" | false | undefined;
   /**
-   * What becomes of a request when the store cannot answer: it is answered with 503, or let through uncounted.
+   * What becomes of a request when the store fails: it is answered with 503, or passes uncounted.
+   *
+   * A `TypeError` or `RangeError` of the limiter is an error of the calling code, as an invalid key is, and goes to the error
+   * handler of the framework. So a limiter or store of your own wraps its failures (`TypeError: fetch failed`) in a `StoreError`.
    * @default "deny"
    */
   readonly whenDown?: WhenDown | ((error: unknown, request: R) => Soon<WhenDown>) | undefined;

@@ -24,7 +24,7 @@ const UNCOUNTED: Outcome = passage(undefined, []);
 const GONE: Outcome = passage(undefined, [], { status: 400, fields: [], body: undefined, error: undefined });
 
 /** @see The Fetch standard, section 4.8, CORS-preflight fetch */
-const NEVER_IN_PREFLIGHTS = ["authorization", "cookie", "content-length", "content-type", "transfer-encoding"];
+const NEVER_IN_PREFLIGHTS = ["authorization", "cookie", "content-type", "transfer-encoding"];
 
 /** A response that a cache must not keep, and that is no answer to a later request. @see RFC 6585, section 4 */
 const NOT_STORED: HeaderEntry = ["Cache-Control", "no-store"];
@@ -130,8 +130,9 @@ export class HttpRateLimiter<R, A extends readonly unknown[] = readonly [], K ex
   }
 
   #failed(error: unknown, request: R): Promise<Outcome> {
-    // A key or cost that is not fit, a bypass that fails, or a limiter that is closed, is no failure of the store, and must
-    // not pass as if it were. A closed limiter is known by its code, because it may be of another copy of the package.
+    // An invalid key or cost, a bypass that throws, and a closed limiter are errors of the calling code: `whenDown` must not let
+    // such a request pass. So a store reports its own failures as other errors. A closed limiter may be of another copy of the
+    // package, so its code identifies it.
     if (error instanceof TypeError || error instanceof RangeError || isClosed(error)) throw error;
     return this.#down(error, request);
   }
@@ -142,6 +143,8 @@ export class HttpRateLimiter<R, A extends readonly unknown[] = readonly [], K ex
     const has = (name: string): boolean => (header(request, name) ?? "") !== "";
     // A browser sends neither credentials nor a body with one: whoever does wants something of the handler.
     if (!has("origin") || !has("access-control-request-method") || NEVER_IN_PREFLIGHTS.some(has)) return false;
+    // Some proxies add a `Content-Length` of 0 to requests without a body.
+    if (!["", "0"].includes(header(request, "content-length") ?? "")) return false;
     return !mayHaveUnannouncedBody(request);
   }
 

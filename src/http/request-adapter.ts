@@ -14,7 +14,7 @@ export interface RequestAdapter<R> {
   readonly isDisconnected: (request: R) => boolean;
   /** Whether the request may have a body that no header announces, which HTTP/2 permits. */
   readonly mayHaveUnannouncedBody: (request: R) => boolean;
-  /** Whether the handler gets requests of every method, `OPTIONS` too, because no router selects by method. */
+  /** Whether the handler gets requests of other methods as well as `OPTIONS`, because no router selects it by method. */
   readonly isPlain: (request: R) => boolean;
   /**
    * What the request asks for now, where that can be rewritten before it is dispatched again. Without it, a request stays the
@@ -49,7 +49,7 @@ export interface NodeSocket {
 }
 
 /** A request of Node's HTTP server, or of a framework on top of it. A test or a gateway may make one without a socket. */
-export interface NodeRequest extends Http2Request {
+export interface NodeRequest {
   readonly method?: string | undefined;
   readonly url?: string | undefined;
   /** The path that routers of express have taken off `url`. */
@@ -58,48 +58,46 @@ export interface NodeRequest extends Http2Request {
   readonly socket?: NodeSocket | null | undefined;
 }
 
-/** Where Node's request is: fastify has it in `raw`, koa in `req`. */
-interface Wrapper {
-  readonly raw?: Http2Request | undefined;
-  readonly req?: Http2Request | undefined;
-}
-
-/** The part of a request of Node that tells whether a body follows. */
-export interface Http2Request {
-  /** Over HTTP/2 alone. */
-  readonly stream?: { readonly endAfterHeaders?: boolean | undefined } | undefined;
-}
-
-/** The view of requests of Node's HTTP server whose handlers are selected by a router. */
+/**
+ * The adapter of requests of Node's HTTP server whose handlers are selected by a router.
+ *
+ * Every member that a request may lack is read by {@link memberOf}.
+ */
 export const nodeRequestAdapter: RequestAdapter<NodeRequest> = {
   method: ({ method }) => method ?? "GET",
   header: ({ headers }, name) => headerOf(headers, name),
-  address: ({ socket }) => socket?.remoteAddress,
-  isDisconnected: ({ socket }) => hasHungUp(socket),
-  mayHaveUnannouncedBody: (request: NodeRequest & Wrapper) =>
-    continuesAfterHeaders(request.raw ?? request.req ?? request),
+  address: (request) => remoteAddressOf(memberOf(request, "socket")),
+  isDisconnected: (request) => hasHungUp(memberOf(request, "socket")),
+  // Fastify has the request of Node in `raw`, koa in `req`.
+  mayHaveUnannouncedBody: (request) =>
+    continuesAfterHeaders(memberOf(request, "raw") ?? memberOf(request, "req") ?? request),
   isPlain: () => false,
   target,
   identity: (request) => JSON.stringify([request.method, target(request), request.headers]),
 };
 
-function target({ baseUrl = "", url = "" }: NodeRequest): string {
-  return baseUrl + url;
+function target(request: NodeRequest): string {
+  return `${(memberOf(request, "baseUrl") as string | undefined) ?? ""}${request.url ?? ""}`;
+}
+
+/** The address at the other end of a socket. */
+export function remoteAddressOf(socket: unknown): string | undefined {
+  return memberOf(socket, "remoteAddress") as string | undefined;
 }
 
 /**
  * Whether the client of a socket has hung up. After a reset the socket is not closed yet and has no remote address any more;
  * it still has a local one, which a pipe never had.
  */
-export function hasHungUp(socket: NodeSocket | null | undefined): boolean {
-  if (socket === undefined || socket === null) return false;
-  const { destroyed, remoteAddress, localAddress } = socket;
-  return destroyed === true || (remoteAddress === undefined && localAddress !== undefined);
+export function hasHungUp(socket: unknown): boolean {
+  if (memberOf(socket, "destroyed") === true) return true;
+  return remoteAddressOf(socket) === undefined && memberOf(socket, "localAddress") !== undefined;
 }
 
 /** Whether the stream of a request did not end with its headers. Over HTTP/1.1 there is no stream, and headers announce a body. */
-export function continuesAfterHeaders({ stream }: Http2Request): boolean {
-  return stream !== undefined && stream.endAfterHeaders !== true;
+export function continuesAfterHeaders(request: unknown): boolean {
+  const stream = memberOf(request, "stream");
+  return stream !== undefined && memberOf(stream, "endAfterHeaders") !== true;
 }
 
 /**
@@ -108,7 +106,7 @@ export function continuesAfterHeaders({ stream }: Http2Request): boolean {
  */
 export function peerAddress(env: unknown, request: unknown): string | undefined {
   const address =
-    incomingOf(env)?.socket?.remoteAddress ??
+    remoteAddressOf(socketOf(env)) ??
     memberOf(memberOf(env, "remoteAddr"), "hostname") ??
     addressByServer(env, request) ??
     addressByServer(memberOf(env, "server"), request);
@@ -117,12 +115,12 @@ export function peerAddress(env: unknown, request: unknown): string | undefined 
 
 /** Whether the client has hung up, as far as the platform says. */
 export function isPeerGone(env: unknown): boolean {
-  return hasHungUp(incomingOf(env)?.socket);
+  return hasHungUp(socketOf(env));
 }
 
 /** Whether the request may have a body that no header announces; false where the platform does not tell, as on Deno. */
 export function mayPeerSendBody(env: unknown): boolean {
-  return continuesAfterHeaders(incomingOf(env) ?? {});
+  return continuesAfterHeaders(memberOf(env, "incoming"));
 }
 
 /**
@@ -139,19 +137,18 @@ export function outcomeReporter(
   onResponse: (status: number) => Promise<void>,
 ): (status: number) => Promise<void> | undefined {
   const outgoing = memberOf(env, "outgoing") as NodeResponse | undefined;
-  if (typeof outgoing?.once === "function") {
+  if (outgoing !== undefined && typeof memberOf(outgoing, "once") === "function") {
     whenSent(outgoing, onResponse);
     return () => undefined;
   }
   return (status) => {
-    const { signal } = request as { signal?: { aborted?: unknown } };
-    return signal?.aborted === true ? undefined : onResponse(status);
+    return memberOf(memberOf(request, "signal"), "aborted") === true ? undefined : onResponse(status);
   };
 }
 
-/** The request of Node, by `@hono/node-server`. */
-function incomingOf(env: unknown): (Http2Request & { readonly socket?: NodeSocket }) | undefined {
-  return memberOf(env, "incoming") as (Http2Request & { readonly socket?: NodeSocket }) | undefined;
+/** The socket of Node's request, which `@hono/node-server` has in `incoming`. */
+function socketOf(env: unknown): unknown {
+  return memberOf(memberOf(env, "incoming"), "socket");
 }
 
 function addressByServer(server: unknown, request: unknown): unknown {

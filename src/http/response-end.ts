@@ -1,7 +1,10 @@
+import { memberOf } from "../core/validate.js";
+
 /** A response of Node's HTTP server, over HTTP/1.1 or HTTP/2. */
 export interface NodeResponse {
   readonly statusCode: number;
   readonly headersSent: boolean;
+  /** Whether the handler has ended the response. */
   readonly writableEnded: boolean;
   /** The request; its socket tells over HTTP/1.1 whether the connection is lost. */
   readonly req?: { readonly socket?: { readonly destroyed?: boolean | undefined } | null | undefined } | undefined;
@@ -29,9 +32,13 @@ export function whenSent(response: NodeResponse, onResponse: (status: number) =>
   });
 }
 
-function isSent({ headersSent, writableEnded, stream, req }: NodeResponse): boolean {
-  if (!headersSent || !writableEnded) return false;
-  if (stream === undefined) return req?.socket?.destroyed !== true;
-  // A session that this server destroys closes its streams without an error code, whatever they have left to send.
-  return stream.rstCode === 0 && stream.writableFinished === true;
+function isSent(response: NodeResponse): boolean {
+  const stream = memberOf(response, "stream");
+  if (stream === undefined) {
+    return memberOf(memberOf(memberOf(response, "req"), "socket"), "destroyed") !== true;
+  }
+  // Node ends the stream of a client that resets it without an error code, so the stream alone does not show that the handler
+  // ended the response. A session that this server destroys closes its streams without an error code, whatever they have
+  // left to send.
+  return response.writableEnded && memberOf(stream, "rstCode") === 0 && memberOf(stream, "writableFinished") === true;
 }

@@ -1,7 +1,8 @@
-import { createServer } from "node:http";
+import { createServer, type ServerResponse } from "node:http";
+import { constants } from "node:http2";
 import express, { type NextFunction, type Request as ExpressRequest, type Response as ExpressResponse } from "express";
 import fastify, { type FastifyReply, type FastifyRequest } from "fastify";
-import { Hono } from "hono";
+import { type Context, Hono } from "hono";
 import Koa from "koa";
 import { allOf, AsyncRateLimiter, type Decision, RateLimitExceededError } from "sluicegate";
 import { rateLimit as onExpress } from "sluicegate/express";
@@ -12,11 +13,16 @@ import { HttpRateLimiter } from "sluicegate/http";
 import { rateLimit as onKoa } from "sluicegate/koa";
 import { ManualClock } from "sluicegate/testing";
 import { describe, expect, it, vi } from "vitest";
-import { send, served } from "../support/http/rig.js";
+import { createServerFor, openRequest, send, served } from "../support/http/rig.js";
 
 const clock = new ManualClock();
 const of = (maxCalls: number, name?: string): AsyncRateLimiter => {
   return new AsyncRateLimiter({ maxCalls, period: "1m", clock, name });
+};
+
+const preflight = {
+  method: "OPTIONS",
+  headers: { origin: "https://example.org", "access-control-request-method": "GET" },
 };
 
 /** A response that is not sent to any client. */
@@ -42,7 +48,7 @@ describe("the options, on every framework", () => {
     ],
     [{ limiter, limiters: { ip: { limiter } } }, /^Expected `limiter` to be absent beside `limiters`/],
     [{ limiters: { ip: { limiter } }, key: () => "a" }, /^Expected `key` to be absent beside `limiters`/],
-    [{ limiters: {} }, /^Expected `members` to be an object of at least one limiter/],
+    [{ limiters: {} }, /^Expected `limiters` to be an object of at least one limiter/],
     [{ limiters: [limiter] }, /^Expected `limiters` to be an object of limiters by name/],
     [
       { limiters: { ip: limiter } },
@@ -50,10 +56,15 @@ describe("the options, on every framework", () => {
     ],
     [
       { limiters: { ip: { limiter }, user: { limiter } } },
-      /^Expected `members.user` to be a limiter that no other name has/,
+      /^Expected `limiters.user.limiter` to be a limiter that no other name has/,
     ],
     [{ limiters: { ip: { limiter, key: "ip" } } }, /^Expected `limiters.ip.key` to be a function/],
-    [{ limiters: { é: { limiter } } }, /^Expected `limiter.limits` to be a name of printable ASCII/],
+    [{ limiters: { é: { limiter } } }, /^Expected `limiters` to be a name of printable ASCII/],
+    [
+      { limiters: { ip: { limiter: { check: () => limiter } } } },
+      /^Expected `limiters.ip.limiter` to be a limiter of this/,
+    ],
+    [{ limiter: of(1, "é") }, /^Expected `limiter.name` to be a name of printable ASCII/],
     [{ limiter, key: "ip" }, /^Expected `key` to be a function/],
     [{ limiter, cost: 0 }, /^Expected `cost` to be a positive integer/],
     [{ limiter, cost: "1" }, /^Expected `cost` to be a positive integer/],
@@ -134,7 +145,7 @@ describe("a limiter by structure", () => {
 
   it("is refused for a name that no header can hold, whether it tells its limits or not", () => {
     const check = async (): Promise<never> => (await of(1).peek("ada")) as never;
-    expect(() => onExpress({ limiter: { check, name: "é" } })).toThrow(/^Expected `limiter.limits` to be a name of/);
+    expect(() => onExpress({ limiter: { check, name: "é" } })).toThrow(/^Expected `limiter.name` to be a name of/);
     expect(() => onExpress({ limiter: { check, name: "é" }, headers: "legacy" })).not.toThrow();
   });
 
@@ -257,6 +268,61 @@ describe("on express", () => {
     });
   });
 
+  it("counts preflights in a route of every method, whose handler they reach, but not before a route", async () => {
+    const statuses = async (path: string): Promise<number[]> => {
+      const app = express();
+      app.all("/all", onExpress({ limiter: of(1) }));
+      app.options("/options", onExpress({ limiter: of(1) }));
+      app.use("/use", onExpress({ limiter: of(1) }));
+      app.use((_request, response) => void response.end());
+      const { port, close } = await served(createServer(app));
+      const seen = [
+        (await send(port, { ...preflight, path })).status,
+        (await send(port, { ...preflight, path })).status,
+      ];
+      await close();
+      return seen;
+    };
+    expect(await statuses("/all")).toEqual([200, 429]);
+    expect(await statuses("/options")).toEqual([200, 200]);
+    expect(await statuses("/use")).toEqual([200, 200]);
+  });
+
+  it("keeps a status that onRefused has set, or sent, before it throws", async () => {
+    const app = express();
+    app.use(
+      "/set",
+      onExpress({
+        limiter: of(0),
+        onRefused: (_request, _decision, response) => {
+          response.statusCode = 418;
+          throw new Error("no template");
+        },
+      }),
+    );
+    const statuses: number[] = [];
+    app.use(
+      "/sent",
+      onExpress({
+        limiter: of(0),
+        onRefused: (_request, _decision, response) => {
+          response.end("refused");
+          throw new Error("too late");
+        },
+      }),
+    );
+    // eslint-disable-next-line @typescript-eslint/no-unused-vars -- express tells error handlers by their four parameters
+    app.use((_error: Error, _request: ExpressRequest, response: ExpressResponse, _next: NextFunction) => {
+      statuses.push(response.statusCode);
+      if (!response.headersSent) response.end("failed");
+    });
+    const { port, close } = await served(createServer(app));
+    expect(await send(port, { path: "/set" })).toMatchObject({ status: 418, body: "failed" });
+    expect(await send(port, { path: "/sent" })).toMatchObject({ status: 429, body: "refused" });
+    expect(statuses).toEqual([418, 429]);
+    await close();
+  });
+
   it("leaves an answer alone that somebody else has begun, and lets nothing through behind it", async () => {
     const limiter = of(1);
     const handled = vi.fn();
@@ -329,6 +395,52 @@ describe("on express", () => {
   });
 });
 
+describe("on node:http2", () => {
+  /** Resets a stream, whose request is left incomplete, after the headers of the response, and returns the refunds. */
+  const refundsAfterReset = async (code: number, respond: (response: ServerResponse) => unknown): Promise<number> => {
+    const refundWhen = vi.fn(() => true);
+    const limit = onExpress({ limiter: of(1), refundWhen });
+    let finished = (): void => undefined;
+    const finish = new Promise<void>((resolve) => (finished = resolve));
+    const server = createServerFor("HTTP/2", (request, response) => {
+      response.once("finish", () => setImmediate(finished));
+      limit(request, response, () => respond(response));
+    });
+    const { port, close } = await served(server);
+    const open = await openRequest("HTTP/2", port, { method: "POST", body: "part" });
+    await open.responded;
+    // Until the rest of the response was handed over.
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    open.stream?.close(code);
+    await finish;
+    open.session?.destroy();
+    await close();
+    return refundWhen.mock.calls.length;
+  };
+
+  it("keeps a request counted if the client resets its stream without an error before the handler ends the response", async () => {
+    expect(await refundsAfterReset(constants.NGHTTP2_NO_ERROR, (response) => response.write("half"))).toBe(0);
+  });
+});
+
+describe("on koa", () => {
+  it("adds nothing to a response that has begun when a request is refused", async () => {
+    const app = new Koa();
+    app.use(async (context, next) => {
+      context.respond = false;
+      context.status = 200;
+      context.res.write("begun,");
+      const error: unknown = await next().catch((failure: unknown) => failure);
+      context.res.end(error instanceof RateLimitExceededError ? "refused" : "passed");
+    });
+    app.use(onKoa({ limiter: of(0) }));
+    // eslint-disable-next-line @typescript-eslint/no-misused-promises -- koa handles the rejection
+    const { port, close } = await served(createServer(app.callback()));
+    expect(await send(port)).toMatchObject({ status: 200, body: "begun,refused" });
+    await close();
+  });
+});
+
 describe("on fastify", () => {
   const key = (): string => "somebody";
 
@@ -367,6 +479,41 @@ describe("on fastify", () => {
     expect((await app.inject("/plain")).statusCode).toBe(200);
     expect((await app.inject("/plain")).statusCode).toBe(429);
     await app.close();
+  });
+
+  it("counts preflights in a route of several methods, and in none of OPTIONS alone", async () => {
+    const app = fastify();
+    await app.register(onFastify, { limiter: of(1), key: (request) => request.url });
+    const routes = { "/all": ["OPTIONS", "GET"], "/options": "OPTIONS", "/listed": ["OPTIONS"] };
+    for (const [url, method] of Object.entries(routes)) app.route({ url, method, handler: () => "" });
+    const statuses = async (url: string): Promise<number[]> => {
+      const inject = async (): Promise<number> =>
+        (await app.inject({ ...preflight, method: "OPTIONS", url })).statusCode;
+      return [await inject(), await inject()];
+    };
+    expect(await statuses("/all")).toEqual([200, 429]);
+    expect(await statuses("/options")).toEqual([200, 200]);
+    expect(await statuses("/listed")).toEqual([200, 200]);
+  });
+
+  it("does not refuse a request that was answered before the decision", async () => {
+    const onRefused = vi.fn();
+    const app = fastify();
+    const limiter = {
+      check: async (id: string): Promise<Decision> => {
+        await new Promise((resolve) => setTimeout(resolve, 5));
+        return of(0).check(id);
+      },
+    };
+    app.addHook("onRequest", (_request, reply, done) => {
+      setTimeout(() => void reply.send("too late"), 1);
+      done();
+    });
+    await app.register(onFastify, { limiter, key, onRefused });
+    app.get("/", () => "");
+    expect((await app.inject("/")).body).toBe("too late");
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(onRefused).not.toHaveBeenCalled();
   });
 
   it("limits only routes with options of their own where the plugin has no limiter", async () => {
@@ -622,6 +769,43 @@ describe("on fastify", () => {
   });
 });
 
+describe("onRefused", () => {
+  const onRefused = { "Retry-After": "5" };
+  const key = (): string => "somebody";
+  const spent = (): AsyncRateLimiter => {
+    const limiter = of(1);
+    limiter.checkSync("somebody");
+    return limiter;
+  };
+
+  it.each(["draft-11", false] as const)(
+    "keeps the fields that it sets on hono and fetch, and gets the others, with headers: %s",
+    async (headers) => {
+      const seen: (string | null)[][] = [];
+      const note = ({ headers: got }: Response): unknown =>
+        seen.push([got.get("retry-after"), got.get("cache-control"), got.get("ratelimit")]);
+      const limiter = spent();
+      const answer = (): Response => new Response("no", { status: 429, headers: onRefused });
+      const handler = withRateLimit(() => new Response(), { limiter, key, headers, onRefused: answer });
+      note(await handler(new Request("https://example.org/")));
+      for (const respond of [answer, (context: Context) => context.text("no", 429, onRefused)]) {
+        for (const createsResponse of [false, true]) {
+          const app = new Hono();
+          app.use(async (context, next) => {
+            // What hono creates here it merges into every later response.
+            if (createsResponse) context.res.headers.set("X-Outer", "yes");
+            await next();
+          });
+          app.use(onHono({ limiter, key, headers, onRefused: respond }));
+          note(await app.request("/"));
+        }
+      }
+      const limits = headers === false ? null : `"1-in-1m";r=0;t=60`;
+      expect(seen).toEqual(Array.from({ length: 5 }, () => ["5", "no-store", limits]));
+    },
+  );
+});
+
 describe("an error handler that sets no status, or redirects", () => {
   const failing = (): never => {
     throw new Error("busy");
@@ -720,6 +904,27 @@ describe("on hono", () => {
     expect((await app().request("/")).status).toBe(500);
     vi.stubEnv("TESTING", "");
     expect((await testing.request("/")).status).toBe(500);
+  });
+
+  it("adds its limits to those of a response that the handler has fetched elsewhere, and to the same once", async () => {
+    const upstream = { "RateLimit-Policy": `"up";q=9;w=9`, RateLimit: `"up";r=1`, "X-RateLimit-Limit": "99" };
+    for (const handler of [
+      () => new Response("", { headers: upstream }),
+      (context: Context) => context.body("", 200, upstream),
+      async (context: Context) => {
+        context.header("X-Seen", "yes");
+        return new Response("", { headers: upstream });
+      },
+    ]) {
+      const app = new Hono();
+      app.use(onHono({ limiter: of(3, "own"), key, headers: "both" }));
+      app.use(onHono({ limiter: of(5, "inner"), key, headers: "both" }));
+      app.get("/", handler);
+      const { headers } = await app.request("/");
+      expect(headers.get("ratelimit-policy")).toBe(`"up";q=9;w=9, "own";q=3;w=60, "inner";q=5;w=60`);
+      expect(headers.get("ratelimit")).toBe(`"up";r=1, "own";r=2;t=60, "inner";r=4;t=60`);
+      expect(headers.get("x-ratelimit-limit")).toBe("3");
+    }
   });
 
   it("passes on an error of the network", async () => {

@@ -309,7 +309,7 @@ describe.each(RIGS)("on $name over $protocol", ({ name, rig, protocol }) => {
     expect((await send(port)).status).toBe(429);
   });
 
-  it("does not count the preflights of CORS, unless the handler gets requests of every method", async () => {
+  it("does not count preflights by default, unless the handler gets requests of every method", async () => {
     const preflight = {
       method: "OPTIONS",
       headers: { origin: "https://example.org", "access-control-request-method": "GET" },
@@ -321,6 +321,16 @@ describe.each(RIGS)("on $name over $protocol", ({ name, rig, protocol }) => {
     expect(await statuses(undefined)).toEqual(rig.isPlain ? [200, 429] : [200, 200]);
     expect(await statuses(false)).toEqual([200, 200]);
     expect(await statuses(true)).toEqual([200, 429]);
+  });
+
+  it("does not count a preflight to which a proxy has added a Content-Length of 0", async () => {
+    const limiter = new AsyncRateLimiter({ ...minute, maxCalls: 1 });
+    const port = await serve({ limiter, countPreflights: false });
+    const preflight = { origin: "https://example.org", "access-control-request-method": "GET" };
+    const headers = { ...preflight, "content-length": "0" };
+    for (let requests = 0; requests < 2; requests += 1) {
+      expect((await send(port, { method: "OPTIONS", headers })).headers).not.toHaveProperty("ratelimit");
+    }
   });
 
   it("counts every OPTIONS that no browser sends as a preflight", async () => {
@@ -383,6 +393,13 @@ describe.each(RIGS)("on $name over $protocol", ({ name, rig, protocol }) => {
     const choosing = await serve({ limiter: down, key, whenDown });
     expect((await send(choosing, as("login"))).status).toBe(503);
     expect((await send(choosing, as("search"))).status).toBe(200);
+  });
+
+  it("never lets a request pass for a TypeError of the limiter, which reports a failure of its store as a StoreError", async () => {
+    vi.spyOn(console, "error").mockReturnValue();
+    const check = (): Promise<Decision> => Promise.reject(new TypeError("fetch failed"));
+    const port = await serve({ limiter: { check }, key, whenDown: "allow" });
+    expect((await send(port)).status).toBe(500);
   });
 
   it("never lets a request pass because the code around it is wrong", async () => {
@@ -654,10 +671,14 @@ describe.each(RIGS)("on $name over $protocol", ({ name, rig, protocol }) => {
 
   it("refuses a new key with 503 where the store has no room for it", async () => {
     const store = new MemoryStore({ maxKeys: 1, onFull: "deny", clock });
-    const port = await serve({ limiter: new AsyncRateLimiter({ maxCalls: 1, period: "1m", store }), key });
+    const now = 1_800_000_000_000;
+    vi.spyOn(Date, "now").mockReturnValue(now);
+    const limiter = new AsyncRateLimiter({ maxCalls: 1, period: "1m", store });
+    const port = await serve({ limiter, key, headers: "both" });
     expect((await send(port, as("ada"))).status).toBe(200);
     const full = await send(port, as("ben"));
     expect(full.status).toBe(503);
+    expect(Number(full.headers["x-ratelimit-reset"])).toBe(now / 1000 + Number(full.headers["retry-after"]));
     expect(JSON.parse(full.body)).toMatchObject({ "violated-policies": [] });
   });
 

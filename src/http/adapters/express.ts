@@ -1,4 +1,5 @@
 import type { Decision } from "../../core/decision.js";
+import { memberOf } from "../../core/validate.js";
 import type { HeaderEntry } from "../headers.js";
 import { appendHeader } from "../headers.js";
 import type { HttpOptions } from "../options.js";
@@ -45,8 +46,14 @@ export type ExpressMiddleware<R, S> = (request: R, response: S, next: (error?: u
 
 const view: RequestAdapter<ExpressRequest> = {
   ...nodeRequestAdapter,
-  isPlain: ({ originalUrl }) => originalUrl === undefined,
+  isPlain: (request) => memberOf(request, "originalUrl") === undefined || isInRouteOfMoreMethods(request),
 };
+
+/** Whether the middleware is in a route of more methods than `OPTIONS`, as one of `app.all`. A router sets `route` on the request. */
+function isInRouteOfMoreMethods(request: ExpressRequest): boolean {
+  const methods = memberOf(memberOf(request, "route"), "methods");
+  return typeof methods === "object" && methods !== null && Object.keys(methods).some((method) => method !== "options");
+}
 
 /**
  * Limits the requests that reach a point of an express or connect app, or of a plain Node HTTP server.

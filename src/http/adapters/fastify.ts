@@ -8,6 +8,7 @@ import { checkedHttpOptions } from "../options.js";
 import type { Outcome } from "../outcome.js";
 import { PROBLEM_TYPE, callbackError } from "../outcome.js";
 import { HttpRateLimiter, closing, runWithCallback } from "../pipeline.js";
+import type { RequestAdapter } from "../request-adapter.js";
 import { nodeRequestAdapter } from "../request-adapter.js";
 import { whenSent } from "../response-end.js";
 
@@ -22,6 +23,15 @@ export interface FastifyLike {
 }
 
 type FastifyGuard = HttpRateLimiter<FastifyRequest, readonly [reply: FastifyReply]>;
+
+const requestAdapter: RequestAdapter<FastifyRequest> = {
+  ...nodeRequestAdapter,
+  // `app.all`, or a route of several methods. A route of one method has its name here, and a not-found handler nothing.
+  isPlain: ({ routeOptions }) => {
+    const methods = memberOf(routeOptions, "method");
+    return Array.isArray(methods) && methods.some((method) => method !== "OPTIONS");
+  },
+};
 
 /** Goes on to what is behind the hook, or to the error handler. */
 type Done = (error?: Error) => void;
@@ -115,7 +125,7 @@ function routeOptionsIn(config: FastifyContextConfig | undefined): FastifyContex
 function guardFrom(options: FastifyOptions): FastifyGuard | undefined {
   return options.limiter === undefined && options.limiters === undefined
     ? undefined
-    : new HttpRateLimiter(options, nodeRequestAdapter);
+    : new HttpRateLimiter(options, requestAdapter);
 }
 
 function without<T extends object>(options: T, names: readonly string[]): T {

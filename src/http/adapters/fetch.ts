@@ -5,7 +5,7 @@ import { isResponse, responseOf } from "./fetch-response.js";
 import type { FetchRequest } from "../fetch-request.js";
 import { identityOf } from "../fetch-request.js";
 import type { HeaderEntry } from "../headers.js";
-import { appendHeader } from "../headers.js";
+import { missingHeaders } from "../headers.js";
 import type { HttpOptions } from "../options.js";
 import { PROBLEM_TYPE } from "../outcome.js";
 import { HttpRateLimiter } from "../pipeline.js";
@@ -91,14 +91,13 @@ function limited<Q extends FetchRequest, S, X extends readonly unknown[]>(
     if (decision !== undefined) decisions.set(request, decision);
     if (refusal === undefined) {
       const report = onResponse && outcomeReporter(rest[0], request, onResponse);
-      return telling(await answered(() => handler(request, ...rest), report), fields);
+      return withHeaders(await answered(() => handler(request, ...rest), report), fields);
     }
-    const answering = [...fields, ...refusal.fields];
     if (guard.throws && refusal.error !== undefined) throw refusal.error();
     if (guard.onRefused !== undefined && decision !== undefined) {
-      return telling(responseOf(await guard.onRefused(request, decision)) as S, answering);
+      return withHeaders(responseOf(await guard.onRefused(request, decision)) as S, fields, refusal.fields);
     }
-    const headers = Object.fromEntries([...answering, ["Content-Type", PROBLEM_TYPE]]);
+    const headers = Object.fromEntries([...fields, ...refusal.fields, ["Content-Type", PROBLEM_TYPE]]);
     return new Response(request.method === "HEAD" ? null : (refusal.body ?? null), {
       status: refusal.status,
       headers,
@@ -123,13 +122,15 @@ async function answered<S>(
   return answer;
 }
 
-/** The answer with what it is to tell of the limits. */
-function telling<S>(answer: S, fields: readonly HeaderEntry[]): S {
+/** Adds the limits to a response, and the defaults that it lacks. */
+function withHeaders<S>(response: S, limits: readonly HeaderEntry[], defaults: readonly HeaderEntry[] = []): S {
   // Bun's handlers return nothing for an upgraded connection, and Deno's a 101, which cannot be copied.
-  if (fields.length === 0 || !isResponse(answer) || answer.status < 200) return answer;
-  // A copy, because the headers of some answers cannot be changed, and an answer may be used for many requests.
-  const copy = new Response(answer.body, answer);
-  for (const field of fields) copy.headers.set(field[0], appendHeader(field, copy.headers.get(field[0])));
+  if (limits.length + defaults.length === 0 || !isResponse(response) || response.status < 200) return response;
+  // A copy, because the headers of some responses are immutable, and a response may be used for many requests.
+  const copy = new Response(response.body, response);
+  for (const [name, value] of missingHeaders(limits, defaults, (field) => copy.headers.get(field))) {
+    copy.headers.set(name, value);
+  }
   return copy as S;
 }
 

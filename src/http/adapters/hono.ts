@@ -4,7 +4,7 @@ import { responseOf } from "./fetch-response.js";
 import type { FetchRequest } from "../fetch-request.js";
 import { identityOf } from "../fetch-request.js";
 import type { HeaderEntry } from "../headers.js";
-import { appendHeader } from "../headers.js";
+import { appendHeader, missingHeaders } from "../headers.js";
 import type { HttpOptions } from "../options.js";
 import { PROBLEM_TYPE } from "../outcome.js";
 import { HttpRateLimiter } from "../pipeline.js";
@@ -95,7 +95,7 @@ export function rateLimit<C extends HonoContext = HonoContext, K extends string 
     if (refusal === undefined) {
       const report = onResponse && outcomeReporter(context.env, context.req.raw, onResponse);
       await next();
-      complete(context, telling);
+      setFields(context, missingFields(context.res, telling));
       await report?.(context.res.status);
       return;
     }
@@ -113,14 +113,20 @@ export function rateLimit<C extends HonoContext = HonoContext, K extends string 
       return;
     }
     context.status(status as never);
+    let response;
     try {
-      context.res = responseOf(await guard.onRefused(context, decision));
+      response = responseOf(await guard.onRefused(context, decision));
     } catch (failure) {
       // The error handler decides on the status, as with `throw: true`: hono's default is 200.
       context.status(200 as never);
       throw failure;
     }
-    complete(context, [...telling, ...refusal.fields]);
+    // Hono overwrites fields of a new response by those of an earlier one, which a middleware may have created. So the fields
+    // of this response are read before, and set after.
+    const own = refusal.fields.map(([name, value]): HeaderEntry => [name, response.headers.get(name) ?? value]);
+    const missing = missingFields(response, telling);
+    context.res = response;
+    if (response.status >= 200) setFields(context, [...missing, ...own]);
   };
 }
 
@@ -133,13 +139,10 @@ function added(field: HeaderEntry, before: readonly HeaderEntry[]): HeaderEntry 
   return [field[0], appendHeader(field, before.find(([name]) => name === field[0])?.[1])];
 }
 
-/** Sets what an answer does not have that was made without the context: `new Response(…)`. */
-function complete(context: HonoContext, fields: readonly HeaderEntry[]): void {
-  const [first] = fields;
-  if (first === undefined) return;
-  const { res } = context;
-  // An upgraded connection, and an error of the network, have no answer that could be copied to be told it.
-  if (res.headers.get(first[0]) === null && res.status >= 200) setFields(context, fields);
+/** The fields that a response lacks: hono drops those of the context if the handler makes a `new Response(…)`. */
+function missingFields({ status, headers }: HonoResponse, limits: readonly HeaderEntry[]): readonly HeaderEntry[] {
+  // Hono copies a response to set fields, and one of an upgraded connection, or of a network error, cannot be copied.
+  return status < 200 ? [] : missingHeaders(limits, [], (name) => headers.get(name));
 }
 
 export type { HttpOptions } from "../options.js";

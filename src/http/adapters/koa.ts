@@ -4,7 +4,7 @@ import { appendHeader } from "../headers.js";
 import type { HttpOptions } from "../options.js";
 import { PROBLEM_TYPE, callbackError } from "../outcome.js";
 import { HttpRateLimiter } from "../pipeline.js";
-import type { NodeRequest } from "../request-adapter.js";
+import type { NodeRequest, RequestAdapter } from "../request-adapter.js";
 import { nodeRequestAdapter } from "../request-adapter.js";
 import type { NodeResponse } from "../response-end.js";
 import { whenSent } from "../response-end.js";
@@ -34,6 +34,9 @@ export interface KoaContext {
   set(name: string, value: string): void;
 }
 
+// Koa has no router of its own, so a middleware gets requests of every method.
+const requestAdapter: RequestAdapter<KoaContext> = { ...nodeRequestAdapter, isPlain: () => true };
+
 /** A middleware of koa. */
 export type KoaMiddleware<C> = (context: C, next: () => Promise<unknown>) => Promise<void>;
 
@@ -51,17 +54,19 @@ export type KoaMiddleware<C> = (context: C, next: () => Promise<unknown>) => Pro
 export function rateLimit<C extends KoaContext = KoaContext, K extends string = string>(
   options: HttpOptions<C, K>,
 ): KoaMiddleware<C> {
-  const guard = new HttpRateLimiter(options, nodeRequestAdapter);
+  const guard = new HttpRateLimiter(options, requestAdapter);
   return async function rateLimit(context, next) {
     const { decision, fields, refusal, onResponse } = await erring(() => guard.handle(context));
     if (decision !== undefined) (context.state as RateLimitState).rateLimit = decision;
-    if (!context.headerSent) setFields(context, fields);
+    // Koa ignores fields that come after the headers were sent.
+    setFields(context, fields);
     if (refusal === undefined) {
       if (onResponse !== undefined) whenSent(context.res, onResponse);
       await next();
       return;
     }
-    if (!context.headerSent) setFields(context, refusal.fields);
+    setFields(context, refusal.fields);
+    // A body would go to the end of the response that has begun; koa only reports an error there.
     if (refusal.error !== undefined && (guard.throws || context.headerSent))
       throw refusal.error((name) => context.response.get(name));
     context.status = refusal.status;

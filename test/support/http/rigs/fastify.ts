@@ -6,6 +6,7 @@ import type { Rig } from "../rig.js";
 import { disconnecter } from "../rig.js";
 
 export const onFastify: Rig = {
+  isPlain: true,
   header: (request: FastifyRequest, name) => request.headers[name] as string | undefined,
   answer: (_, body, [reply]: readonly FastifyReply[]) => reply?.send(body),
   serve: async (limits, handler, protocol) => {

@@ -6,6 +6,7 @@ import type { Rig } from "../rig.js";
 import { createServerFor, served } from "../rig.js";
 
 export const onKoa: Rig = {
+  isPlain: true,
   header: (context: Context, name) => context.get(name) || undefined,
   answer: (context: Context, body) => {
     context.body = body;
