@@ -44,7 +44,7 @@ describe("the packed package, installed into an empty project", () => {
     expect(await node("run.cjs", imports + program)).toBe("true,false,true");
   });
 
-  it("exports what the design lists, and nothing else", async () => {
+  it("exports the documented names and no others", async () => {
     const names = await node("names.mjs", `console.log(Object.keys(await import("sluicegate")).sort().join());`);
     expect(names.split(",")).toEqual([
       "AdaptiveRateLimiter",
@@ -65,7 +65,7 @@ describe("the packed package, installed into an empty project", () => {
     ]);
   });
 
-  it("has adapters that load without any framework, and take limiters of the other module format", async () => {
+  it("loads every adapter without its framework, and an ESM adapter accepts a CommonJS limiter", async () => {
     const output = await node(
       "adapters.mjs",
       `import { createRequire } from "node:module";
@@ -79,13 +79,13 @@ describe("the packed package, installed into an empty project", () => {
       }
       const { withRateLimit } = await import("sluicegate/fetch");
       const handler = withRateLimit(async () => new Response("hello"), { limiter, key: () => "ada" });
-      const ask = async () => (await handler(new Request("https://example.org/"))).status;
-      console.log(await ask(), await ask());`,
+      const request = async () => (await handler(new Request("https://example.org/"))).status;
+      console.log(await request(), await request());`,
     );
     expect(output).toBe("200 429");
   });
 
-  it("works together with the copy of the other module format, in allOf, limiters and refund", async () => {
+  it("works with limiters of its copy in the other module format, in allOf, `limiters` and refund", async () => {
     const output = await node(
       "two-copies.mjs",
       `import { createRequire } from "node:module";
@@ -103,20 +103,20 @@ describe("the packed package, installed into an empty project", () => {
         const handler = withRateLimit(async () => new Response(""), {
           limiters: { a: { limiter: a, key }, b: { limiter: b, key } },
         });
-        const ask = async () => (await handler(new Request("https://example.org/"))).status;
-        console.log(await ask(), await ask());
+        const request = async () => (await handler(new Request("https://example.org/"))).status;
+        console.log(await request(), await request());
       }`,
     );
     expect(output.split("\n")).toEqual(["true false 1 true", "200 429", "true false 1 true", "200 429"]);
   });
 
-  it("reads no clock and no environment and starts no timer when it is imported or a limiter is made", async () => {
+  it("reads neither clock nor environment and starts no timer on import and in the constructor of a limiter", async () => {
     const watch = `
       const seen = [];
       for (const timer of ["setTimeout", "setInterval", "setImmediate", "queueMicrotask"]) {
         globalThis[timer] = () => seen.push(timer);
       }
-      // Node's own module loader reads the environment as well, for names of its own.
+      // The module loader of Node reads other variables.
       const get = (env, name) => (["TESTING", "NODE_ENV"].includes(name) && seen.push(name), env[name]);
       process.env = new Proxy(process.env, { get });
       globalThis.performance = { now: () => seen.push("performance.now") };
@@ -134,7 +134,7 @@ describe("the packed package, installed into an empty project", () => {
     expect(JSON.parse(output)).toEqual({ atImport: 0, seen: [] });
   });
 
-  it("is imported and used where there is no process", async () => {
+  it("works without a global `process`", async () => {
     const output = await node(
       "bare.mjs",
       `const { log } = console;
@@ -173,25 +173,25 @@ describe("the types of the packed package", () => {
       if (!decision.allowed) throw new RateLimitExceededError(decision);
       return decision;
     }
-    // @ts-expect-error -- a key of another kind
+    // @ts-expect-error -- not a key of this limiter
     void limiter.check("guest:1");
-    // @ts-expect-error -- a store has a clock of its own
+    // @ts-expect-error -- the store already has a clock
     new AsyncRateLimiter({ maxCalls: 1, period: "1m", store: new MemoryStore(), clock });
   `;
-  // In ES module and in CommonJS sources, as node16 and nodenext tell them apart; bundlers do not.
+  // node16 and nodenext distinguish ES modules from CommonJS, and bundlers do not.
   const compilers = [
     ["5.0", "typescript-5.0"],
-    ["the newest of this repository", "typescript"],
+    ["of this repository", "typescript"],
   ];
   const resolutions = [
     ["node16", "node16", ["types.mts", "types.cts"]],
     ["nodenext", "nodenext", ["types.mts", "types.cts"]],
     ["bundler", "esnext", ["types.ts"]],
-    // For who cannot leave it yet: it knows no exports, and finds subpaths through typesVersions.
+    // It does not read `exports`, and finds subpaths in `typesVersions`.
     ["node10", "commonjs", ["types.ts"]],
   ] as const;
 
-  /** Compiles files of the consumer under strict flags, and returns what the compiler says. */
+  /** Compiles files of the consumer with strict flags, and returns the output of the compiler. */
   async function compile(compiler: string, name: string, files: readonly string[], flags: object): Promise<string> {
     const compilerOptions = {
       noEmit: true,
@@ -216,7 +216,7 @@ describe("the types of the packed package", () => {
       expect(await compile(compiler, moduleResolution, files, { module, moduleResolution })).toBe("");
     });
 
-    it("and take limiters of the other module format", async () => {
+    it("accept limiters of the other module format", async () => {
       write(
         "limiters.cts",
         `import { AsyncRateLimiter } from "sluicegate";
@@ -231,13 +231,13 @@ describe("the types of the packed package", () => {
         const own = new AsyncRateLimiter({ maxCalls: 1, period: "1m" });
         const all = allOf({ own, plain, ofUsers });
         void all.check({ own: "ada", plain: "ada", ofUsers: "user:ada" });
-        // @ts-expect-error -- a key of another kind
+        // @ts-expect-error -- not a key of this limiter
         void all.check({ own: "ada", plain: "ada", ofUsers: "ada" });
         rateLimit({ limiter: plain });
         rateLimit({ limiter: ofUsers, key: () => "user:ada" as const });
         rateLimit({ limiters: { own: { limiter: own }, plain: { limiter: () => plain } } });
         rateLimit({ limiters: { plain: { limiter: plain } } });
-        // @ts-expect-error -- its keys are not addresses
+        // @ts-expect-error -- the default key, an address, is not a key of this limiter
         rateLimit({ limiters: { ofUsers: { limiter: ofUsers } } });
         export const greet = rateLimited(plain, (name: string) => name)(async (name: string) => name);`,
       );
@@ -248,7 +248,7 @@ describe("the types of the packed package", () => {
     it.each([
       ["standard", false],
       ["legacy", true],
-    ])("and keep the wrapper's promises with %s decorators", async (mode, experimentalDecorators) => {
+    ])("check the uses of rateLimited with %s decorators", async (mode, experimentalDecorators) => {
       write("wrapper.mts", readFileSync(new URL("../unit/wrap/types.ts", import.meta.url), "utf8"));
       const flags = { module: "node16", moduleResolution: "node16", experimentalDecorators };
       expect(await compile(compiler, mode, ["wrapper.mts"], flags)).toBe("");

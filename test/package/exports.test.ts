@@ -25,7 +25,7 @@ const filesOf = (folder: string): string[] =>
 const sources = filesOf(join(root, "src")).filter((path) => path.endsWith(".ts") && !path.endsWith(".d.ts"));
 const entryPoints = Object.keys(manifest.exports).filter((entry) => entry !== "./package.json");
 
-/** The source of an entry point, by the module that the entry leads to. */
+/** The source that an entry point is built from. */
 function sourceOf(entry: string): string | undefined {
   const formats = manifest.exports[entry];
   if (typeof formats !== "object") return undefined;
@@ -66,7 +66,7 @@ describe("the package", () => {
     },
   );
 
-  it.each(entryPoints)("exports %s from the files built of its source, in both formats", (entry) => {
+  it.each(entryPoints)("exports %s from the files that are built from its source, in both formats", (entry) => {
     const stem = sourceOf(entry)?.slice(0, -".ts".length);
     expect(stem).toBeDefined();
     const both = (format: string) => ({
@@ -79,7 +79,7 @@ describe("the package", () => {
   it("has an entry point for every index and for every HTTP adapter, and no others", () => {
     const indexes = sources.filter((path) => /(^|\/)index\.ts$/.test(path));
     const inAdapters = sources.filter((path) => path.startsWith("http/adapters/"));
-    // `fastify-options` is a part of `fastify`, as its name says.
+    // `fastify-options` is a part of `fastify`.
     const stems = inAdapters.map((path) => path.slice(0, -".ts".length));
     const adapters = inAdapters.filter((path) => !stems.some((stem) => path.startsWith(`${stem}-`)));
     expect(adapters).not.toEqual([]);

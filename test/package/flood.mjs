@@ -1,4 +1,4 @@
-// Floods a capped store with 10 million keys of one call each, and prints what became of it as JSON.
+// Floods a capped store with 10 million keys of one call each, and prints the result as JSON.
 // Usage: node --expose-gc flood.mjs DISTRIBUTION MAX_CALLS
 import { pathToFileURL } from "node:url";
 
@@ -10,7 +10,7 @@ const guarded = 1000;
 const store = new MemoryStore({ maxKeys: 50_000, clock: { now: () => 0 } });
 const limiter = new AsyncRateLimiter({ maxCalls, period: "1h", store, bypass: false });
 
-// Brought to their limit first; then their neighbours, so that nothing about their place protects them.
+// These keys reach their limit before the flood fills the rest of the store.
 for (let key = 0; key < guarded; key += 1) limiter.checkSync(`guarded ${key}`, { cost: maxCalls });
 
 function heap() {

@@ -11,12 +11,12 @@ declare module "vitest" {
     distribution: string;
     /** The packed package. */
     tarball: string;
-    /** A project with nothing in it but the packed package, installed from its tarball. */
+    /** A project whose only dependency is the packed package. */
     consumer: string;
   }
 }
 
-/** Builds and packs the package, and installs the tarball into an empty project, for the tests that stand outside. */
+/** Builds and packs the package, and installs the tarball into an empty project. */
 export default function setup(project: TestProject): () => void {
   const root = fileURLToPath(new URL("../../", import.meta.url));
   const folder = mkdtempSync(join(tmpdir(), "sluicegate-consumer-"));

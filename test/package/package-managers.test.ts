@@ -16,7 +16,7 @@ interface Manifest {
 }
 const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as Manifest;
 const { fastify, typescript, "@types/node": nodeTypes } = manifest.devDependencies;
-/** The lowest version that the range of the peer begins with. */
+/** The first version in the range of the peer dependency. */
 const lowestFastify = /\d+\.\d+\.\d+/.exec(manifest.peerDependencies.fastify)![0];
 
 const withoutRegistry = missing("the npm registry cannot be reached", () =>
@@ -27,7 +27,7 @@ const withoutRegistry = missing("the npm registry cannot be reached", () =>
 
 const entryPoints = Object.keys(manifest.exports).filter((entry) => entry !== "./package.json");
 
-/** Imports every entry point, and uses what the package adds to the types of fastify. */
+/** Imports every entry point, and uses the properties that the package adds to the types of fastify. */
 const program = `
   import { fastify } from "fastify";
   import { AsyncRateLimiter } from "sluicegate";
@@ -49,7 +49,7 @@ const program = `
 `;
 const PRINTS = `${entryPoints.length} 1 0 free 429\n`;
 
-/** How programs find types: as Node.js does, in ES modules and CommonJS side by side, and as bundlers do. */
+/** The two ways to resolve types: that of Node.js, for ES modules and CommonJS, and that of bundlers. */
 const projects = {
   "nodenext.json": project(["app.mts", "app.cts"], { module: "nodenext" }),
   "bundler.json": project(["app.ts"], { module: "esnext", moduleResolution: "bundler" }),
@@ -62,7 +62,7 @@ function project(files: readonly string[], flags: object): string {
   });
 }
 
-/** The files of a project that has the packed package, fastify and a compiler. */
+/** The files of a project that depends on the packed package, fastify and a compiler. */
 function filesOf(name: string, fastifyVersion: string): Record<string, string> {
   return {
     "package.json": JSON.stringify({
@@ -86,14 +86,14 @@ function write(folder: string, files: Record<string, string>): void {
   }
 }
 
-/** Runs a package manager of this repository, and returns what it printed. */
+/** Runs a package manager that this repository has installed, and returns its output. */
 async function run(name: "pnpm" | "yarn", cwd: string, ...args: readonly string[]): Promise<string> {
   const npmRegistry = execFileSync("npm", ["config", "get", "registry"], { encoding: "utf8" }).trim();
   const { stdout } = await promisify(execFile)(join(root, "node_modules/.bin", name), args, {
     cwd,
     env: { ...process.env, YARN_NPM_REGISTRY_SERVER: npmRegistry },
   }).catch((error: unknown) => {
-    // A compiler prints what is wrong to its standard output, which the message of the error lacks.
+    // A compiler prints errors to its standard output, which the message does not include.
     const { message, stdout } = error as Error & { stdout: string };
     throw new Error(`${message}\n${stdout}`);
   });
@@ -105,7 +105,7 @@ async function expectThatItCompilesAndRuns(name: "pnpm" | "yarn", folder: string
   for (const format of ["mjs", "cjs"]) expect(await run(name, folder, "node", `app.${format}`)).toBe(PRINTS);
 }
 
-// What is installed comes from the registry, and compilers share two cores with other tests.
+// Packages are downloaded from the registry, and compilers share the processor with other tests.
 const TIMEOUT = 180_000;
 
 describe.skipIf(withoutRegistry !== undefined)("the packed package", { timeout: TIMEOUT }, () => {
@@ -115,8 +115,8 @@ describe.skipIf(withoutRegistry !== undefined)("the packed package", { timeout: 
   describe("in a pnpm workspace without hoisting", () => {
     const workspace = join(scratch, "workspace");
     const versions = [
-      ["the lowest fastify that it names", "lowest", lowestFastify],
-      ["the newest fastify of this repository", "newest", fastify],
+      ["the lowest supported fastify", "lowest", lowestFastify],
+      ["the fastify of this repository", "newest", fastify],
     ] as const;
 
     beforeAll(async () => {
@@ -132,12 +132,12 @@ describe.skipIf(withoutRegistry !== undefined)("the packed package", { timeout: 
       await run("pnpm", workspace, "install", "--no-frozen-lockfile");
     }, TIMEOUT);
 
-    it.each(versions)("compiles and runs beside %s", async (_, name) => {
+    it.each(versions)("compiles and runs with %s", async (_, name) => {
       await expectThatItCompilesAndRuns("pnpm", join(workspace, name));
     });
   });
 
-  it("compiles and runs in a project of Yarn Plug'n'Play", async () => {
+  it("compiles and runs with Yarn Plug'n'Play", async () => {
     const project = join(scratch, "plug-n-play");
     const settings = [
       "nodeLinker: pnp",

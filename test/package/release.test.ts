@@ -10,14 +10,14 @@ const run = promisify(execFile);
 const root = fileURLToPath(new URL("../../", import.meta.url));
 const script = ".github/set-repository.sh";
 
-describe("the release", () => {
+describe("the release workflow", () => {
   const folder = mkdtempSync(join(tmpdir(), "sluicegate-release-"));
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
   const manifest = (): Record<string, unknown> =>
     JSON.parse(readFileSync(join(folder, "package.json"), "utf8")) as Record<string, unknown>;
 
-  it("names the repository that the workflow runs in, in a form that npm does not change", async () => {
+  it("sets the repository that the workflow runs in, in a form that npm does not change", async () => {
     copyFileSync(join(root, "package.json"), join(folder, "package.json"));
     const before = manifest();
     const env = { ...process.env, GITHUB_SERVER_URL: "https://github.com", GITHUB_REPOSITORY: "somebody/a-fork" };
@@ -33,7 +33,7 @@ describe("the release", () => {
     expect(manifest()).toEqual(expected);
   });
 
-  it("fails, and changes nothing, where no repository is known", async () => {
+  it("fails and changes nothing if the repository is unknown", async () => {
     copyFileSync(join(root, "package.json"), join(folder, "package.json"));
     const before = manifest();
     const env = { ...process.env, GITHUB_SERVER_URL: "https://github.com", GITHUB_REPOSITORY: "" };

@@ -28,23 +28,23 @@ function spin(ms: number): void {
 }
 
 describe("event loop utilization", () => {
-  it("is the share of the time since the last reading in which the loop was busy", async () => {
+  it("is the share of the time since the previous reading in which the loop was busy", async () => {
     const signal = start(eventLoopUtilization());
     spin(50);
     expect(signal.read()).toBeGreaterThan(0.9);
     await sleep(100);
-    // The time before the last reading does not count any more.
+    // The time before the previous reading does not count.
     expect(signal.read()).toBeLessThan(0.5);
   });
 
-  it("is NaN where the runtime does not count", () => {
+  it("is NaN if the runtime does not measure it", () => {
     vi.spyOn(performance, "eventLoopUtilization").mockReturnValue({ idle: 0, active: 0, utilization: 0 });
     expect(start(eventLoopUtilization()).read()).toBeNaN();
   });
 });
 
 describe("event loop delay", () => {
-  it("max is the longest block since the last reading, in milliseconds", async () => {
+  it("with percentile 100 is the longest block since the previous reading, in milliseconds", async () => {
     const signal = start(eventLoopDelay({ percentile: 100 }));
     await sleep(50);
     spin(150);
@@ -54,7 +54,7 @@ describe("event loop delay", () => {
     expect(signal.read()).toBeLessThan(100);
   });
 
-  it("p99 remembers what blocks again and again", async () => {
+  it("with percentile 99 includes repeated blocks", async () => {
     const signal = start(eventLoopDelay({ percentile: 99 }));
     for (let block = 0; block < 5; block += 1) {
       await sleep(15);
@@ -64,11 +64,11 @@ describe("event loop delay", () => {
     expect(signal.read()).toBeGreaterThan(30);
   });
 
-  it("is NaN where no probe has run for a second", () => {
+  it("is NaN if no probe has run for a second", () => {
     const signal = start(eventLoopDelay({ percentile: 100 }));
     const later = performance.now() + 1500;
     vi.spyOn(performance, "now").mockReturnValue(later);
-    // Once, or a few times, it may be the loop that is late, and the probe as well.
+    // A few readings may come before the probe, because the loop delays both.
     for (let tick = 0; tick < 10; tick += 1) expect(signal.read()).toBe(0);
     expect(signal.read()).toBeNaN();
   });
@@ -78,13 +78,13 @@ describe("event loop delay", () => {
     expect(eventLoopDelay({ percentile: 99 }).read()).toBeNaN();
   });
 
-  it.each([50, "99", undefined])("has no percentile %o", (percentile) => {
+  it.each([50, "99", undefined])("rejects percentile %o", (percentile) => {
     expect(() => eventLoopDelay({ percentile } as never)).toThrow("Expected `percentile` to be 99 or 100");
   });
 });
 
 describe("cpu usage", () => {
-  it("is processor time as a share of what the process may use", () => {
+  it("is processor time as a share of the quota of the process", () => {
     const signal = start(cpuUsage());
     spin(100);
     const share = signal.read();
@@ -107,7 +107,7 @@ describe("cpu usage", () => {
       0.5,
     ],
     [
-      "version 2, the group of the host seen from within",
+      "version 2, a path of the host inside a container",
       { "/proc/self/cgroup": "0::/x\n", "/sys/fs/cgroup/cpu.max": "200000 100000\n" },
       2,
     ],
@@ -126,18 +126,18 @@ describe("cpu usage", () => {
       { "/sys/fs/cgroup/cpu/cpu.cfs_quota_us": "-1\n", "/sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000\n" },
       Infinity,
     ],
-    ["nonsense", { "/proc/self/cgroup": "?", "/sys/fs/cgroup/cpu.max": "a lot" }, Infinity],
+    ["invalid files", { "/proc/self/cgroup": "?", "/sys/fs/cgroup/cpu.max": "a lot" }, Infinity],
   ])("reads the quota of %s", (_, texts, quota) => {
     expect(processorQuota(files(texts))).toBe(quota);
   });
 
-  it("reads the quota of this machine, whatever it is", () => {
+  it("reads the quota of this machine", () => {
     expect(processorQuota()).toBeGreaterThan(0);
   });
 });
 
 describe("heap usage", () => {
-  it("is what a full collection has left, as a share of the heap's limit", async () => {
+  it("is the heap that remains after a full collection, as a share of its limit", async () => {
     const script = `
       const { heapUsage } = require("sluicegate/load");
       const { setTimeout: sleep } = require("node:timers/promises");
@@ -165,11 +165,11 @@ describe("heap usage", () => {
     expect(empty).toBeLessThan(full! / 2);
   });
 
-  it("counts as 0 where nothing was collected for half a minute", () => {
+  it("is 0 if there was no collection for half a minute", () => {
     expect(start(heapUsage()).read()).toBe(0);
   });
 
-  it("takes the smaller of the limits, and a limit above the machine's memory for none", () => {
+  it("uses the smaller limit, and ignores a limit above the memory of the machine", () => {
     const own = getHeapStatistics().heap_size_limit;
     expect(heapLimit(0, totalmem())).toBe(own);
     expect(heapLimit(18446744073709552000, totalmem())).toBe(own);
@@ -181,11 +181,11 @@ it.each([
   [() => eventLoopUtilization({ high: 0.5 }), "Expected `eventLoopUtilization.high` to be a finite number above `low`"],
   [() => cpuUsage({ low: "1" as never }), "Expected `cpuUsage.low` to be a number"],
   [() => heapUsage({ hi: 1 } as never), "Expected `hi` to be one of the options low, high"],
-])("a band that is none is refused", (make, message) => {
+])("a signal rejects invalid options", (make, message) => {
   expect(make).toThrow(message);
 });
 
-describe("the default monitor, in a process of its own", () => {
+describe("the default LoadMonitor in a separate process", () => {
   const program = (body: string) => `
     const { AdaptiveRateLimiter } = require("sluicegate");
     const { LoadMonitor } = require("sluicegate/load");
@@ -193,7 +193,7 @@ describe("the default monitor, in a process of its own", () => {
     const limiter = new AdaptiveRateLimiter({ baseMaxCalls: 10, period: "1s", load });
     ${body}`;
 
-  it("keeps no process alive", async () => {
+  it("does not keep the process alive", async () => {
     const { stdout } = await run(process.execPath, ["-e", program("console.log(limiter.maxCalls)")], {
       cwd: inject("consumer"),
       timeout: 20_000,
@@ -201,7 +201,7 @@ describe("the default monitor, in a process of its own", () => {
     expect(stdout.trim()).toBe("10");
   });
 
-  it("reduces the limit of a saturated loop, grows it again in a quiet one, and warns of nothing", async () => {
+  it("reduces the limit while the loop is saturated, restores it afterwards, and prints no warning", async () => {
     const body = `
       const spin = (ms) => { const until = performance.now() + ms; while (performance.now() < until); };
       const saturate = (until, then) => {

@@ -1,4 +1,4 @@
-// Prints the heap that a key costs which was cut out of a string of 9 KB, as a client's header is.
+// Prints the heap bytes per key if each key is a slice of a string of 9 KB, as a part of a header is.
 // Usage: node --expose-gc slices.mjs DISTRIBUTION
 import { pathToFileURL } from "node:url";
 

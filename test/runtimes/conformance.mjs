@@ -1,7 +1,7 @@
 /**
- * What must hold wherever the package is loaded: it uses nothing of any one runtime. Returns what failed, a line each.
+ * Checks the package with the features that all runtimes share. Returns one line for each failure.
  *
- * @param {{ obeysTesting: boolean }} runtime - whether there is an environment that may be read.
+ * @param {{ obeysTesting: boolean }} runtime - whether the runtime can read environment variables.
  * @returns {Promise<{ checks: number, failures: string[] }>}
  */
 import {
@@ -33,39 +33,43 @@ export async function conform({ obeysTesting }) {
   const limit = { maxCalls: 3, period: "1m", bypass: false };
 
   const concurrent = new AsyncRateLimiter(limit);
-  const answers = await Promise.all(Array.from({ length: 10 }, () => concurrent.isAllowed("ada")));
-  is("10 concurrent calls of 3 per minute", answers.filter(Boolean).length, 3);
+  const results = await Promise.all(Array.from({ length: 10 }, () => concurrent.isAllowed("ada")));
+  is("10 concurrent calls of 3 per minute", results.filter(Boolean).length, 3);
   const { retryAfterMs } = concurrent.checkSync("ada");
-  is("a wait on the runtime's own clock", retryAfterMs > 0 && retryAfterMs <= 60_001, true);
+  is("retryAfterMs by the clock of the runtime", retryAfterMs > 0 && retryAfterMs <= 60_001, true);
 
   const clock = new ManualClock();
   const store = new MemoryStore({ clock, maxKeys: 2 });
   const limiter = new AsyncRateLimiter({ ...limit, store });
-  const spent = await limiter.check("ada", { cost: 3 });
-  is("a spend", [spent.allowed, spent.remaining, spent.resetAfterMs, spent.source], [true, 0, 60_000, "memory"]);
+  const admitted = await limiter.check("ada", { cost: 3 });
+  is(
+    "an allowed call",
+    [admitted.allowed, admitted.remaining, admitted.resetAfterMs, admitted.source],
+    [true, 0, 60_000, "memory"],
+  );
   clock.advance("59.999s");
   is("a refusal", (await limiter.check("ada")).retryAfterMs, 1);
   clock.advance("1ms");
   is("the end of the window", await limiter.isAllowed("ada"), true);
-  const given = await limiter.check("ada");
-  is("a refund, once", [await limiter.refund(given), await limiter.refund(given)], [true, false]);
-  is("a refund of a copy", await thrown(() => limiter.refund({ ...given })), "TypeError");
+  const refundable = await limiter.check("ada");
+  is("a second refund", [await limiter.refund(refundable), await limiter.refund(refundable)], [true, false]);
+  is("a refund of a copy", await thrown(() => limiter.refund({ ...refundable })), "TypeError");
   is("the state", await limiter.state("ada"), { calls: 1, lastReset: 0 });
   await limiter.reset("ada");
   is("a reset", store.size, 0);
 
-  const down = rateLimited(new AsyncRateLimiter({ ...limit, maxCalls: 0 }), (key) => key)((key) => key);
-  is("a refusal by the wrapper", await thrown(() => down("ada")), "RateLimitExceededError");
+  const closed = rateLimited(new AsyncRateLimiter({ ...limit, maxCalls: 0 }), (key) => key)((key) => key);
+  is("a refusal by the wrapper", await thrown(() => closed("ada")), "RateLimitExceededError");
   const decision = await limiter.check("ada", { cost: 4 });
   is("an error", new RateLimitExceededError(decision).retryAfter === Infinity, true);
 
-  is("an option that is not fit", await thrown(() => new AsyncRateLimiter({ maxCalls: 2.5, period: 1 })), "RangeError");
-  is("an option that there is none of", await thrown(() => new AsyncRateLimiter({ ...limit, max: 1 })), "TypeError");
-  is("a key that got lost", await thrown(() => limiter.check(undefined)), "TypeError");
+  is("an invalid option", await thrown(() => new AsyncRateLimiter({ maxCalls: 2.5, period: 1 })), "RangeError");
+  is("an unknown option", await thrown(() => new AsyncRateLimiter({ ...limit, max: 1 })), "TypeError");
+  is("an undefined key", await thrown(() => limiter.check(undefined)), "TypeError");
 
   const preset = new AsyncRateLimiter(RATE_LIMITS.login);
-  is("no bypass where nothing asks for one", testingBypass(), false);
-  is("a limit without a bypass", (await preset.check("ada", { cost: 6 })).allowed, false);
+  is("no bypass by default", testingBypass(), false);
+  is("a limit without bypass", (await preset.check("ada", { cost: 6 })).allowed, false);
   if (obeysTesting) {
     globalThis.process.env.TESTING = "1";
     is("TESTING=1", [testingBypass(), (await preset.check("ada", { cost: 6 })).bypassed], [true, true]);

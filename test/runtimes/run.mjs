@@ -1,4 +1,4 @@
-// Runs one conformance file on the packed tarball wherever its users are, and prints a table. Exits 1 if anything failed.
+// Runs one conformance file on the packed tarball in every supported runtime, and prints a table. Exits with 1 on a failure.
 // Usage: npm run test:runtimes
 //
 // The runtimes come from npm, Chromium from the system (apt-get install chromium-headless-shell). Without it that row is
@@ -24,7 +24,7 @@ const VERSIONS = {
 };
 const NO_ENVIRONMENT = ["main.mjs", "--no-environment"];
 
-/** The environment of a runtime: without what would switch the bypass. */
+/** The environment of a runtime, without the variables that control the bypass. */
 const environment = { ...process.env, TESTING: "", NODE_ENV: "" };
 
 async function command(name, ...args) {
@@ -32,7 +32,7 @@ async function command(name, ...args) {
   return stdout;
 }
 
-/** A program out of an npm package, in its own folder: it must not be able to find another one's. */
+/** Runs a program from an npm package of its own, so that it cannot find the files of another. */
 const npx = (spec, ...args) => command("npx", "-y", "-p", spec, ...args);
 
 async function report(stdout) {

@@ -14,21 +14,21 @@ const LIMITS = [
   { name: "Long", maxCalls: 40, periodMs: 1000 },
 ];
 
-describe("the checker of a fleet's history", () => {
+describe("faultsOf", () => {
   const call = (now: number, stamp: number | null): FleetCall => ({ key: "ada", now, stamp });
   const two = [{ maxCalls: 2, periodMs: 10 }];
 
-  it("finds nothing wrong with a history that is right", () => {
+  it("reports nothing for a correct history", () => {
     expect(faultsOf([call(0, 0), call(3, 3), call(9, null), call(10, 10), call(12, null), call(13, 13)], two)).toEqual(
       [],
     );
   });
 
-  it("finds one call too many in a window, in whatever order they are told", () => {
+  it("reports one call too many in a window, in any order of calls", () => {
     expect(faultsOf([call(9, 9), call(0, 0), call(3, 3)], two)).toEqual(["ada: 3 in 9 ms"]);
   });
 
-  it("finds a refusal that no window forced", () => {
+  it("reports a refusal that no window requires", () => {
     expect(faultsOf([call(0, 0), call(3, 3), call(10, null)], two)).toEqual(["ada: refused at 10 for nothing"]);
   });
 });
@@ -53,16 +53,16 @@ describe.skipIf(withoutRedis !== undefined)(
       return histories.flat();
     };
 
-    it("admit no call too many in any window, and refuse none that no window forced", async () => {
+    it("admit no call too many in any window, and refuse only what a window requires", async () => {
       const calls = await historyOf("exact", 4);
       const admitted = calls.filter(({ stamp }) => stamp !== null).length;
-      // Both layers bind, and every key is asked beyond its limit.
+      // Both layers refuse calls, and every key exceeds its limit.
       expect(admitted).toBeGreaterThan(20 * 40 * 3);
       expect(calls.length).toBeGreaterThan(1.5 * admitted);
       expect(faultsOf(calls, LIMITS)).toEqual([]);
     });
 
-    it("would be caught if they read, changed and wrote back a list", async () => {
+    it("fail this check if they read, change and write back a list", async () => {
       const faults = faultsOf(await historyOf("readModifyWrite", 1), LIMITS);
       expect(faults.filter((fault) => fault.includes(" in ")).length).toBeGreaterThan(10);
     });

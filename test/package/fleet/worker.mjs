@@ -1,4 +1,4 @@
-// One process of a fleet: 50 callers on 20 keys for some seconds. Prints what became of each call, by the server's clock.
+// One process of a fleet: 50 callers on 20 keys for some seconds. Prints the result of each call with the time of the server.
 // Usage: node worker.mjs DISTRIBUTION PORT KIND SECONDS CLOCK_OFFSET_MS LIMITS
 import { setTimeout as sleep } from "node:timers/promises";
 import { pathToFileURL } from "node:url";
@@ -6,7 +6,7 @@ import { Redis } from "ioredis";
 
 const [distribution, port, kind, seconds, offset, limitsText] = process.argv.slice(2);
 
-// This process is an hour ahead, or behind: what it thinks of the time must change nothing.
+// The clock of this process is wrong by hours, which must change nothing.
 const [dateNow, performanceNow] = [Date.now, performance.now.bind(performance)];
 Date.now = () => dateNow() + Number(offset);
 performance.now = () => performanceNow() + Number(offset);
@@ -18,7 +18,7 @@ const limits = JSON.parse(limitsText);
 const redis = new Redis(Number(port), "127.0.0.1");
 const calls = [];
 
-/** The limiter, whose replies are listened to: they tell the server's time. */
+/** The limiter. Its replies contain the time of the server. */
 function exact() {
   const client = async (command) => {
     const reply = await redis.call(...command);
@@ -34,7 +34,7 @@ function exact() {
   return (key) => limiter.check(key);
 }
 
-/** The bug that the checker must find: a list that is read, changed and written back. */
+/** The race that `faultsOf` must find: a list that is read, changed and written back. */
 function readModifyWrite() {
   const longest = Math.max(...limits.map(({ periodMs }) => periodMs));
   return async (key) => {
