@@ -1,4 +1,4 @@
-// Where a result is from.
+// The machine and the versions that a result comes from.
 import { readFileSync } from "node:fs";
 import { arch, availableParallelism, cpus, platform, release, totalmem } from "node:os";
 
@@ -12,7 +12,7 @@ export const machine = () => ({
   date: new Date().toISOString().slice(0, 10),
 });
 
-/** The version of each package that `bench/package.json` names, as installed. */
+/** The installed version of each dependency in `bench/package.json`. */
 export function versions() {
   const read = (path) => JSON.parse(readFileSync(new URL(path, import.meta.url), "utf8"));
   const { dependencies, devDependencies } = read("package.json");

@@ -1,4 +1,4 @@
-// Speed and exactness side by side, a line for each limiter, as an SVG that reads on light and on dark pages.
+// Speed and exactness of each limiter, as an SVG for light and dark pages.
 import { median, rounded } from "./stats.mjs";
 
 const LEFT = 150;
@@ -13,12 +13,12 @@ const bar = (x, y, width, color) =>
 const words = (x, y, text, more = "") => `<text x="${x}" y="${y}" fill="${COLORS.text}" ${more}>${text}</text>`;
 
 /**
- * @param rows - `{ name, ns, times, worst, anyWorst }`: the time of a call as a multiple of sluicegate's, and the most calls
- *   in a window; either may be missing.
+ * @param rows - `{ name, ns, times, worst, anyWorst }`: the time of a call as a multiple of sluicegate's, and the most
+ *   calls in a window. Both may be absent.
  */
 export function picture(rows, { shape, limit }) {
   const height = TOP + rows.length * ROW + 40;
-  // Each doubling is as wide as the last: the slowest would leave no room for the others.
+  // A log scale, because the slowest limiter would leave no room for the others.
   const most = Math.max(...rows.map(({ times = 1 }) => times));
   const least = Math.min(...rows.map(({ times = 1 }) => times)) / 2;
   const length = (times) => (Math.log(times / least) / Math.log(most / least)) * SPEED.width;
@@ -57,7 +57,7 @@ ${words(LEFT, height - 14, "floor: a clock read, a Map.get and an awaited call, 
 `;
 }
 
-/** The rows of the picture, and of the table that says the same. */
+/** The rows of the picture and of the table with the same data. */
 export function rowsOf({ memory = [], exactness = [] }, shape) {
   const names = [
     ...new Set(["floor", "sluicegate", ...memory.map(({ peer }) => peer), ...exactness.map(({ peer }) => peer)]),

@@ -1,18 +1,18 @@
-// The rigs that need more than this process: an HTTP server under load, a Redis server, a service that is overloaded. Each is
-// a program of its own, and says in one line where it is skipped.
+// The benchmarks that need more than this process: an HTTP server under load, a Redis server, an overloaded service. Each is a
+// separate program, and prints one line if it is skipped.
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
-const RIGS = {
+const PROGRAMS = {
   http: ["HTTP: the same app without a limiter, with sluicegate, with the framework's own", "http/run.mjs"],
-  redis: ["Redis: 64 checks in flight beside a fixed-window script", "redis/run.mjs"],
+  redis: ["Redis: 64 checks in flight compared with a fixed-window script", "redis/run.mjs"],
   adaptive: ["Overload: a limit that follows the load", "adaptive/run.mjs"],
 };
 
-/** Runs one of them, shows what it prints, and returns that line by line. */
-export async function rig(name) {
-  const [title, script] = RIGS[name];
+/** Runs one of them, prints its output, and returns the lines. */
+export async function runProgram(name) {
+  const [title, script] = PROGRAMS[name];
   console.log(`\n${title}\n`);
   const child = spawn(process.execPath, [fileURLToPath(new URL(script, import.meta.url)), "--short"], {
     stdio: ["ignore", "pipe", "inherit"],

@@ -1,16 +1,16 @@
-// What a flood of rotating keys does to a full store: where the table in the README comes from.
+// Measures how a flood of rotating keys affects a full store. The source of the table in the README.
 // Usage: npm run build && node bench/rotation.mjs
 //
-// A limit of 10 an hour and a cap of 10,000 keys. An attacker goes round and round over more keys than the cap, all within
-// the hour; every hundredth call is a newcomer's first. Printed: the most calls that any one key was admitted in the hour
-// (10 is exact), and the share of newcomers that were let in. Then a flood of one call each over 1,000 keys that stand at
-// their limit: how many of those were let in again.
+// A limit of 10 an hour and a cap of 10,000 keys. An attacker cycles through more keys than the cap within the hour; every
+// hundredth call is the first of a new key. Prints the most calls that were admitted for one key in the hour (10 is exact), and
+// the share of new keys that were admitted. Then a flood of a million new keys on 1,000 keys that are at their limit: prints how
+// many of those were admitted again.
 import { MemoryEfficientRateLimiter } from "sluicegate";
 
 const MAX_CALLS = 10;
 const MAX_KEYS = 10_000;
 
-/** What most limiters with a cap do: forget the key that was used least recently, whatever it has left. */
+/** The usual cap: evicts the least recently used key, even if it is at its limit. */
 function leastRecentlyUsed() {
   const counts = new Map();
   return (key) => {
@@ -48,17 +48,17 @@ for (const [keys, rounds] of [
   for (const [name, make] of Object.entries(stores)) {
     const isAllowed = make();
     const admitted = new Uint16Array(keys);
-    let [newcomers, letIn] = [0, 0];
+    let [newKeys, admittedNew] = [0, 0];
     for (let call = 0; call < keys * rounds; call += 1) {
       const key = call % keys;
       if (isAllowed(`attacker ${key}`)) admitted[key] += 1;
       if (call % 100 !== 99) continue;
-      newcomers += 1;
-      if (isAllowed(`newcomer ${newcomers}`)) letIn += 1;
+      newKeys += 1;
+      if (isAllowed(`new ${newKeys}`)) admittedNew += 1;
     }
     const worst = admitted.reduce((most, calls) => Math.max(most, calls), 0);
     console.log(
-      `${keys} keys, ${rounds} rounds, ${name}: at most ${worst} admitted of one key, ${((100 * letIn) / newcomers).toFixed(1)}% of newcomers`,
+      `${keys} keys, ${rounds} rounds, ${name}: at most ${worst} admitted of one key, ${((100 * admittedNew) / newKeys).toFixed(1)}% of new keys`,
     );
   }
 }
@@ -69,5 +69,5 @@ for (const [name, make] of Object.entries(stores)) {
   for (let key = 0; key < 1_000_000; key += 1) isAllowed(`flood ${key}`);
   let freed = 0;
   for (let key = 0; key < 1000; key += 1) if (isAllowed(`guarded ${key}`)) freed += 1;
-  console.log(`flood of a million keys, ${name}: ${freed} of 1000 keys at their limit let in again`);
+  console.log(`flood of a million keys, ${name}: ${freed} of 1000 keys at their limit admitted again`);
 }

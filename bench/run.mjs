@@ -1,8 +1,7 @@
-// Everything that is measured, with one command: `npm run bench`. Prints it, writes `bench/results.json` with the raw samples,
-// and draws `bench/results.svg`.
+// All benchmarks: `npm run bench`. Prints tables, writes `bench/results.json` with the raw samples, and draws `bench/results.svg`.
 //
-//   npm run bench -- --only memory,exactness   some of it; what is written keeps the rest
-//   npm run bench -- --quick                   a look at whether it works, in five minutes; nothing is written
+//   npm run bench -- --only memory,exactness   some of them; the files keep the other results
+//   npm run bench -- --quick                   tests that the benchmarks work, in five minutes; writes nothing
 //   npm run bench -- --runtimes                a few of the checks on Node 20, 22 and 24, Bun and Deno
 //   npm run bench -- --only stalls,flood --long   three runs of each, and 20M keys to the end in a heap of 4 GB
 import { readFile, writeFile } from "node:fs/promises";
@@ -12,7 +11,7 @@ import { machine, versions } from "./machine.mjs";
 import { flood, heap, stalls } from "./memory/footprint.mjs";
 import { memory, printMemory } from "./memory/run.mjs";
 import { picture, rowsOf } from "./picture.mjs";
-import { rig } from "./rigs.mjs";
+import { runProgram } from "./programs.mjs";
 import { runtimes } from "./runtimes.mjs";
 import { printSizes, sizes } from "./size.mjs";
 import { rounded, table } from "./stats.mjs";
@@ -28,7 +27,7 @@ const { values: options } = parseArgs({
   },
 });
 
-/** Measures, prints what there is to print, and returns what is to be kept. */
+/** Each function measures, prints, and returns what `results.json` keeps. */
 const PARTS = {
   sizes: async () => shown(await sizes(), printSizes),
   exactness,
@@ -36,9 +35,9 @@ const PARTS = {
   heap,
   stalls,
   flood,
-  http: () => rig("http"),
-  redis: () => rig("redis"),
-  adaptive: () => rig("adaptive"),
+  http: () => runProgram("http"),
+  redis: () => runProgram("redis"),
+  adaptive: () => runProgram("adaptive"),
   runtimes,
 };
 
@@ -56,7 +55,7 @@ if (unknown.length > 0)
 const before = await readFile(RESULTS, "utf8").then(JSON.parse, () => ({}));
 const results = options.quick ? {} : { ...before, machine: machine(), versions: versions() };
 
-/** After each part: whoever loses patience keeps what is there. */
+/** Runs after each part, so that an interrupted run keeps its results. */
 async function keep() {
   if (options.quick) return;
   const entries = Object.entries(results).map(([part, value]) => `${JSON.stringify(part)}:${JSON.stringify(value)}`);
@@ -72,7 +71,7 @@ for (const part of wanted) {
   console.error(`${part}: ${((performance.now() - start) / 1000).toFixed(0)} s`);
 }
 
-console.log(`\nSpeed beside exactness: ${SHOWN}; the most calls in any window, for a limit of 100\n`);
+console.log(`\nSpeed and exactness: ${SHOWN}; the most calls in any window, for a limit of 100\n`);
 const cell = (value) => (value === undefined ? "-" : String(rounded(value)));
 const cells = rowsOf(results, SHOWN).map(({ name, times, worst, anyWorst }) => [
   name,
@@ -80,4 +79,4 @@ const cells = rowsOf(results, SHOWN).map(({ name, times, worst, anyWorst }) => [
   cell(worst),
   cell(anyWorst),
 ]);
-console.log(table(["limiter", "times as long as sluicegate", "worst window", "asked at fractions of a ms"], cells));
+console.log(table(["limiter", "times as long as sluicegate", "worst window", "at fractions of a ms"], cells));

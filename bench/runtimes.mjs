@@ -1,4 +1,4 @@
-// The same checks on other runtimes, from their npm packages: `npm run bench -- --runtimes`.
+// The memory benchmarks on other runtimes, from their npm packages: `npm run bench -- --runtimes`.
 import { result } from "./child.mjs";
 import { PAIRED, ratios } from "./memory/run.mjs";
 import { FEW } from "./memory/shapes.mjs";
@@ -19,7 +19,7 @@ async function pairOn(command, flags, peer) {
     return await result("memory/pair.mjs", [peer, FEW.join(";"), "3"], options);
   } catch (error) {
     const reason = error.message.split("\n").find((line) => line.includes("rror")) ?? error.message.split("\n")[0];
-    return { peer, rows: FEW.map((shape) => ({ shape, skipped: `does not run here: ${reason}` })) };
+    return { peer, rows: FEW.map((shape) => ({ shape, skipped: `does not run on this runtime: ${reason}` })) };
   }
 }
 

@@ -1,4 +1,4 @@
-// What is said of several samples: their middle, and how far they lie apart.
+// Summaries of samples: median and spread.
 
 export const median = (values) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)];
 
@@ -17,7 +17,7 @@ export function spread(values) {
   return `${rounded(middle)} (${rounded(low)}..${rounded(high)})`;
 }
 
-/** A table whose first column is words, and the others are set to the right. */
+/** A text table. The first column is aligned left, the others right. */
 export function table(head, rows) {
   const widths = head.map((name, at) => Math.max(...[name, ...rows.map((row) => row[at])].map((cell) => cell.length)));
   const line = (row) =>

@@ -1,4 +1,4 @@
-// What a process holds, in bytes. Logs are in array buffers, which are not in the heap.
+// The memory of this process, in bytes. Logs are in array buffers, which are outside the heap.
 import process from "node:process";
 
 export function heldBytes() {
@@ -6,10 +6,10 @@ export function heldBytes() {
   return heapUsed + arrayBuffers;
 }
 
-/** What it holds that is no garbage. Needs `--expose-gc`. */
+/** The memory that remains after garbage collection. Needs `--expose-gc`. */
 export async function keptBytes() {
-  // What the last case left behind goes in a turn of its own, when nothing on the stack holds it any more; array buffers go
-  // in a thread of their own, some time after the collection that found them.
+  // Twice, with a pause: the stack may still reference the previous case in the first turn, and another thread frees array buffers
+  // some time after the collection.
   for (let round = 0; round < 2; round += 1) {
     await new Promise((resolve) => setTimeout(resolve, 100));
     globalThis.gc();

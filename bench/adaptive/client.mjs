@@ -1,17 +1,17 @@
-// Clients that do not wait for each other: requests are sent at random instants of a given rate, however many are under way.
-// Latency counts from the instant at which a request was due, so that a client that is late hides nothing.
+// An open-loop client: it sends requests at random instants at a given rate, however many are in flight. Latency counts from the
+// instant at which a request was due, so that a late client does not hide it.
 import { Agent, get } from "node:http";
 import { performance } from "node:perf_hooks";
 
-// Every client keeps a connection, and the one that was quiet for longest asks next: many clients, and not a busy few.
+// Each client keeps a connection, and the least recently used one sends next: many clients instead of a few busy ones.
 const agent = new Agent({ keepAlive: true, maxSockets: Infinity, maxFreeSockets: Infinity, scheduling: "fifo" });
 const CLIENTS = 2000;
 
-/** Opens the connections, so that none is opened under load: the queue of those would hide the other. */
+/** Opens the connections in advance, so that the queue of new connections does not affect latency. */
 export async function connect(port) {
   const batches = Array.from({ length: CLIENTS / 100 });
   for (const [at] of batches.entries()) {
-    // Those of the batches before are held by requests that are answered when all are there.
+    // The server delays these responses, so that each request needs a new connection.
     batches[at] = Array.from({ length: 100 }, () => request(port, {}, "/connect"));
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
@@ -19,8 +19,8 @@ export async function connect(port) {
 }
 
 /**
- * Sends at `rate` a second for `ms`, and returns a record of each request: when it was due, and, once it is answered, its
- * status (0 when it was lost) and latency. Who is not answered waits for ever.
+ * Sends `rate` requests a second for `ms`, and returns a record of each: when it was due and, after the response, its status (0 if
+ * the connection failed) and latency. The latency is `Infinity` without a response.
  */
 export async function openLoop({ port, rate, ms }) {
   const startedAt = performance.now();
@@ -37,15 +37,15 @@ export async function openLoop({ port, rate, ms }) {
   return records;
 }
 
-/** Keeps `width` requests under way for `ms`, and tells how many a second were answered. */
+/** Keeps `width` requests in flight for `ms`, and returns the responses per second. */
 export async function closedLoop({ port, width, ms }) {
   const endsAt = performance.now() + ms;
-  let answered = 0;
+  let completed = 0;
   const one = async () => {
-    for (; performance.now() < endsAt; answered += 1) await request(port, { dueAt: performance.now() });
+    for (; performance.now() < endsAt; completed += 1) await request(port, { dueAt: performance.now() });
   };
   await Promise.all(Array.from({ length: width }, one));
-  return answered / (ms / 1000);
+  return completed / (ms / 1000);
 }
 
 function request(port, record, path = "/") {

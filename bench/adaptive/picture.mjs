@@ -1,4 +1,4 @@
-// The time series of the heaviest load, a panel for each policy, as an SVG that reads on light and on dark pages.
+// The time series under the heaviest load, with a panel for each policy, as an SVG for light and dark pages.
 
 const PANEL = { width: 720, height: 96, gap: 34, left: 72, top: 40 };
 const BIN_MS = 250;
@@ -12,7 +12,7 @@ export function picture(results, { capacity, goodMs }) {
     panel(result, PANEL.top + at * (PANEL.height + PANEL.gap), capacity, goodMs),
   );
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${PANEL.left + PANEL.width + 20} ${height}" font-family="sans-serif" font-size="12">
-<title>Answers over time of a service under ${heaviest} times its capacity</title>
+<title>Responses over time of a service under ${heaviest} times its capacity</title>
 ${legend(goodMs)}
 ${panels.join("\n")}
 </svg>

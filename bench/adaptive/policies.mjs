@@ -2,11 +2,11 @@ import { availableParallelism, freemem, loadavg, totalmem } from "node:os";
 import { AdaptiveRateLimiter } from "../../dist/esm/index.js";
 import { LoadMonitor } from "../../dist/esm/load/index.js";
 
-/** One key for all, as the limit of a whole process has. */
+/** One key for all calls, as for a limit of the whole process. */
 const KEY = "all";
 
 /**
- * What is compared. Each makes a decider on calls of a base limit in calls a second; `factor` is for the picture.
+ * The compared policies. Each creates a limiter with a base limit in calls per second. The picture shows `factor`.
  *
  * @type {Record<string, (perSecond: number) => { admits: () => Promise<boolean>, factor: () => number }>}
  */

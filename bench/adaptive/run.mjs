@@ -1,5 +1,5 @@
 // An overloaded HTTP service, with and without a limit that follows the load: `npm run bench:adaptive`.
-// With `--short` less of it and no picture, as a part of `npm run bench`.
+// `--short` runs less of it and draws no picture, for `npm run bench`.
 import { fork } from "node:child_process";
 import { writeFile } from "node:fs/promises";
 import { performance } from "node:perf_hooks";
@@ -12,9 +12,9 @@ const SERVER = fileURLToPath(new URL("server.mjs", import.meta.url));
 const isShort = process.argv.includes("--short");
 /** Seconds of each phase: half the capacity, the load that is measured, half the capacity again. */
 const SECONDS = isShort ? { before: 2, load: 6, after: 4 } : { before: 3, load: 12, after: 6 };
-/** Of the measured load its beginning is left out, in which a policy finds its feet; the picture shows it. */
+/** Excluded from the figures, because a policy needs time to adapt. The picture shows it. */
 const SETTLING_MS = 2000;
-/** An answer later than this is no use to whoever asked. */
+/** A later response counts as useless. */
 const GOOD_MS = 250;
 const LOADS = isShort ? [3] : [0.85, 2, 3];
 
@@ -54,7 +54,7 @@ async function overload(policy, capacity, times) {
     const admitted = loaded.filter(({ status }) => status !== 503).map(({ latencyMs }) => latencyMs);
     admitted.sort((one, other) => one - other);
     const good = admitted.filter((latencyMs) => latencyMs <= GOOD_MS).length;
-    // The last that was refused, lost or late after the drop: from then on all is well.
+    // The last request after the drop that was refused, lost or late.
     const troubled = after.filter(({ status, latencyMs }) => status !== 200 || latencyMs > GOOD_MS).at(-1)?.dueAt;
     const reduced = factors.filter(({ atMs, factor }) => atMs > droppedAt && factor < 1).at(-1)?.atMs;
     return {
@@ -70,7 +70,7 @@ async function overload(policy, capacity, times) {
   });
 }
 
-/** How long after the drop the last trouble was; `Infinity` where it had not ended when the run did. */
+/** The time from the drop to the last trouble; `Infinity` if it lasted until the end of the run. */
 function recoveryOf(lastTroubleAt = -Infinity, droppedAt, endedAt) {
   return lastTroubleAt > endedAt - 500 ? Infinity : Math.max(0, lastTroubleAt - droppedAt);
 }

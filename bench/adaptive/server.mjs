@@ -1,4 +1,4 @@
-// A service that spends 2 ms of processor time on each request it admits, in a process of its own.
+// A service that spends 2 ms of processor time on each admitted request, in a separate process.
 import { createServer } from "node:http";
 import { performance } from "node:perf_hooks";
 import { POLICIES } from "./policies.mjs";

@@ -1,9 +1,9 @@
-// Time moved by hand for limiters that know nothing of it: `Date.now`, `performance.now` and the timers of the process are
-// taken over when this is imported, which must be before any of them is.
+// A manual clock for limiters that do not support one. Importing this module replaces `Date.now`, `performance.now` and the timers
+// of the process, so import it before any limiter.
 
 const START = Date.UTC(2026, 0, 1);
-const rest = globalThis.setImmediate;
-/** In the order of their times; those of one time in the order in which they were set. */
+const realSetImmediate = globalThis.setImmediate;
+/** Run by time, and timers of the same time in the order of creation. */
 let timers = [];
 let made = 0;
 let nowMs = 0;
@@ -37,12 +37,12 @@ globalThis.clearTimeout = globalThis.clearInterval = (timer) => {
   timers = timers.filter((other) => other !== timer && other.id !== timer);
 };
 
-/** Lets everything run that waits for no time to pass. */
-export const settled = () => new Promise((resolve) => rest(resolve));
+/** Resolves after all pending microtasks. */
+export const settled = () => new Promise((resolve) => realSetImmediate(resolve));
 
 export const present = () => nowMs;
 
-/** Moves to an instant, and lets each timer on the way run at its own. */
+/** Moves the clock to an instant, and runs each due timer at its own time. */
 export async function moveTo(instant) {
   for (;;) {
     const [next] = timers.filter(({ atMs }) => atMs <= instant).sort((a, b) => a.atMs - b.atMs || a.id - b.id);
@@ -56,7 +56,7 @@ export async function moveTo(instant) {
   nowMs = instant;
 }
 
-/** Forgets all timers: what the last limiter has left behind. */
+/** Deletes all timers of the previous limiter. */
 export function clearTimers() {
   timers = [];
 }

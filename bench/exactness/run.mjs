@@ -1,4 +1,4 @@
-// The most calls that each peer admits in any window, for a limit of 100: fake time, the same schedules in every run.
+// The most calls that each limiter admits in any window, for a limit of 100, with fake time and the same schedules in every run.
 import { result } from "../child.mjs";
 import { PEERS } from "../memory/peers.mjs";
 import { table } from "../stats.mjs";
@@ -10,6 +10,6 @@ export async function exactness({ quick }) {
   }
   console.log("\nThe most calls in any window of 1 s, for a limit of 100 a second\n");
   const cells = rows.map(({ peer, whole, any }) => [peer, PEERS[peer].algorithm, String(whole.most), String(any.most)]);
-  console.log(table(["limiter", "what it keeps", "asked at whole ms", "asked at any instant"], cells));
+  console.log(table(["limiter", "what it stores", "calls at whole ms", "calls at any instant"], cells));
   return rows;
 }

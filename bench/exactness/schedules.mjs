@@ -1,5 +1,5 @@
-// When a caller asks who wants more than the limit: a schedule is a list of `[instant, calls]`, in order. All times are in
-// windows, of one window each; `grain` is what instants are rounded to.
+// Schedules of a caller who exceeds the limit: ordered lists of `[instant, calls]`. Instants are in milliseconds, and rounded to
+// multiples of `grain`.
 
 /** Numbers from 0 to 1 that are the same in every run (mulberry32). */
 export function seeded(seed) {
@@ -12,7 +12,7 @@ export function seeded(seed) {
   };
 }
 
-/** The ends and the beginnings of windows, for counters whose window starts with the first call, and for those of the clock. */
+/** Calls around the boundaries of windows, for counters whose window starts at the first call and for those aligned to the clock. */
 export function adversarial(limit, windowMs) {
   const all = [];
   for (const phase of [0, 0.37 * windowMs]) {
@@ -20,7 +20,7 @@ export function adversarial(limit, windowMs) {
       for (const late of [0, 0.1, 1]) {
         const [end, start] = [windowMs - early, windowMs + late];
         const trickle = Array.from({ length: 100 }, (_, at) => [phase + start + 1 + (at * windowMs) / 100, 3]);
-        // One call opens the window; the rest of it comes at its end, and all of the next right after.
+        // One call opens the window, one burst comes at its end, and the next right after.
         all.push([
           [phase, 1],
           [phase + end, limit],
@@ -30,12 +30,12 @@ export function adversarial(limit, windowMs) {
           [phase, limit],
           [phase + start, limit],
         ]);
-        // And whoever drips gets the drops as well.
+        // The same, followed by a trickle of calls.
         all.push([[phase, 1], [phase + end, limit], [phase + start, limit], ...trickle]);
       }
     }
   }
-  // A call in the fraction of a millisecond that a whole one leaves out.
+  // Calls at fractions of a millisecond.
   all.push([
     [0.9, limit],
     [windowMs, limit],
@@ -44,7 +44,7 @@ export function adversarial(limit, windowMs) {
   return all;
 }
 
-/** A schedule at random, made of the gaps at which windows turn. */
+/** A random schedule. Most gaps are near the boundaries of windows. */
 export function random(next, limit, windowMs) {
   const gaps = [0, 1, 2, windowMs / 2, windowMs - 1, windowMs, windowMs + 1];
   const pick = (list) => list[Math.floor(next() * list.length)];
@@ -55,7 +55,7 @@ export function random(next, limit, windowMs) {
   });
 }
 
-/** A schedule near another one: a burst moved, made larger or smaller, or left out. */
+/** A variation of a schedule: one burst is moved, resized, deleted or added. */
 export function changed(next, schedule, limit, windowMs) {
   const copy = schedule.map((burst) => [...burst]);
   const at = Math.floor(next() * copy.length);

@@ -6,11 +6,11 @@ const LIMIT = 100;
 const WINDOW_MS = 1000;
 const [peer, searches = "400"] = process.argv.slice(2);
 
-// Not before the clock is taken over.
+// Imported after the clock is replaced.
 const { PEERS } = await import("../memory/peers.mjs");
 const open = await PEERS[peer].load();
 
-/** The instants at which a fresh limiter lets calls through. */
+/** The instants at which a new limiter admits calls. */
 async function admittedBy(schedule) {
   const limiter = open({ limits: [{ maxCalls: LIMIT, periodMs: WINDOW_MS }], keys: ["key"], maxKeys: 1000 });
   const start = present();
@@ -18,18 +18,18 @@ async function admittedBy(schedule) {
   for (const [at, calls] of schedule) {
     await moveTo(start + at);
     for (let call = 0; call < calls; call += 1) {
-      // One that waits is let through when its wait ends.
-      void limiter.ask("key").then(
+      // A call that waits is admitted when its wait ends.
+      void limiter.check("key").then(
         (answer) => limiter.admits(answer) && admitted.push(present()),
         (refusal) => refusal instanceof Error && Promise.reject(refusal),
       );
-      // One call after the other, as requests come: some answer with a counter that the next call moves on.
+      // Settles each call before the next, because some peers return a counter that the next call changes.
       for (let tick = 0; tick < 8; tick += 1) await undefined;
     }
     await settled();
   }
   await moveTo(start + schedule.at(-1)[0] + 3 * WINDOW_MS);
-  // To where no call is live, on a whole millisecond.
+  // Expires all calls, and ends at a whole millisecond.
   clearTimers();
   await moveTo(Math.ceil(present()) + 10 * WINDOW_MS);
   return admitted.sort((a, b) => a - b);
@@ -39,7 +39,7 @@ async function admittedBy(schedule) {
 function mostInAWindow(instants) {
   let [most, from] = [0, 0];
   for (const [at, instant] of instants.entries()) {
-    // Instants are sums of fractions: what is a window apart but for the last bits of it is a window apart.
+    // Tolerates rounding errors, because instants are sums of fractions.
     while (instant - instants[from] >= WINDOW_MS - 1e-6) from += 1;
     most = Math.max(most, at - from + 1);
   }
@@ -49,14 +49,14 @@ function mostInAWindow(instants) {
 async function search(grain) {
   const next = seeded(9);
   let [most, worst] = [0, undefined];
-  const look = async (schedule) => {
-    const asked = toGrain(schedule, grain);
-    const found = mostInAWindow(await admittedBy(asked));
-    if (found > most || worst === undefined) [most, worst] = [found, asked];
+  const evaluate = async (schedule) => {
+    const rounded = toGrain(schedule, grain);
+    const found = mostInAWindow(await admittedBy(rounded));
+    if (found > most || worst === undefined) [most, worst] = [found, rounded];
   };
-  for (const schedule of adversarial(LIMIT, WINDOW_MS)) await look(schedule);
+  for (const schedule of adversarial(LIMIT, WINDOW_MS)) await evaluate(schedule);
   for (let tried = 0; tried < Number(searches); tried += 1) {
-    await look(next() < 0.5 ? random(next, LIMIT, WINDOW_MS) : changed(next, worst, LIMIT, WINDOW_MS));
+    await evaluate(next() < 0.5 ? random(next, LIMIT, WINDOW_MS) : changed(next, worst, LIMIT, WINDOW_MS));
   }
   return { most, schedule: worst.slice(0, 5) };
 }

@@ -1,12 +1,12 @@
-// One app of one framework with one limiter, or none: `node server.mjs express sluicegate`. Tells its port to its parent.
+// One app of one framework with one limiter, or none: `node server.mjs express sluicegate`. Sends its port to its parent.
 import { createServer } from "node:http";
 import { AsyncRateLimiter } from "sluicegate";
 
 const [framework, guard] = process.argv.slice(2);
 
-/** More than any client sends in its window, so that every request runs the whole way. */
+/** Higher than any client reaches, so that no request is refused. */
 const LIMIT = { maxCalls: 100_000, periodMs: 10_000 };
-/** The clients tell themselves apart by a header, since all of them come from one machine. */
+/** A header identifies the client, because all clients have the same address. */
 const CLIENT = "x-client";
 const limiter = () => new AsyncRateLimiter({ maxCalls: LIMIT.maxCalls, period: `${LIMIT.periodMs}ms` });
 
@@ -81,7 +81,7 @@ function listening(server) {
   return new Promise((resolve) => server.listen(0, "127.0.0.1", () => resolve(server.address().port)));
 }
 
-// The time that requests take of the processor says more than their rate, which depends on how busy the client is.
+// Processor time per request says more than their rate, which depends on the load of the client.
 process.on("message", () => {
   const { user, system } = process.cpuUsage();
   process.send({ cpuUs: user + system });

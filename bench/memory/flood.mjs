@@ -1,8 +1,8 @@
-// Twenty million keys that come once each, with a heap of 2 GB: `node --max-old-space-size=2048 flood.mjs PEER [keys] [maxKeys]`.
-// Tells how far it has come every 100,000 keys, because some do not live to tell the end.
+// One call for each of twenty million keys, with a heap of 2 GB: `node --max-old-space-size=2048 flood.mjs PEER [keys] [maxKeys]`.
+// Reports its progress every 100,000 keys, because some limiters do not reach the end.
 import process from "node:process";
 import { setImmediate as turn } from "node:timers/promises";
-import { tell } from "../child.mjs";
+import { send } from "../child.mjs";
 import { heldBytes } from "../weight.mjs";
 import { PEERS } from "./peers.mjs";
 
@@ -12,23 +12,23 @@ const limiter = (await PEERS[peer].load())({
   maxKeys: Number(maxKeys),
 });
 const start = performance.now();
-const told = (asked) => ({
-  asked,
+const progress = (called) => ({
+  called,
   held: limiter.size(),
   heapMb: Math.round(heldBytes() / 2 ** 20),
   ms: Math.round(performance.now() - start),
 });
-for (let asked = 0; asked < Number(keys); asked += 1) {
-  if (asked % 100_000 === 0) {
-    tell(told(asked));
+for (let called = 0; called < Number(keys); called += 1) {
+  if (called % 100_000 === 0) {
+    send(progress(called));
     await turn();
   }
   try {
-    await limiter.ask(`user:${asked}`);
+    await limiter.check(`user:${called}`);
   } catch (error) {
-    tell({ ...told(asked), threw: `${error.name}: ${error.message}` });
+    send({ ...progress(called), threw: `${error.name}: ${error.message}` });
     process.exit(0);
   }
 }
-tell(told(Number(keys)));
+send(progress(Number(keys)));
 process.exit(0);

@@ -1,4 +1,4 @@
-// What a million keys weigh, how long they stop the process, and what happens to twenty million.
+// The memory of a million keys, the stalls that they cause, and the results of twenty million.
 import { result, run } from "../child.mjs";
 import { median, table } from "../stats.mjs";
 import { PEERS } from "./peers.mjs";
@@ -33,9 +33,9 @@ export async function stalls({ quick, long }) {
     rows.push({ peer, runs });
   }
   console.log(
-    "\nLongest stall, ms: in a loop that gives way every 100 calls (and by the event loop's own measure), least of a limiter's runs\n",
+    "\nLongest stall, ms: of a loop that yields every 100 calls (and by monitorEventLoopDelay), the shortest of all runs\n",
   );
-  // The least: what disturbed the machine in a run has nothing to do with the limiter, and never shortens a stall.
+  // The shortest, because other load on the machine only makes a stall longer.
   const least = (runs, phase, by) => Math.min(...runs.map((one) => one[phase][by])).toFixed(0);
   const both = (runs, phase) => `${least(runs, phase, "probeMs")} (${least(runs, phase, "delayMs")})`;
   const cells = rows.map(({ peer, runs }) => [
@@ -44,22 +44,22 @@ export async function stalls({ quick, long }) {
     both(runs, "expiring"),
     `${(median(runs.map(({ arrivedMs }) => arrivedMs)) / 1000).toFixed(1)} s`,
   ]);
-  console.log(table(["limiter", "1M keys arrive", "they expire", "arrived within"], cells));
+  console.log(table(["limiter", "1M new keys", "1M expire", "time for 1M new keys"], cells));
   return rows;
 }
 
-/** What a run of the flood came to, in words. */
-function fate({ told, ended }, limitMs) {
-  const last = told.at(-1);
+/** Describes the result of a flood. */
+function outcome({ messages, ended }, limitMs) {
+  const last = messages.at(-1);
   if (last === undefined) return "failed";
   const size = `${(last.held / 1e6).toFixed(2)}M keys held in ${last.heapMb} MB`;
-  if (last.threw !== undefined) return `throws ${last.threw} after ${(last.asked / 1e6).toFixed(1)}M keys, ${size}`;
-  if (ended === "done") return `all answered in ${(last.ms / 1000).toFixed(0)} s, ${size}`;
+  if (last.threw !== undefined) return `throws ${last.threw} after ${(last.called / 1e6).toFixed(1)}M keys, ${size}`;
+  if (ended === "done") return `all done in ${(last.ms / 1000).toFixed(0)} s, ${size}`;
   const how = ended === "time limit" ? `not done in ${limitMs / 1000} s` : ended;
-  return `${how}, after ${(last.asked / 1e6).toFixed(1)}M keys, ${size}`;
+  return `${how}, after ${(last.called / 1e6).toFixed(1)}M keys, ${size}`;
 }
 
-/** @param options.long - until all have come to an end, or four minutes, and with a heap of 4 GB. */
+/** @param options.long - waits four minutes in place of 12 s, with a heap of 4 GB. */
 export async function flood({ quick, long }) {
   const [limitMs, heapMb] = long ? [240_000, 4096] : [quick ? 5000 : 12_000, 1024];
   const keys = quick ? "2000000" : "20000000";
@@ -69,10 +69,10 @@ export async function flood({ quick, long }) {
   for (const [name, peer, maxKeys] of cases) {
     const flags = [`--max-old-space-size=${heapMb}`];
     const ran = await run("memory/flood.mjs", [peer, keys, maxKeys], { flags, timeLimitMs: limitMs });
-    rows.push({ name, fate: fate(ran, limitMs), last: ran.told.at(-1) });
+    rows.push({ name, outcome: outcome(ran, limitMs), last: ran.messages.at(-1) });
     console.error(`flood: ${name}`);
   }
-  console.log(`\n${keys / 1e6}M keys that come once each, all within the window, in a heap of ${heapMb / 1024} GB\n`);
-  for (const row of rows) console.log(`${row.name.padEnd(32)}${row.fate}`);
+  console.log(`\n${keys / 1e6}M keys with one call each, all within the window, in a heap of ${heapMb / 1024} GB\n`);
+  for (const row of rows) console.log(`${row.name.padEnd(32)}${row.outcome}`);
   return rows;
 }

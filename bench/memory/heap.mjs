@@ -1,7 +1,7 @@
-// Heap per key: what the memory formula of the README comes from, and the same of each peer.
+// Heap bytes per key, of sluicegate or a peer. The source of the memory formula in the README.
 // Usage: npm run build && node --expose-gc bench/memory/heap.mjs [limiter, default sluicegate] [keys, default 1,000,000]
 import process from "node:process";
-import { tell } from "../child.mjs";
+import { send } from "../child.mjs";
 import { keptBytes } from "../weight.mjs";
 import { PEERS } from "./peers.mjs";
 
@@ -11,14 +11,14 @@ const open = await PEERS[peer].load();
 async function filled(calls, count) {
   const limiter = open({ limits: [{ maxCalls: 100, periodMs: 3_600_000 }], maxKeys: count });
   for (let key = 0; key < count; key += 1) {
-    for (let call = 0; call < calls; call += 1) await limiter.ask(`user:${key}`);
+    for (let call = 0; call < calls; call += 1) await limiter.check(`user:${key}`);
   }
   return limiter;
 }
 
 const bytes = {};
 for (const calls of cases.split(",").map(Number)) {
-  // Fewer keys where each is large, so that all cases fit a default heap.
+  // Fewer keys if each is large, so that all cases fit into the default heap.
   const count = Math.floor(Number(keys) / calls);
   const before = await keptBytes();
   const kept = { limiter: await filled(calls, count) };
@@ -29,5 +29,5 @@ for (const calls of cases.split(",").map(Number)) {
   const expected = peer === "sluicegate" ? `; the formula says ${formula}` : "";
   console.log(`${calls} calls: ${bytes[calls]} B per key over ${count} keys${expected}`);
 }
-tell({ peer, bytes });
+send({ peer, bytes });
 process.exit(0);

@@ -1,5 +1,5 @@
-// The Python module that sluicegate carries into TypeScript, word for word: every call copies the log of its key, without
-// what has expired. Left out is its look at the environment, which costs Node more than Python.
+// A literal port of the Python module that sluicegate is based on. Each call copies the unexpired part of the log of its key. The
+// port does not read the environment, which costs more in Node than in Python.
 
 /** `asyncio.Lock`. */
 class Lock {

@@ -1,4 +1,5 @@
-// Two limiters in turns, in one process: `node pair.mjs PEER [shape,…] [rounds]`. Any runtime that has node:process will do.
+// Measures sluicegate and a peer in turns, in one process: `node pair.mjs PEER [shape;…] [rounds]`. Runs on any runtime with
+// node:process.
 import process from "node:process";
 import { PEERS } from "./peers.mjs";
 import { keysOf, SHAPES } from "./shapes.mjs";
@@ -7,7 +8,7 @@ const [peer, wanted = "", rounds = "5"] = process.argv.slice(2);
 const RUN_MS = 30;
 const MAX_KEYS = 1_000_000;
 
-/** A limiter's side of the pair: how to open it, and loops that only it runs through. */
+/** One limiter of the pair, with loops that only it uses. */
 async function sideOf(name) {
   const { awaited, sync } = await import(`./loop.mjs?${name.replaceAll(/\W/g, "-")}`);
   return { name, open: await PEERS[name].load(), awaited, sync };
@@ -19,12 +20,12 @@ async function prepared(side, shape, keys) {
   return limiter;
 }
 
-/** Nanoseconds of one call. */
+/** Nanoseconds per call. */
 async function timed(side, shape, limiter, keys, from, calls) {
   const start = performance.now();
   const allowed = shape.sync ? side.sync(limiter, keys, from, calls) : await side.awaited(limiter, keys, from, calls);
   const ms = performance.now() - start;
-  // A limiter that does not answer what the shape says is not measured. A hot key may lose a few calls after a pause.
+  // The results must be those of the shape. A hot key may lose a few calls after a pause.
   if (side.name !== "floor" && (shape.denied ? allowed > 0 : allowed < 0.95 * calls)) {
     throw new Error(`${side.name}, ${shape.name}: ${allowed} of ${calls} were allowed`);
   }
@@ -42,12 +43,12 @@ async function measured(sides, shape) {
     state.push({ side, limiter, calls, from: 0, samples: [] });
   }
   for (let round = -1; round < Number(rounds); round += 1) {
-    // Another one goes first each time, and the first round warms up.
+    // The order alternates, and the first round is a warm-up.
     for (const one of round % 2 === 0 ? state : state.toReversed()) {
       if (shape.fresh) {
         one.limiter.close?.(keys);
         one.limiter = await prepared(one.side, shape, keys);
-        // What the last one left is not this one's to collect. Runtimes that were started without `gc` do as they like.
+        // Collects the garbage of the previous limiter, if the runtime has `gc`.
         globalThis.gc?.();
       }
       const ns = await timed(one.side, shape, one.limiter, keys, one.from, one.calls);
@@ -60,32 +61,32 @@ async function measured(sides, shape) {
   return { shape: shape.name, ns: state.map(({ samples }) => samples) };
 }
 
-/** Why a peer is not asked for a shape, or undefined. */
+/** Why a peer skips a shape, or undefined. */
 function reasonToSkip(shape) {
   const { keyed = true } = PEERS[peer];
-  if (!keyed && (!shape.unkeyed || shape.sync)) return "knows no keys, and refuses nothing: a call waits";
+  if (!keyed && (!shape.unkeyed || shape.sync)) return "it has no keys, and calls wait instead of being refused";
   return undefined;
 }
 
 const sides = [await sideOf("sluicegate"), await sideOf(peer)];
 const shapes = SHAPES.filter(({ name }) => wanted === "" || wanted.split(";").includes(name));
-// All have seen all before the first is measured: what runs fast only while it runs alone is of no use.
+// Every limiter runs every shape before the first is measured, as in a process that uses all of them.
 for (const shape of SHAPES) {
   if (reasonToSkip(shape) !== undefined) continue;
   const keys = keysOf(Math.min(shape.keys, 50));
   for (const side of sides) {
     const limiter = await prepared(side, shape, keys);
     await side.awaited(limiter, keys, 0, 2000);
-    if (limiter.askSync !== undefined) side.sync(limiter, keys, 0, 2000);
+    if (limiter.checkSync !== undefined) side.sync(limiter, keys, 0, 2000);
     limiter.close?.(keys);
   }
 }
 const rows = [];
 for (const shape of shapes) {
-  const isSync = sides[1].open({ limits: shape.limits, keys: [], maxKeys: 1 }).askSync !== undefined;
-  const skipped = reasonToSkip(shape) ?? (shape.sync && !isSync ? "has no verb without a promise" : undefined);
+  const isSync = sides[1].open({ limits: shape.limits, keys: [], maxKeys: 1 }).checkSync !== undefined;
+  const skipped = reasonToSkip(shape) ?? (shape.sync && !isSync ? "it has no synchronous method" : undefined);
   rows.push(skipped === undefined ? await measured(sides, shape) : { shape: shape.name, skipped });
 }
 console.log(JSON.stringify({ peer, rows }));
-// Peers leave timers behind, one for each key some of them.
+// Some peers leave timers.
 process.exit(0);

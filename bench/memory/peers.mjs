@@ -1,5 +1,5 @@
-// Every limiter that is measured, asked in its own way: `ask(key)` is what its users await, `admits` reads the answer (a
-// peer that rejects has refused), `askSync` is there where it has a verb without a promise, `close(keys)` where it has timers.
+// All measured limiters with one interface: `check(key)` is what users await, `admits` reads its result (a rejection is a
+// refusal), `checkSync` exists if the limiter has a synchronous method, and `close(keys)` if it has timers.
 import localStore from "@fastify/rate-limit/store/LocalStore.js";
 import { MemoryStore as ExpressStore } from "express-rate-limit";
 import { MemoryStore as HonoStore } from "hono-rate-limiter";
@@ -11,24 +11,24 @@ import { OriginRateLimiter } from "./origin.mjs";
 
 const isTrue = (allowed) => allowed;
 
-/** Several limits of a peer that knows one: a limiter each, asked in turn, as its users do. */
+/** Several limits of a peer that supports one: one limiter for each, called one after another, as its users do. */
 function inTurn(open) {
   return ({ limits, ...rest }) => {
     const each = limits.map(({ maxCalls, periodMs }) => open({ maxCalls, periodMs, ...rest }));
     if (each.length === 1) return each[0];
-    const ask = async (key) => {
-      for (const one of each) if (!one.admits(await one.ask(key))) return false;
+    const check = async (key) => {
+      for (const one of each) if (!one.admits(await one.check(key))) return false;
       return true;
     };
-    return { ask, admits: isTrue, close: (keys) => each.forEach((one) => one.close?.(keys)) };
+    return { check, admits: isTrue, close: (keys) => each.forEach((one) => one.close?.(keys)) };
   };
 }
 
-/** The least that a limiter has to do: a look at the clock, one at the map, and a promise. */
+/** The least that a limiter has to do: read the clock, look up a key in a map, and return a promise. */
 function floor({ keys }) {
   const times = new Map(keys.map((key) => [key, 0]));
-  const askSync = (key) => performance.now() >= times.get(key);
-  return { ask: async (key) => performance.now() >= times.get(key), askSync, admits: isTrue };
+  const checkSync = (key) => performance.now() >= times.get(key);
+  return { check: async (key) => performance.now() >= times.get(key), checkSync, admits: isTrue };
 }
 
 function sluicegate({ limits, maxKeys }) {
@@ -43,8 +43,8 @@ function sluicegate({ limits, maxKeys }) {
     options.length === 1
       ? new AsyncRateLimiter({ maxCalls, period, store })
       : new LayeredRateLimiter({ limits: options, store });
-  const ask = (key) => limiter.isAllowed(key);
-  return { ask, askSync: (key) => limiter.checkSync(key).allowed, admits: isTrue, size: () => store.size };
+  const check = (key) => limiter.isAllowed(key);
+  return { check, checkSync: (key) => limiter.checkSync(key).allowed, admits: isTrue, size: () => store.size };
 }
 
 function rateLimiterFlexible({ limits }) {
@@ -56,7 +56,7 @@ function rateLimiterFlexible({ limits }) {
   const size = () => each[0]._memoryStorage._storage.size;
   // A timer for each key would keep the limiter alive.
   const close = (keys) => keys.forEach((key) => each.forEach((one) => void one.delete(key)));
-  return { ask: (key) => limiter.consume(key), admits: () => true, size, close };
+  return { check: (key) => limiter.consume(key), admits: () => true, size, close };
 }
 
 function expressRateLimit({ maxCalls, periodMs }) {
@@ -64,32 +64,32 @@ function expressRateLimit({ maxCalls, periodMs }) {
   store.init({ windowMs: periodMs });
   const size = () => store.current.size + store.previous.size;
   const close = () => store.shutdown();
-  return { ask: (key) => store.increment(key), admits: ({ totalHits }) => totalHits <= maxCalls, size, close };
+  return { check: (key) => store.increment(key), admits: ({ totalHits }) => totalHits <= maxCalls, size, close };
 }
 
 function fastifyRateLimit({ maxCalls, periodMs, maxKeys }) {
   const store = new localStore(false, false, maxKeys);
-  const ask = (key) =>
+  const check = (key) =>
     new Promise((resolve, reject) => {
       store.incr(key, (error, answer) => (error ? reject(error) : resolve(answer)), periodMs, maxCalls);
     });
   const admits = ({ current }) => current <= maxCalls;
-  const askSync = (key) => {
+  const checkSync = (key) => {
     let answer;
     store.incr(key, (_, given) => (answer = given), periodMs, maxCalls);
     return admits(answer);
   };
-  return { ask, askSync, admits, size: () => store.lru.size };
+  return { check, checkSync, admits, size: () => store.lru.size };
 }
 
 function honoRateLimiter({ maxCalls, periodMs }) {
   const store = new HonoStore();
   store.init({ windowMs: periodMs });
   const admits = ({ totalHits }) => totalHits <= maxCalls;
-  // Its store answers without a promise, and its middleware awaits that.
-  const ask = async (key) => store.increment(key);
+  // Its store is synchronous, and its middleware awaits the result.
+  const check = async (key) => store.increment(key);
   const size = () => store.current.size + store.previous.size;
-  return { ask, askSync: (key) => admits(store.increment(key)), admits, size, close: () => store.shutdown() };
+  return { check, checkSync: (key) => admits(store.increment(key)), admits, size, close: () => store.shutdown() };
 }
 
 function limiter({ maxCalls, periodMs }) {
@@ -102,37 +102,37 @@ function limiter({ maxCalls, periodMs }) {
     }
     return one;
   };
-  const askSync = (key) => of(key).tryRemoveTokens(1);
-  return { ask: (key) => of(key).removeTokens(1), askSync, admits: (left) => left >= 0, size: () => each.size };
+  const checkSync = (key) => of(key).tryRemoveTokens(1);
+  return { check: (key) => of(key).removeTokens(1), checkSync, admits: (left) => left >= 0, size: () => each.size };
 }
 
-/** Loaded when it is measured, because it brings half of a framework. */
+/** Loaded only when it is measured, because it imports much of a framework. */
 const nest = async () => {
   await import("reflect-metadata");
   const { ThrottlerStorageService } = await import("@nestjs/throttler/dist/throttler.service.js");
   return ({ maxCalls, periodMs, sweepMs }) => {
     const store = new ThrottlerStorageService();
     if (sweepMs !== undefined) store.sweepIntervalMs = sweepMs;
-    // As its guard asks when nothing is said about blocking: for one window.
-    const ask = (key) => store.increment(key, periodMs, maxCalls, periodMs, "default");
+    // Blocks for one window, which is the default of its guard.
+    const check = (key) => store.increment(key, periodMs, maxCalls, periodMs, "default");
     const close = () => store.onApplicationShutdown();
-    return { ask, admits: ({ isBlocked }) => !isBlocked, size: () => store.storage.size, close };
+    return { check, admits: ({ isBlocked }) => !isBlocked, size: () => store.storage.size, close };
   };
 };
 
 function throttled({ limits: [{ maxCalls, periodMs }] }) {
-  const ask = pThrottle({ limit: maxCalls, interval: periodMs, strict: true })(() => true);
-  return { ask, admits: isTrue };
+  const check = pThrottle({ limit: maxCalls, interval: periodMs, strict: true })(() => true);
+  return { check, admits: isTrue };
 }
 
 function origin({ maxCalls, periodMs }) {
   const one = new OriginRateLimiter(maxCalls, periodMs / 1000);
-  return { ask: (key) => one.isAllowed(key), admits: isTrue, size: () => one.calls.size };
+  return { check: (key) => one.isAllowed(key), admits: isTrue, size: () => one.calls.size };
 }
 
 const always = (open) => async () => open;
 
-/** In the order of the table. `keyed: false` knows no keys, and lets a call wait where others refuse it. */
+/** In the order of the table. A limiter with `keyed: false` has no keys, and delays calls instead of refusing them. */
 export const PEERS = {
   floor: { load: always(floor), algorithm: "no limiter" },
   sluicegate: { load: always(sluicegate), algorithm: "log of calls" },

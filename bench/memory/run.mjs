@@ -1,4 +1,4 @@
-// Checks in memory: sluicegate and each of the others in turns, in a process for each pair.
+// Calls in memory: sluicegate and each peer in turns, in one process for each pair.
 import { result } from "../child.mjs";
 import { median, spread, table } from "../stats.mjs";
 import { PEERS } from "./peers.mjs";
@@ -6,11 +6,11 @@ import { FEW, SHAPES } from "./shapes.mjs";
 
 export const PAIRED = Object.keys(PEERS).filter((name) => name !== "sluicegate");
 
-/** How many times as long as sluicegate the other took, round by round; more is in sluicegate's favour. */
+/** The time of the peer as a multiple of sluicegate's, for each round. */
 export const ratios = ({ ns: [ours, theirs] }) => theirs.map((value, round) => value / ours[round]);
 
 /**
- * @param options.shapes - names; all without.
+ * @param options.shapes - names; all if it is empty.
  */
 export async function memory({ quick, peers = PAIRED, shapes = quick ? FEW : [] }) {
   const pairs = [];

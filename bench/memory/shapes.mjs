@@ -1,4 +1,4 @@
-// What is asked of every limiter: how many keys, what is answered, how deep, how many limits, and how it is awaited.
+// The cases that every limiter runs: number of keys, result, depth, number of limits, and whether it is awaited.
 
 const HOUR = 3_600_000;
 const one = (maxCalls, periodMs = HOUR) => [{ maxCalls, periodMs }];
@@ -9,11 +9,11 @@ const THREE = [
 ];
 
 /**
- * `before` calls of each key are made before the clock is started. Where a key's limit would be reached in the middle of a
- * run, each run starts with a limiter of its own (`fresh`) and ends at `calls`.
+ * Each key has `before` calls before the measurement. If a key would reach its limit during a run, each run starts with a new
+ * limiter (`fresh`) and ends after `calls` calls.
  *
- * One hot key is allowed for ever only by a window that is as short as its limit is high; everybody else's keys are far
- * from their limits, as they are in practice.
+ * A hot key can be allowed without end only with a short window and a high limit. The other keys are far from their limits, as
+ * they are in practice.
  */
 export const SHAPES = [
   { name: "1 key, allowed, 50,000 in 1 ms", keys: 1, limits: one(50_000, 1), before: 0, unkeyed: true },
@@ -45,10 +45,10 @@ export const SHAPES = [
   { name: "1M keys, denied, 1 in 1 h", keys: 1_000_000, limits: one(1), before: 1, denied: true },
 ];
 
-/** The ones that the picture, the gate and other runtimes are content with. */
+/** The shapes for quick runs and for other runtimes. */
 export const FEW = ["1 key, allowed, 50,000 in 1 ms", "10k keys, allowed, 100 in 1 h", "10k keys, denied, 100 in 1 h"];
 
-/** In an order in which neighbours are no neighbours in memory, as callers are. */
+/** Keys in an order that differs from their order in memory. */
 export function keysOf(count) {
   const step = count === 1 ? 1 : 7919;
   return Array.from({ length: count }, (_, at) => `user:${(at * step) % count}`);

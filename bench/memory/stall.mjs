@@ -1,25 +1,25 @@
-// The longest that the event loop stands still while a million keys arrive, and when they have expired:
-// `node stall.mjs PEER [keys]`. Between any hundred calls everything else in the process may have its turn.
+// The longest stall of the event loop while a million new keys are called, and after they have expired:
+// `node stall.mjs PEER [keys]`. The loop yields every hundred calls.
 import process from "node:process";
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { setImmediate as turn, setTimeout as sleep } from "node:timers/promises";
-import { tell } from "../child.mjs";
+import { send } from "../child.mjs";
 import { PEERS } from "./peers.mjs";
 
 const [peer, keys = "1000000"] = process.argv.slice(2);
-/** Longer than it takes them to arrive. */
+/** Longer than a million calls take. */
 const WINDOW_MS = 3000;
 const CALLS_BETWEEN_TURNS = 100;
 
-// For what a `Map` does by itself.
+// Shows the stalls of a `Map` alone.
 const bare = () => {
   const map = new Map();
-  return { ask: async (key) => map.set(key, [performance.now()]) };
+  return { check: async (key) => map.set(key, [performance.now()]) };
 };
 const open = peer === "a bare Map" ? bare : await PEERS[peer].load();
 const limiter = open({ limits: [{ maxCalls: 1000, periodMs: WINDOW_MS }], maxKeys: Number(keys), sweepMs: WINDOW_MS });
 
-/** The longest time between two turns of the loop while `work` runs: by a probe in it, and by the process's own measure. */
+/** The longest time between two turns of the event loop while `work` runs: by a probe in it, and by `monitorEventLoopDelay`. */
 async function longest(work) {
   const delay = monitorEventLoopDelay({ resolution: 1 });
   delay.enable();
@@ -34,23 +34,23 @@ async function longest(work) {
   return { probeMs: Math.round(most * 10) / 10, delayMs: Math.round(delay.max / 1e5) / 10 };
 }
 
-const asked = async (keyOf, calls, probe) => {
+const callAll = async (keyOf, calls, probe) => {
   for (let call = 0; call < calls; call += 1) {
-    await limiter.ask(keyOf(call));
+    await limiter.check(keyOf(call));
     if (call % CALLS_BETWEEN_TURNS === 0) await probe();
   }
 };
 
-await asked((call) => `warm:${call % 1000}`, 50_000, turn);
+await callAll((call) => `warm:${call % 1000}`, 50_000, turn);
 await sleep(100);
 const start = performance.now();
-const arriving = await longest((probe) => asked((call) => `user:${call}`, Number(keys), probe));
+const arriving = await longest((probe) => callAll((call) => `user:${call}`, Number(keys), probe));
 const arrivedMs = Math.round(performance.now() - start);
-// They expire while a few thousand others go on asking: timers fire, sweeps run, hands move on.
+// The keys expire while a few thousand others are called, so that timers and sweeps run.
 const expiring = await longest(async (probe) => {
   const until = performance.now() + WINDOW_MS + 500;
   while (performance.now() < until) await probe();
-  await asked((call) => `other:${call % 5000}`, 600_000, probe);
+  await callAll((call) => `other:${call % 5000}`, 600_000, probe);
 });
-tell({ peer, arrivedMs, arriving, expiring });
+send({ peer, arrivedMs, arriving, expiring });
 process.exit(0);

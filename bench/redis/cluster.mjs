@@ -1,5 +1,5 @@
-// What a check costs on a cluster of three primaries, and what it saves to ask about two keys by one script, beside a bare
-// fixed-window script on the same cluster, in turns; the last part of `npm run bench:redis`.
+// The cost of a check on a cluster of three primaries, and the savings of checking two keys with one script, compared with a plain
+// fixed-window script on the same cluster, in turns. The last part of `npm run bench:redis`.
 import { Cluster } from "ioredis";
 import { allOf, AsyncRateLimiter } from "sluicegate";
 import { hashTagged, RedisStore } from "sluicegate/redis";
@@ -33,22 +33,22 @@ async function startCluster() {
   for (let at = 0; at < 3; at += 1) {
     const server = await startRedis("cluster");
     const mine = slots.filter((slot) => slot % 3 === at);
-    await server.ask("CLUSTER", "ADDSLOTS", ...mine);
-    await server.ask("CLUSTER", "SET-CONFIG-EPOCH", at + 1);
+    await server.send("CLUSTER", "ADDSLOTS", ...mine);
+    await server.send("CLUSTER", "SET-CONFIG-EPOCH", at + 1);
     servers.push(server);
   }
   const [first, ...others] = servers;
-  for (const server of others) await server.ask("CLUSTER", "MEET", "127.0.0.1", first.port, first.bus);
-  const isWhole = async (server) => /cluster_state:ok[^]*known_nodes:3/.test(await server.ask("CLUSTER", "INFO"));
+  for (const server of others) await server.send("CLUSTER", "MEET", "127.0.0.1", first.port, first.bus);
+  const isWhole = async (server) => /cluster_state:ok[^]*known_nodes:3/.test(await server.send("CLUSTER", "INFO"));
   for (const server of servers) while (!(await isWhole(server))) await sleep(50);
   return servers;
 }
 
-async function rateOf(ask) {
+async function rateOf(check) {
   const start = performance.now();
-  let asked = 0;
+  let called = 0;
   const caller = async () => {
-    while (asked < CALLS) await ask(`key-${((asked += 1) * 7919) % KEYS}`);
+    while (called < CALLS) await check(`key-${((called += 1) * 7919) % KEYS}`);
   };
   await Promise.all(Array.from({ length: 64 }, caller));
   return (1000 * CALLS) / (performance.now() - start);

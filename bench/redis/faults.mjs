@@ -1,5 +1,5 @@
-// What callers see when Redis fails, for real: `npm run bench:faults`. 20 callers ask for 20 keys all the time; the fault comes
-// after a second and lasts for three; the limit is 50 in 60 s, so every call above 50 of a key is one too many.
+// What callers see when Redis really fails: `npm run bench:faults`. 20 callers make calls of 20 keys all the time. The fault starts
+// after a second and lasts for three. The limit is 50 in 60 s, so every admitted call of a key above 50 is one too many.
 import { createConnection, createServer } from "node:net";
 import { once } from "node:events";
 import { Redis } from "ioredis";
@@ -11,9 +11,9 @@ const LIMIT = 50;
 const TIMEOUT_MS = 100;
 const FAULT_MS = 3000;
 
-/** A TCP proxy that can be slow, or lose what Redis replies. */
+/** A TCP proxy that can delay or drop the replies of Redis. */
 async function proxyTo(port) {
-  const ways = { delayMs: 0, isDeaf: false, sockets: new Set() };
+  const ways = { delayMs: 0, dropsReplies: false, sockets: new Set() };
   const server = createServer((client) => {
     const redis = createConnection({ port, host: "127.0.0.1" });
     for (const [one, other] of [
@@ -26,7 +26,7 @@ async function proxyTo(port) {
     }
     client.on("data", (data) => redis.write(data));
     redis.on("data", (data) => {
-      if (ways.isDeaf) return;
+      if (ways.dropsReplies) return;
       if (ways.delayMs === 0) client.write(data);
       else setTimeout(() => client.destroyed || client.write(data), ways.delayMs);
     });
@@ -36,22 +36,22 @@ async function proxyTo(port) {
 }
 
 const FAULTS = {
-  "none, to compare": {},
+  "none, for comparison": {},
   "killed, back empty": { begin: ({ redis }) => redis.kill(), end: ({ redis }) => redis.restart() },
   "stopped (SIGSTOP)": { begin: ({ redis }) => redis.signal("SIGSTOP"), end: ({ redis }) => redis.signal("SIGCONT") },
   "slow: 300 ms a reply": { begin: ({ ways }) => (ways.delayMs = 300), end: ({ ways }) => (ways.delayMs = 0) },
   "replies lost": {
-    begin: ({ ways }) => (ways.isDeaf = true),
-    // As TCP does it: what was lost in between is never made up for, the connection ends.
+    begin: ({ ways }) => (ways.dropsReplies = true),
+    // TCP does not skip lost bytes, so the connection ends.
     end: ({ ways }) => {
-      ways.isDeaf = false;
+      ways.dropsReplies = false;
       for (const socket of ways.sockets) socket.destroy();
     },
   },
   "SCRIPT FLUSH, 200 a second": { each: ({ admin }) => admin.script("FLUSH") },
   "CLIENT KILL, 200 a second": { each: ({ admin }) => admin.call("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes") },
   "out of memory": {
-    // Only what is to be recorded needs memory: refusals do not, so there are new keys among those that ask.
+    // Refusals need no memory, so new keys are called as well.
     hasNewKeys: true,
     begin: ({ admin }) => admin.config("SET", "maxmemory", "1"),
     end: ({ admin }) => admin.config("SET", "maxmemory", "0"),
@@ -59,7 +59,7 @@ const FAULTS = {
 };
 
 console.log(
-  "fault | answered meanwhile by | p50, p99, longest | failures heard | asked again after | admitted too many",
+  "fault | decided meanwhile by | p50, p99, longest | store errors | Redis used again after | calls too many",
 );
 for (const [name, { begin, each, end, hasNewKeys }] of Object.entries(FAULTS)) {
   const redis = await startRedis();
@@ -76,7 +76,7 @@ for (const [name, { begin, each, end, hasNewKeys }] of Object.entries(FAULTS)) {
     onStoreError: () => (failures += 1),
   });
 
-  const world = { redis, ways: proxy.ways, admin };
+  const fault = { redis, ways: proxy.ways, admin };
   const calls = [];
   let isOver = false;
   const caller = async (_, at) => {
@@ -91,11 +91,11 @@ for (const [name, { begin, each, end, hasNewKeys }] of Object.entries(FAULTS)) {
   const callers = Promise.all(Array.from({ length: 20 }, caller));
   await sleep(1000);
   const from = performance.now();
-  await begin?.(world);
-  const repeated = each && setInterval(() => each(world), 5);
+  await begin?.(fault);
+  const repeated = each && setInterval(() => each(fault), 5);
   await sleep(FAULT_MS);
   clearInterval(repeated);
-  await end?.(world);
+  await end?.(fault);
   const until = performance.now();
   await sleep(2500);
   isOver = true;

@@ -1,4 +1,4 @@
-// A redis-server of the benchmark's own: on a free port of this machine, and with nothing on disk.
+// Starts a redis-server for a benchmark, on a free local port and without files.
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
@@ -8,10 +8,10 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Redis } from "ioredis";
 
-/** Ends the program in words where there is no server to be started. */
+/** Ends the program with a message if redis-server is not installed. */
 export function needRedis() {
   if (spawnSync("redis-server", ["--version"]).error === undefined) return;
-  console.log("skipped: no redis-server here: `apt-get install redis-server`, or `brew install redis`");
+  console.log("skipped: redis-server is not installed: `apt-get install redis-server`, or `brew install redis`");
   process.exit(0);
 }
 
@@ -24,9 +24,9 @@ async function freePort() {
 }
 
 /**
- * Starts one; `restart()` brings it back empty, `ask()` sends it a command.
+ * Starts a server. `restart()` starts it again, empty; `send()` sends it a command.
  *
- * @param {"cluster" | undefined} kind - a server to be a part of a cluster talks to the others on its port `bus`.
+ * @param {"cluster" | undefined} kind - a server of a cluster uses the port `bus` for the other servers.
  */
 export async function startRedis(kind) {
   const [port, bus] = [await freePort(), await freePort()];
@@ -48,7 +48,7 @@ export async function startRedis(kind) {
     await gone;
     await rm(folder, { recursive: true, force: true });
   };
-  const ask = async (...command) => {
+  const send = async (...command) => {
     const client = new Redis(port, "127.0.0.1");
     try {
       return await client.call(...command);
@@ -57,17 +57,17 @@ export async function startRedis(kind) {
     }
   };
   await restart();
-  return { port, bus, restart, kill, ask, signal: (name) => child.kill(name) };
+  return { port, bus, restart, kill, send, signal: (name) => child.kill(name) };
 }
 
-/** Microseconds of the processor that a server has used. */
+/** The processor time that a server has used, in microseconds. */
 export async function cpuOf(client) {
   const info = await client.info("cpu");
   const seconds = (name) => Number(new RegExp(`${name}:([\\d.]+)`).exec(info)[1]);
   return 1e6 * (seconds("used_cpu_sys") + seconds("used_cpu_user"));
 }
 
-/** The least that a limiter of this kind has to do in Redis. */
+/** A minimal fixed-window limiter. */
 export const FIXED_WINDOW = `
 local count = redis.call('INCR', KEYS[1])
 if count == 1 then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end

@@ -1,5 +1,6 @@
-// What a check in Redis costs: throughput of one process with 64 checks in flight, processor time of the server, and memory,
-// beside rate-limiter-flexible and a bare fixed-window script, in turns on one server: `npm run bench:redis`. With `--short` less of it, as a part of `npm run bench`.
+// The cost of a check in Redis: throughput of one process with 64 checks in flight, processor time of the server, and memory,
+// compared with rate-limiter-flexible and a plain fixed-window script, in turns on one server: `npm run bench:redis`. `--short` runs
+// less of it, for `npm run bench`.
 import { Redis } from "ioredis";
 import { createClient } from "redis";
 import { RateLimiterRedis } from "rate-limiter-flexible";
@@ -45,14 +46,14 @@ const flexible = (storeClient) => {
     duration: 10,
     keyPrefix: `p${(made += 1)}`,
   });
-  // A refusal is what it rejects with.
+  // It rejects to refuse.
   return (key) =>
     limiter.consume(key).catch((refusal) => {
       if (refusal instanceof Error) throw refusal;
     });
 };
 
-/** The ways to ask, for one client. The first is what the others are compared with. */
+/** The compared calls of one client. The others are compared with the first. */
 function waysOf(client, fixed) {
   const [ten, hundred, deep, denied, layered] = [
     one(client, 10),
@@ -77,13 +78,13 @@ function waysOf(client, fixed) {
   };
 }
 
-async function measure(ask) {
+async function measure(check) {
   const before = await cpuOf(ioredis);
   const start = performance.now();
-  let asked = 0;
+  let called = 0;
   await Promise.all(
     Array.from({ length: 64 }, async () => {
-      while (asked < CALLS) await ask(`key-${((asked += 1) * 7919) % KEYS}`);
+      while (called < CALLS) await check(`key-${((called += 1) * 7919) % KEYS}`);
     }),
   );
   const ms = performance.now() - start;
@@ -101,7 +102,7 @@ for (const [name, ways] of Object.entries({
 })) {
   const runs = Object.keys(ways).map(() => []);
   for (let round = -1; round < ROUNDS; round += 1) {
-    // Another one goes first each time, and the first round warms up.
+    // The order rotates, and the first round is a warm-up.
     for (let turn = 0; turn < runs.length; turn += 1) {
       const at = (turn + Math.max(0, round)) % runs.length;
       const run = await measure(Object.values(ways)[at]);
@@ -122,15 +123,15 @@ for (const [name, ways] of Object.entries({
   }
 }
 
-/** Microseconds that the script itself has taken for each call since the last time this was asked. */
-let told = [0, 0];
+/** Microseconds of the script per call since the previous `scriptUs()`. */
+let previous = [0, 0];
 async function scriptUs() {
   const [calls, us] = /cmdstat_evalsha:calls=(\d+),usec=(\d+)/
     .exec(await ioredis.info("commandstats"))
     .slice(1)
     .map(Number);
-  const average = (us - told[1]) / (calls - told[0]);
-  told = [calls, us];
+  const average = (us - previous[1]) / (calls - previous[0]);
+  previous = [calls, us];
   return average;
 }
 
@@ -150,13 +151,13 @@ for (const depth of isShort ? [10, 1000] : [10, 100, 1000, 10_000]) {
   const bytes = async (key) => ((await ioredis.memory("USAGE", key, "SAMPLES", 0)) / depth).toFixed(1).padStart(6);
   const sizes = [await bytes(fullKey), await bytes(`list:${depth}`), await bytes(`set:${depth}`)];
 
-  // As deep, and with room for what is asked of it.
+  // The same depth, below the limit.
   const roomy = one(ioredis, 2 * depth + 4000, "1h");
   for (let calls = 0; calls < depth; calls += 10) await roomy.check("key", { cost: 10 });
   const times = [];
-  for (const ask of [() => roomy.isAllowed("key"), () => roomy.check("key"), () => full.isAllowed("full")]) {
+  for (const check of [() => roomy.isAllowed("key"), () => roomy.check("key"), () => full.isAllowed("full")]) {
     await scriptUs();
-    for (let calls = 0; calls < Math.min(2000, 5 * depth); calls += 1) await ask();
+    for (let calls = 0; calls < Math.min(2000, 5 * depth); calls += 1) await check();
     times.push(`${(await scriptUs()).toFixed(1)} us`.padStart(8));
   }
   console.log(String(depth).padEnd(38), sizes.join(" "), " ".repeat(20), times.join(" "));
