@@ -1,4 +1,4 @@
-import { andThen, isPromiseLike, warn } from "../core/callbacks.js";
+import { isPromiseLike, warn } from "../core/callbacks.js";
 import type { Clock } from "../core/clock.js";
 import { monotonicClock, nextTurn } from "../core/clock.js";
 import type { Decision } from "../core/decision.js";
@@ -405,6 +405,7 @@ export class AcquireQueues {
   #failCheck(queue: Queue, cost: number, error: unknown): void {
     const { first } = queue;
     queue.pending -= cost;
+    // Else those that it was meant for have left.
     if (first?.cost !== cost) return;
     queue.remove(first);
     first.reject(error);
@@ -477,18 +478,17 @@ export class AcquireQueues {
     return true;
   }
 
-  /** Rejects a waiter with the present decision on its call; where that is none, with the one on the first waiter. */
+  /** Rejects a waiter with the present decision on its call; where that admits it, with the refusal of the first waiter. */
   #reject(queue: Queue, waiter: Waiter, failedBy: WaitFailure): void {
-    const { first = waiter, refusal, key } = queue;
-    const refused = this.#refusalOf(queue, waiter.cost);
+    const { key, refusal, refusedAt } = queue;
+    const known = this.#refusalOf(queue, waiter.cost);
     queue.remove(waiter);
     settle(
-      () =>
-        refused ??
-        andThen(this.#limiter.peek(key, waiter.cost), (own) =>
-          own.allowed ? this.#limiter.peek(key, first.cost) : own,
-        ),
-      (decision) => this.#fail(queue, waiter, decision.allowed ? (refusal ?? decision) : decision, failedBy),
+      () => known ?? this.#limiter.peek(key, waiter.cost),
+      (own) => {
+        const decision = own.allowed && refusal !== undefined ? aged(refusal, this.#now() - refusedAt) : own;
+        this.#fail(queue, waiter, decision, failedBy);
+      },
       waiter.reject,
     );
   }
