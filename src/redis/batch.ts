@@ -5,67 +5,68 @@ import { CrossSlotError, UnreachableError } from "./script-runner.js";
 import { numbersIn } from "./reply.js";
 import { SCRIPT_OF_SEVERAL } from "./script.js";
 
-/** One key's share in a call about several: what its space makes of it. */
+/** One key of a batch: what its namespace contributes. */
 export interface BatchEntry {
   readonly server: ScriptRunner;
   /** The key as Redis knows it. */
   readonly name: string;
   readonly mayRefuse: boolean;
   /** The arguments of the script for this key. Call it right before they are sent. */
-  readonly words: () => readonly string[];
-  /** How many numbers the script replies for this key. */
-  readonly amount: number;
-  /** What Redis has refused already. */
-  readonly denial: () => StoreResult | undefined;
-  /** Reads its numbers, from `start` on. */
-  readonly verdict: (numbers: readonly number[], start: number, isRecorded: boolean) => StoreResult;
-  /** Who answers while Redis cannot. */
-  readonly instead: (failure: StoreError) => Pick<Namespace, "check">;
+  readonly args: () => readonly string[];
+  /** How many numbers the script returns for this key. */
+  readonly replyLength: number;
+  /** The result of the deny cache; undefined if it does not refuse the call. */
+  readonly cachedDenial: () => StoreResult | undefined;
+  /** Reads the numbers of this key, from `start` on. */
+  readonly parse: (numbers: readonly number[], start: number, isRecorded: boolean) => StoreResult;
+  /** Decides while Redis is unreachable. */
+  readonly fallback: (failure: StoreError) => Pick<Namespace, "check">;
 }
 
 /**
- * Asks about several keys by one command, for all or nothing; undefined where one command cannot: then nothing has happened.
+ * Checks several keys by one command, all or nothing. Returns undefined if one command cannot do that: then nothing was recorded.
  *
- * Where they are of several stores with one client, it is the first one's timeout that counts, and its circuit breaker.
+ * If the keys belong to several stores of one client, the timeout and the circuit breaker of the first one apply.
  *
- * @param shares - undefined for a key that is not in Redis.
+ * @param entries - undefined for a key that is not in Redis.
  */
-export async function checkBatch(shares: readonly (BatchEntry | undefined)[]): Promise<BatchResult | undefined> {
-  const known = shares.filter((share) => share !== undefined);
+export async function checkBatch(entries: readonly (BatchEntry | undefined)[]): Promise<BatchResult | undefined> {
+  const known = entries.filter((entry) => entry !== undefined);
   const [first] = known;
-  if (first === undefined || known.length < shares.length) return undefined;
+  if (first === undefined || known.length < entries.length) return undefined;
   const { server } = first;
   const names = known.map(({ name }) => name) as [string, ...string[]];
-  // One key twice is one log that two calls spend of: whether the second passes depends on the first.
-  const isFit = new Set(names).size === names.length && known.every((share) => share.server.client === server.client);
-  if (!isFit || !server.shareSlot(names)) return undefined;
-  const denials = known.map((share) => (share.mayRefuse ? share.denial() : undefined));
+  // Two calls of one key are not independent: whether the second one passes depends on the first.
+  const fitsOneCommand =
+    new Set(names).size === names.length && known.every((entry) => entry.server.client === server.client);
+  if (!fitsOneCommand || !server.shareSlot(names)) return undefined;
+  const denials = known.map((entry) => (entry.mayRefuse ? entry.cachedDenial() : undefined));
   if (denials.some((denial) => denial !== undefined)) return { verdicts: denials };
   try {
-    return { verdicts: verdictsFrom(await server.run(SCRIPT_OF_SEVERAL, names, known.flatMap(wordsOf)), known) };
+    return { verdicts: parseAll(await server.run(SCRIPT_OF_SEVERAL, names, known.flatMap(argsOf)), known) };
   } catch (failure) {
     if (failure instanceof CrossSlotError) return undefined;
     if (!(failure instanceof UnreachableError)) throw failure;
-    for (const other of new Set(known.map((share) => share.server))) if (other !== server) other.tell(failure);
-    return { inOrder: known.map((share) => share.instead(failure)) };
+    for (const other of new Set(known.map((entry) => entry.server))) if (other !== server) other.reportFailure(failure);
+    return { inOrder: known.map((entry) => entry.fallback(failure)) };
   }
 }
 
-function wordsOf({ mayRefuse, words }: BatchEntry): string[] {
-  const own = words();
+function argsOf({ mayRefuse, args }: BatchEntry): string[] {
+  const own = args();
   return [mayRefuse ? "1" : "0", String(own.length), ...own];
 }
 
-function verdictsFrom(reply: unknown, shares: readonly BatchEntry[]): StoreResult[] {
+function parseAll(reply: unknown, entries: readonly BatchEntry[]): StoreResult[] {
   const numbers = numbersIn(
     reply,
-    shares.reduce((sum, share) => sum + share.amount, 1),
+    entries.reduce((sum, { replyLength }) => sum + replyLength, 1),
   );
   const isRecorded = numbers[0] === 1;
   let start = 1;
-  return shares.map((share) => {
-    const verdict = share.verdict(numbers, start, isRecorded);
-    start += share.amount;
-    return verdict;
+  return entries.map((entry) => {
+    const result = entry.parse(numbers, start, isRecorded);
+    start += entry.replyLength;
+    return result;
   });
 }

@@ -1,19 +1,19 @@
-/** This many failures in a row are no accident any more. */
+/** The number of consecutive failures that opens the circuit. */
 const FAILURES = 3;
 
-/** How long Redis is not asked then, in milliseconds: long against a timeout, short against an outage. */
+/** How long the circuit stays open, in milliseconds: long compared with a timeout, short compared with an outage. */
 const COOL_DOWN_MS = 1000;
 
 /**
- * Keeps callers from waiting for a server that does not answer: after three failures in a row it is not asked for a second,
- * then by one call, whose outcome decides.
+ * Keeps callers from waiting for a server that does not reply: after three consecutive failures no command is sent for one
+ * second. Then one call probes the server, and its outcome closes the circuit or keeps it open.
  */
 export class CircuitBreaker {
   readonly #now: () => number;
   #failures = 0;
   #openUntil = 0;
   #isProbing = false;
-  /** Counted up with each change of state: what was asked before it says nothing of now. */
+  /** Incremented with each change of state: outcomes of calls that were sent before it are ignored. */
   #epoch = 0;
   #cause: unknown;
 
@@ -22,12 +22,12 @@ export class CircuitBreaker {
     this.#now = now;
   }
 
-  /** What the latest failed call met. */
+  /** The error of the latest failed call. */
   get cause(): unknown {
     return this.#cause;
   }
 
-  /** Whether a call may be made: a pass, to be handed back with its outcome; undefined where not. */
+  /** Whether a call may be sent: a pass, which is returned with the outcome of the call; undefined if not. */
   admit(): number | undefined {
     if (this.#failures < FAILURES) return this.#epoch;
     if (this.#isProbing || this.#now() < this.#openUntil) return undefined;
@@ -42,7 +42,7 @@ export class CircuitBreaker {
     this.#isProbing = false;
   }
 
-  /** @param cause - what the call met. */
+  /** @param cause - the error of the call. */
   failed(pass: number, cause?: unknown): void {
     this.#cause = cause;
     if (pass !== this.#epoch) return;

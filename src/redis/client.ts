@@ -1,9 +1,9 @@
-/** Sends one command, its words in order, and resolves with what Redis replied. */
+/** Sends one command with its arguments in order, and resolves with the reply of Redis. */
 export type Send = (command: string[]) => Promise<unknown>;
 
-/** A client of `ioredis` or `iovalkey`, through a sentinel or not: `call` and `defineCommand` are what tells it. */
+/** A client of `ioredis` or `iovalkey`, through a sentinel or not: recognised by `call` and `defineCommand`. */
 export interface IoredisLike {
-  call(command: string, ...words: string[]): Promise<unknown>;
+  call(command: string, ...args: string[]): Promise<unknown>;
   defineCommand(name: string, definition: never): unknown;
   readonly options?:
     | {
@@ -21,19 +21,19 @@ export interface IoredisClusterLike extends IoredisLike {
   refreshSlotsCache(done: (error?: unknown) => void): void;
 }
 
-/** A client or a pool of `redis` (node-redis): `sendCommand` and `evalSha` are what tells it. */
+/** A client or a pool of `redis` (node-redis): recognised by `sendCommand` and `evalSha`. */
 export interface NodeRedisLike {
   sendCommand(command: string[]): Promise<unknown>;
   evalSha(...given: never): unknown;
 }
 
-/** A sentinel of node-redis, told by `getMasterNode`. */
+/** A sentinel of node-redis, recognised by `getMasterNode`. */
 export interface NodeRedisSentinelLike {
   sendCommand(isReadonly: boolean, command: string[]): Promise<unknown>;
   getMasterNode(): unknown;
 }
 
-/** A cluster of node-redis, told by `getSlotMaster`. */
+/** A cluster of node-redis, recognised by `getSlotMaster`. */
 export interface NodeRedisClusterLike {
   sendCommand(firstKey: string | undefined, isReadonly: boolean, command: string[]): Promise<unknown>;
   getSlotMaster(slot: number): unknown;
@@ -41,15 +41,15 @@ export interface NodeRedisClusterLike {
   nodeClient(node: never): unknown;
 }
 
-/** A client of `@valkey/valkey-glide`: `customCommand` is what tells it, and `fcallWithRoute` that it is one of a cluster. */
+/** A client of `@valkey/valkey-glide`: recognised by `customCommand`, and as a cluster by `fcallWithRoute`. */
 export interface GlideLike {
   customCommand(command: string[], options?: never): Promise<unknown>;
 }
 
-/** A client of `@upstash/redis`, which speaks HTTP: `evalsha` and `createScript` are what tells it. */
+/** A client of `@upstash/redis`, which uses HTTP: recognised by `evalsha` and `createScript`. */
 export interface UpstashLike {
-  evalsha(sha1: string, keys: string[], words: string[]): Promise<unknown>;
-  eval(script: string, keys: string[], words: string[]): Promise<unknown>;
+  evalsha(sha1: string, keys: string[], args: string[]): Promise<unknown>;
+  eval(script: string, keys: string[], args: string[]): Promise<unknown>;
   scan(cursor: string, options: { match: string; count: number }): Promise<unknown>;
   unlink(...keys: string[]): Promise<unknown>;
   createScript(script: string): unknown;
@@ -57,7 +57,7 @@ export interface UpstashLike {
 
 /** Bun's `RedisClient`: `send` and `getBuffer` are what tells it. */
 export interface BunRedisLike {
-  send(command: string, words: string[]): Promise<unknown>;
+  send(command: string, args: string[]): Promise<unknown>;
   getBuffer(key: string): unknown;
 }
 

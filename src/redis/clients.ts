@@ -11,25 +11,24 @@ import type {
   Send,
   UpstashLike,
 } from "./client.js";
-import { isElsewhere } from "./errors.js";
+import { isRedirect } from "./errors.js";
 
 /** A client as this package uses it. */
 export interface Connection {
-  /** Sends a command to whoever has its keys, of which `key` is one, and again only until `isLate`. */
+  /** Sends a command to the server of its keys, of which `key` is one. Retries only while `isLate` returns false. */
   readonly send: (command: string[], key: string, isLate?: () => boolean) => Promise<unknown>;
-  /** Each server that has keys of its own: the one there is, or the primaries of a cluster. */
+  /** The single server, or all primaries of a cluster. */
   readonly primaries: () => Promise<readonly Send[]>;
   /** Whether the keys of one command must share a slot. */
   readonly isCluster: boolean;
-  /** What the client itself puts before every key of a command, and leaves in the keys that Redis replies with. */
+  /** The prefix that the client adds to every key of a command, but does not remove from keys in replies. */
   readonly ownPrefix: string;
 }
 
 /**
- * Finds out how to talk through a client. By what it can do, and never by the name of its constructor, which is another in
- * every version.
+ * Recognises a client by its methods, and never by the name of its constructor, which differs between versions.
  *
- * @throws TypeError for an object that is no client.
+ * @throws TypeError for an object that is not a client.
  */
 export function connectionOf(client: unknown): Connection {
   if (typeof client === "function" && !isClass(client)) return single(client as Send);
@@ -40,7 +39,7 @@ export function connectionOf(client: unknown): Connection {
   if (can("call", "defineCommand")) {
     const keyPrefix = (memberOf((client as IoredisLike).options, "keyPrefix") as string | undefined) ?? "";
     if (memberOf(client, "isCluster") === true) return ioredisCluster(client as IoredisClusterLike, keyPrefix);
-    return single(([command = "", ...words]) => (client as IoredisLike).call(command, ...words), keyPrefix);
+    return single(([command = "", ...args]) => (client as IoredisLike).call(command, ...args), keyPrefix);
   }
   if (can("sendCommand", "getSlotMaster", "nodeClient")) return nodeRedisCluster(client as NodeRedisClusterLike);
   if (can("sendCommand", "getMasterNode")) {
@@ -51,7 +50,7 @@ export function connectionOf(client: unknown): Connection {
   if (can("customCommand")) return single((command) => (client as GlideLike).customCommand(command));
   if (can("evalsha", "createScript")) return single(upstash(client as UpstashLike));
   if (can("send", "getBuffer")) {
-    return single(([command = "", ...words]) => (client as BunRedisLike).send(command, words));
+    return single(([command = "", ...args]) => (client as BunRedisLike).send(command, args));
   }
   const rule =
     "a client of ioredis, iovalkey, redis, @valkey/valkey-glide, @upstash/redis or Bun, " +
@@ -59,52 +58,52 @@ export function connectionOf(client: unknown): Connection {
   throw new TypeError(argumentError("client", rule, client));
 }
 
-/** A class of clients in place of a client: nothing that it could be called with would send a command. */
+/** Whether a class was passed in place of a client. */
 function isClass(client: unknown): boolean {
   return /^class\b/.test(Function.prototype.toString.call(client));
 }
 
-/** One server, or one address behind which somebody else finds it. */
+/** A client of one server, or of a proxy or sentinel that finds the server. */
 function single(send: Send, ownPrefix = ""): Connection {
   return { send, primaries: async () => [send], isCluster: false, ownPrefix };
 }
 
-/** It has a method for each command, and none for all. */
+/** Upstash has a method for each command, and none for an arbitrary command. */
 function upstash(client: UpstashLike): Send {
-  return async ([command, first = "", ...words]) => {
+  return async ([command, first = "", ...args]) => {
     switch (command) {
       case "EVALSHA":
       case "EVAL": {
-        const keys = Number(words[0]) + 1;
+        const keys = Number(args[0]) + 1;
         const run = command === "EVAL" ? "eval" : "evalsha";
-        return client[run](first, words.slice(1, keys), words.slice(keys));
+        return client[run](first, args.slice(1, keys), args.slice(keys));
       }
       case "SCAN": {
-        const [, match = "", , count] = words;
+        const [, match = "", , count] = args;
         return client.scan(first, { match, count: Number(count) });
       }
       case "UNLINK":
-        return client.unlink(first, ...words);
+        return client.unlink(first, ...args);
       default:
         throw new Error(`${String(command)} is not sent to Upstash`);
     }
   };
 }
 
-/** How often valkey-glide is asked for one command at most. */
+/** The most attempts for one command of valkey-glide. */
 const MOST_TRIES = 3;
 
-/** A cluster of ioredis or iovalkey. It finds the server of a command by itself. */
+/** A cluster of ioredis or iovalkey, which finds the server of a command itself. */
 export function ioredisCluster(client: IoredisClusterLike, ownPrefix: string): Connection {
-  warnOfAutoPipelining(client);
+  warnAboutAutoPipelining(client);
   const primaries = (): Send[] =>
     client.nodes("master").map(
       (node): Send =>
-        ([command = "", ...words]) =>
-          node.call(command, ...words),
+        ([command = "", ...args]) =>
+          node.call(command, ...args),
     );
   return {
-    send: ([command = "", ...words]) => client.call(command, ...words),
+    send: ([command = "", ...args]) => client.call(command, ...args),
     primaries: async () => {
       const owners = ownersIn(await client.call("CLUSTER", "SLOTS"));
       if (primaries().length < owners.length) {
@@ -112,14 +111,14 @@ export function ioredisCluster(client: IoredisClusterLike, ownPrefix: string): C
           client.refreshSlotsCache((error) => (error instanceof Error ? reject(error) : resolve()));
         });
       }
-      return allOf(primaries(), owners);
+      return assertComplete(primaries(), owners);
     },
     isCluster: true,
     ownPrefix,
   };
 }
 
-/** A cluster of node-redis. It is told the key by which to find the server of a command. */
+/** A cluster of node-redis, which takes the key that determines the server of a command. */
 export function nodeRedisCluster(client: NodeRedisClusterLike): Connection {
   return {
     send: (command, key) => client.sendCommand(key, false, command),
@@ -129,7 +128,7 @@ export function nodeRedisCluster(client: NodeRedisClusterLike): Connection {
         const server = (await client.nodeClient(node as never)) as NodeRedisLike;
         return server.sendCommand(command);
       });
-      return allOf(primaries, owners);
+      return assertComplete(primaries, owners);
     },
     isCluster: true,
     ownPrefix: "",
@@ -140,23 +139,23 @@ export function nodeRedisCluster(client: NodeRedisClusterLike): Connection {
 export function glideCluster(client: GlideLike): Connection {
   return {
     send: async (command, _key, isLate = () => false) => {
-      // While a slot moves, glide gives up between two servers of which each names the other. Nothing has run by then.
+      // While a slot moves, two servers may redirect to each other, and glide gives up. Nothing has run.
       for (let tries = 1; ; tries += 1) {
         try {
           return await client.customCommand(command);
         } catch (error) {
-          if (tries === MOST_TRIES || isLate() || !isElsewhere(error)) throw error;
+          if (tries === MOST_TRIES || isLate() || !isRedirect(error)) throw error;
         }
       }
     },
     primaries: async () => {
       const owners = ownersIn(await client.customCommand(["CLUSTER", "SLOTS"], { route: "randomNode" } as never));
-      // By address, which is where glide connects to: it sends commands that have no key to slot 0, whatever slot they name.
+      // Routed by address: glide sends commands without a key to slot 0, whatever slot the route names.
       const primaries = owners.map(([host, port]): Send => {
         const route = { type: "routeByAddress", host, port };
         return (command) => client.customCommand(command, { route } as never);
       });
-      return allOf(primaries, owners);
+      return assertComplete(primaries, owners);
     },
     isCluster: true,
     ownPrefix: "",
@@ -165,7 +164,7 @@ export function glideCluster(client: GlideLike): Connection {
 
 type Owner = readonly [host: string, port: number];
 
-/** The servers that have slots, by what `CLUSTER SLOTS` replied. */
+/** The servers that own slots, from the reply to `CLUSTER SLOTS`. */
 function ownersIn(reply: unknown): Owner[] {
   const ranges = reply as [first: unknown, last: unknown, primary: [host: unknown, port: unknown]][];
   const owners = ranges.map(([, , [host, port]]): Owner => [String(host), Number(port)]);
@@ -173,16 +172,16 @@ function ownersIn(reply: unknown): Owner[] {
 }
 
 /**
- * The primaries that a client knows, unless they are fewer than have slots: one is gone, or new, and what it keeps would not be
- * found. By their number, because a client may know them by other addresses than they each other.
+ * Fails if the client knows fewer primaries than own slots: a scan would miss keys. Compares counts, and not addresses, because
+ * the client may reach the servers under other addresses.
  */
-function allOf(primaries: readonly Send[], owners: readonly Owner[]): readonly Send[] {
+function assertComplete(primaries: readonly Send[], owners: readonly Owner[]): readonly Send[] {
   if (owners.length > 0 && primaries.length >= owners.length) return primaries;
   throw new Error(`The client knows ${primaries.length} of ${owners.length} primaries of its Redis Cluster`);
 }
 
-/** Old versions put commands together by their first word, which is the script's, and send them where no key of theirs is. */
-function warnOfAutoPipelining({ options }: IoredisClusterLike): void {
+/** Old versions group commands by their first argument, which is the hash of the script, and send them to a wrong server. */
+function warnAboutAutoPipelining({ options }: IoredisClusterLike): void {
   const { enableAutoPipelining, autoPipeliningIgnoredCommands = [] } = ownCopy(options ?? {});
   if (enableAutoPipelining !== true || autoPipeliningIgnoredCommands.includes("EVALSHA")) return;
   const remedy = 'add autoPipeliningIgnoredCommands: ["EVALSHA", "EVAL", "UNLINK"]';

@@ -1,22 +1,22 @@
-/** What the runtimes have in common, and ES2022 does not name. */
+/** Present in all runtimes, but not declared by ES2022. */
 declare function setTimeout(run: () => void, ms: number): object;
 declare function clearTimeout(timer: object): void;
 
-/** How long an answer that is there already is waited for to be read. */
+/** How long a reply may take to be read after it has arrived. */
 const GRACE_MS = 5;
 
 /**
- * Gives answers a deadline. Several clients never answer at all when their server is gone, so theirs cannot be relied on.
+ * Rejects when a reply is late. Several clients never settle a promise when their server is gone, so their timeouts are not enough.
  *
- * An answer that comes too late is dropped, whatever it is. No timer is left behind.
+ * A late reply is dropped. No timer is left behind.
  */
 export class Deadline {
   readonly #ms: number;
   readonly #late: () => Error;
 
   /**
-   * @param ms - at most 2^31 - 1: timers fire at once for more.
-   * @param late - makes the error of a deadline that has passed.
+   * @param ms - at most 2^31 - 1: for more, timers fire immediately.
+   * @param late - makes the error of a late reply.
    */
   constructor(ms: number, late: () => Error) {
     this.#ms = ms;
@@ -24,22 +24,22 @@ export class Deadline {
   }
 
   /**
-   * Asks, and passes on the answer, or the failure, or that it is late. What `question` throws is a rejection.
+   * Sends a request, and settles as its reply does, or rejects when it is late. An error that `send` throws is a rejection.
    *
-   * @param question - is told by `isLate` when nobody waits for it any more.
+   * @param send - `isLate` returns true once the result is no longer used.
    */
-  over<T>(question: (isLate: () => boolean) => T | PromiseLike<T>): Promise<T> {
+  over<T>(send: (isLate: () => boolean) => T | PromiseLike<T>): Promise<T> {
     return new Promise((resolve, reject) => {
       let isLate = false;
-      const answer = Promise.resolve(question(() => isLate));
-      // In two steps. After a stall of this process, timers run before the sockets are read: the answer may be there.
+      const reply = Promise.resolve(send(() => isLate));
+      // In two steps: after a stall of this process, timers run before sockets are read, and the reply may have arrived.
       let timer = setTimeout(() => {
         timer = setTimeout(() => {
           isLate = true;
           reject(this.#late());
         }, GRACE_MS);
       }, this.#ms);
-      answer.then(
+      reply.then(
         (value) => {
           clearTimeout(timer);
           resolve(value);

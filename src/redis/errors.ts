@@ -1,14 +1,14 @@
-// By the beginning of a message and nothing else: several clients append the command, and with it a key that a user chose.
+// Only the beginning of a message is matched: several clients append the command, and with it a key that a user chose.
 
-/** What clients put before the error of a server: ioredis and others nothing, valkey-glide and upstash a few words. */
+/** The prefix that a client adds to a server error: none in ioredis and others, a few words in valkey-glide and upstash. */
 const FROM_SERVER = String.raw`^(?:(?:\w*Error|An error was signalled by the server|Command failed)[: -]+)*`;
-/** What goes before an error within the script, in Redis 6 and in 7. */
+/** The prefix of an error inside a script, in Redis 6 and in 7. */
 const IN_SCRIPT = String.raw`(?:ERR )?(?:Error running script \(call to \w+\): )?(?:@?user_script:\d+: )*`;
 
 const NO_SCRIPT = starting("NOSCRIPT|NoScriptError");
 const CROSS_SLOT = starting("CROSSSLOT|CrossSlot");
 const TRY_AGAIN = starting("TRYAGAIN|TryAgain");
-const ELSEWHERE = starting("MOVED|Moved|ASK|Ask");
+const REDIRECT = starting("MOVED|Moved|ASK|Ask");
 const FOREIGN = starting(`${IN_SCRIPT}(?:SLUICEGATE|WRONGTYPE)`);
 const NO_PERMISSION = starting(
   `${IN_SCRIPT}(?:NOPERM|The user executing the script can't run this command|ACL failure in script)`,
@@ -24,7 +24,7 @@ export function isMissingScript(error: unknown): boolean {
   return NO_SCRIPT.test(messageOf(error));
 }
 
-/** Whether the value of a key is somebody else's: the server answered, and nobody can tell what was admitted. */
+/** Whether the value of a key was not written by this library, so that it does not show which calls were admitted. */
 export function isForeignValue(error: unknown): boolean {
   return FOREIGN.test(messageOf(error));
 }
@@ -47,14 +47,14 @@ export function isCrossSlot(error: unknown): boolean {
   return CROSS_SLOT.test(messageOf(error));
 }
 
-/** Whether the keys of a command are on two servers for the moment, because their slot is being moved; nothing has run. */
+/** Whether the keys of a command are on two servers at present, because their slot is being moved; nothing has run. */
 export function isUnsettled(error: unknown): boolean {
   return TRY_AGAIN.test(messageOf(error));
 }
 
-/** Whether another server of a cluster has the key, for good or for the moment, so that nothing has run. */
-export function isElsewhere(error: unknown): boolean {
-  return ELSEWHERE.test(messageOf(error));
+/** Whether another server of a cluster has the key, permanently or at present, so that nothing has run. */
+export function isRedirect(error: unknown): boolean {
+  return REDIRECT.test(messageOf(error));
 }
 
 function messageOf(error: unknown): string {

@@ -41,9 +41,9 @@ export const allowFallback: Fallback = {
  * the instances admit at most `instances - 1` calls more than the limit, beside what Redis admitted.
  */
 export function storeFallback(namespaces: FallbackNamespaces, owner: FallbackOwner, instances: number): Fallback {
-  const portion = (calls: number): number => Math.ceil(calls / instances);
+  const perInstance = (calls: number): number => Math.ceil(calls / instances);
   const divided = ({ maxCalls, reducedFrom, ...limit }: Limit): Limit => {
-    return { ...limit, maxCalls: portion(maxCalls), reducedFrom: reducedFrom && portion(reducedFrom) };
+    return { ...limit, maxCalls: perInstance(maxCalls), reducedFrom: reducedFrom && perInstance(reducedFrom) };
   };
   const own = (limits: readonly Limit[]): readonly Limit[] => (instances === 1 ? limits : limits.map(divided));
   return {

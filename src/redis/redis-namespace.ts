@@ -7,57 +7,57 @@ import type { Fallback } from "./fallback.js";
 import type { ScriptRunner } from "./script-runner.js";
 import { CircuitOpenError, UnreachableError } from "./script-runner.js";
 import type { Reply } from "./reply.js";
-import { amountFor, numberIn, numbersIn, replyFrom, replyOf } from "./reply.js";
+import { replyLengthFor, numberIn, numbersIn, replyFrom, replyOf } from "./reply.js";
 import { SCRIPT } from "./script.js";
 
-/** What the store of a space does when something happens to it. */
+/** What the store does for its namespace. */
 export interface NamespaceEvents {
-  /** The space is used for the first time, with these limits. */
+  /** Called when the namespace is first used, with its limits. */
   readonly firstLimits: (limits: readonly Limit[]) => void;
-  /** Runs a change of a key, or of all keys, so that no cache of denials of the namespace outdates it. */
+  /** Runs a change of a key, or of all keys, so that no deny cache of the namespace keeps an older denial. */
   readonly whileChanging: <T>(name: string | undefined, change: () => Promise<T>) => Promise<T>;
   readonly closed: () => void;
 }
 
-/** One space of a `RedisStore`: each verb is one run of the script, on one key. */
+/** One namespace of a `RedisStore`: each method is one run of the script, on one key. */
 export class RedisNamespace implements AsyncNamespace {
   readonly #server: ScriptRunner;
   readonly #prefix: string;
   readonly #longest: string;
   readonly #fallback: Fallback;
-  readonly #denials: DenyCache;
+  readonly #denyCache: DenyCache;
   readonly #events: NamespaceEvents;
   #isClosed = false;
   #limits: readonly Limit[] | undefined;
-  #words: readonly string[] = [];
+  #encodedLimits: readonly string[] = [];
 
   constructor(
     server: ScriptRunner,
     prefix: string,
     periodsMs: readonly number[],
     fallback: Fallback,
-    denials: DenyCache,
+    denyCache: DenyCache,
     events: NamespaceEvents,
   ) {
     this.#server = server;
     this.#prefix = prefix;
     this.#longest = String(Math.max(...periodsMs));
     this.#fallback = fallback;
-    this.#denials = denials;
+    this.#denyCache = denyCache;
     this.#events = events;
   }
 
   admit(key: string, limits: readonly Limit[], cost: number): Promise<boolean> {
     const name = this.#keyOf(key);
-    if (this.#denials.refuses(name, limits, cost)) return Promise.resolve(false);
-    const sending = this.#denials.sending(name, cost);
-    return this.#ask("admit", name, limits, cost).then(
+    if (this.#denyCache.refuses(name, limits, cost)) return Promise.resolve(false);
+    const sent = this.#denyCache.stamp(name, cost);
+    return this.#run("admit", name, limits, cost).then(
       (reply) => {
-        const answer = numberIn(reply);
-        // 0 is a refusal for ever.
-        if (answer <= 0) this.#denials.note(name, limits, cost, -answer || Infinity, undefined, sending);
-        else this.#denials.admitted(name, cost);
-        return answer === 1;
+        const number = numberIn(reply);
+        // 0 means that the call can never pass.
+        if (number <= 0) this.#denyCache.store(name, limits, cost, -number || Infinity, undefined, sent);
+        else this.#denyCache.admitted(name, cost);
+        return number === 1;
       },
       (failure: unknown) => this.#fallback.admit(unreachable(failure), key, limits, cost),
     );
@@ -65,19 +65,19 @@ export class RedisNamespace implements AsyncNamespace {
 
   check(key: string, limits: readonly Limit[], cost: number): Promise<StoreResult> {
     const name = this.#keyOf(key);
-    const denied = this.#denials.verdictOn(name, limits, cost);
+    const denied = this.#denyCache.resultOf(name, limits, cost);
     if (denied !== undefined) return Promise.resolve(denied);
-    const sending = this.#denials.sending(name, cost);
-    return this.#ask("check", name, limits, cost).then(
-      (reply) => this.#checked(replyOf(reply, limits), name, limits, cost, sending),
+    const sent = this.#denyCache.stamp(name, cost);
+    return this.#run("check", name, limits, cost).then(
+      (reply) => this.#checked(replyOf(reply, limits), name, limits, cost, sent),
       (failure: unknown) => this.#fallback.check(unreachable(failure), key, limits, cost),
     );
   }
 
   peek(key: string, limits: readonly Limit[], cost: number): Promise<StoreResult> {
     const name = this.#keyOf(key);
-    return this.#ask("peek", name, limits, cost).then(
-      (reply) => this.#verdict(replyOf(reply, limits), name, 0),
+    return this.#run("peek", name, limits, cost).then(
+      (reply) => this.#result(replyOf(reply, limits), name, 0),
       (failure: unknown) => this.#fallback.peek(unreachable(failure), key, limits, cost),
     );
   }
@@ -92,7 +92,7 @@ export class RedisNamespace implements AsyncNamespace {
     );
   }
 
-  /** What could not be forgotten in Redis is an error, and not a matter of `whenDown`: somebody is still locked out. */
+  /** Rejects if Redis is unreachable, whatever `whenDown` is: its keys would still be refused. */
   async reset(key?: string): Promise<void> {
     await this.#fallback.reset(key);
     const name = key === undefined ? undefined : this.#keyOf(key);
@@ -107,89 +107,89 @@ export class RedisNamespace implements AsyncNamespace {
     this.#events.closed();
   }
 
-  /** A key's share in a call about several. */
-  share({ key, limits, cost, mayRefuse }: Omit<BatchItem, "namespace">): BatchEntry {
+  /** The part of a key in a batch. */
+  batchEntry({ key, limits, cost, mayRefuse }: Omit<BatchItem, "namespace">): BatchEntry {
     const name = this.#keyOf(key);
-    let sending: RequestStamp;
+    let sent: RequestStamp;
     return {
       server: this.#server,
       name,
       mayRefuse,
-      words: () => {
-        sending = this.#denials.sending(name, cost);
-        return this.#question(limits, cost);
+      args: () => {
+        sent = this.#denyCache.stamp(name, cost);
+        return this.#argsFor(limits, cost);
       },
-      amount: amountFor(limits),
-      denial: () => this.#denials.verdictOn(name, limits, cost),
-      verdict: (numbers, start, isRecorded) =>
-        this.#checked(replyFrom(numbers, limits, start), name, limits, cost, sending, isRecorded),
-      instead: (failure) => ({
-        check: (...asked) => this.#fallback.check(failure, ...asked),
+      replyLength: replyLengthFor(limits),
+      cachedDenial: () => this.#denyCache.resultOf(name, limits, cost),
+      parse: (numbers, start, isRecorded) =>
+        this.#checked(replyFrom(numbers, limits, start), name, limits, cost, sent, isRecorded),
+      fallback: (failure) => ({
+        check: (...args) => this.#fallback.check(failure, ...args),
       }),
     };
   }
 
-  #ask(verb: string, name: string, limits: readonly Limit[], cost: number): Promise<unknown> {
-    return this.#server.run(SCRIPT, [name], [verb, ...this.#question(limits, cost)]);
+  #run(verb: string, name: string, limits: readonly Limit[], cost: number): Promise<unknown> {
+    return this.#server.run(SCRIPT, [name], [verb, ...this.#argsFor(limits, cost)]);
   }
 
-  #question(limits: readonly Limit[], cost: number): readonly string[] {
-    return [this.#longest, String(cost), ...this.#wordsOf(limits)];
+  #argsFor(limits: readonly Limit[], cost: number): readonly string[] {
+    return [this.#longest, String(cost), ...this.#limitArgs(limits)];
   }
 
-  /** The limits as the script wants them. A limiter hands over the same array for as long as they are the same. */
-  #wordsOf(limits: readonly Limit[]): readonly string[] {
+  /** The limits as arguments of the script. A limiter passes the same array until its limits change. */
+  #limitArgs(limits: readonly Limit[]): readonly string[] {
     if (limits !== this.#limits) {
       if (this.#limits === undefined) this.#events.firstLimits(limits);
       this.#limits = limits;
-      this.#words = limits.flatMap(({ maxCalls, periodMs }) => [String(maxCalls), String(periodMs)]);
+      this.#encodedLimits = limits.flatMap(({ maxCalls, periodMs }) => [String(maxCalls), String(periodMs)]);
     }
-    return this.#words;
+    return this.#encodedLimits;
   }
 
   #keyOf(key: string): string {
-    // UTF-8 has no lone surrogates, and would make one key of all that differ in them only.
-    const isSpelled = LONE_SURROGATE.test(key) || key.startsWith(SPELLED);
-    return this.#prefix + (isSpelled ? SPELLED + JSON.stringify(key) : key);
+    // UTF-8 has no lone surrogates: keys that differ only in them would become one key.
+    const isEscaped = LONE_SURROGATE.test(key) || key.startsWith(ESCAPED);
+    return this.#prefix + (isEscaped ? ESCAPED + JSON.stringify(key) : key);
   }
 
-  /** What a check came to. A denial is noted. */
+  /** The result of a check. A denial is cached. */
   #checked(
     reply: Reply,
     name: string,
     limits: readonly Limit[],
     cost: number,
-    sending: RequestStamp,
+    sent: RequestStamp,
     isRecorded = true,
   ): StoreResult {
-    const verdict = this.#verdict(reply, name, isRecorded ? cost : 0);
-    const { retryAfterMs } = verdict;
-    if (retryAfterMs > 0) this.#denials.note(name, limits, cost, retryAfterMs, verdict, sending);
-    else this.#denials.admitted(name, cost);
-    return verdict;
+    const result = this.#result(reply, name, isRecorded ? cost : 0);
+    const { retryAfterMs } = result;
+    if (retryAfterMs > 0) this.#denyCache.store(name, limits, cost, retryAfterMs, result, sent);
+    else this.#denyCache.admitted(name, cost);
+    return result;
   }
 
-  #verdict({ passed, epoch, stamp, layers }: Reply, name: string, spent: number): StoreResult {
+  #result({ passed, epoch, timestamp, layers }: Reply, name: string, spent: number): StoreResult {
     return {
       retryAfterMs: layers.reduce((wait, layer) => Math.max(wait, layer.retryAfterMs), 0),
       resetAfterMs: layers.reduce((quiet, layer) => Math.max(quiet, layer.resetAfterMs), 0),
       layers,
       noRoom: false,
       source: "redis",
-      receipt: passed && spent > 0 ? this.#receipt(name, epoch, stamp, spent) : undefined,
+      receipt: passed && spent > 0 ? this.#receipt(name, epoch, timestamp, spent) : undefined,
     };
   }
 
-  #receipt(name: string, epoch: number, stamp: number, cost: number): AsyncReceipt {
+  #receipt(name: string, epoch: number, timestamp: number, cost: number): AsyncReceipt {
     let isRefunded = false;
     return {
       refund: async () => {
         if (isRefunded) return false;
-        // Before it is known to have worked: a refund that was sent may have been done, whatever becomes of the answer.
+        // Before the reply: a refund that was sent may have been done, even if no reply arrives.
         isRefunded = true;
-        const words = ["refund", this.#longest, String(epoch), String(stamp), String(cost)];
+        const args = ["refund", this.#longest, String(epoch), String(timestamp), String(cost)];
         try {
-          return numberIn(await this.#events.whileChanging(name, () => this.#server.run(SCRIPT, [name], words))) > 0;
+          return numberIn(await this.#events.whileChanging(name, () => this.#server.run(SCRIPT, [name], args))) > 0;
         } catch (error) {
           if (error instanceof CircuitOpenError) isRefunded = false;
           throw error;
@@ -199,10 +199,10 @@ export class RedisNamespace implements AsyncNamespace {
   }
 }
 
-const SPELLED = "\0utf-16:";
+const ESCAPED = "\0utf-16:";
 const LONE_SURROGATE = /[\ud800-\udfff]/u;
 
-/** The failure that somebody else is to answer for. Any other is passed on. */
+/** A failure that the fallback handles. Any other failure is thrown. */
 function unreachable(failure: unknown): UnreachableError {
   if (failure instanceof UnreachableError) return failure;
   throw failure;

@@ -16,7 +16,7 @@ export type RedisRateLimiterOptions<K extends string = string> = Pick<LimitOptio
  * Limits calls per key across all processes that share a Redis: at most `maxCalls` in any window of the length `period`, by
  * the server's clock.
  *
- * For several limits, tiers or an adaptive limit, hand a `RedisStore` to the limiter that does that.
+ * For several limits, tiers or an adaptive limit, pass a `RedisStore` to the limiter that has them.
  *
  * @example
  * const limiter = new RedisRateLimiter({ maxCalls: 5, period: "5m", client: new Redis(), name: "login" });

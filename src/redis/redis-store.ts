@@ -21,37 +21,37 @@ export interface RedisStoreOptions {
    * function that sends a command. Its connection stays yours.
    */
   readonly client: RedisClient;
-  /** What the keys in Redis begin with: `keyPrefix:space:key`. Not empty. @default "rate_limit" */
+  /** What the keys in Redis begin with: `keyPrefix:name:key`. Not empty. @default "rate_limit" */
   readonly keyPrefix?: string | undefined;
-  /** How long an answer is waited for: a duration with its unit, up to 24 days. @default "100ms" */
+  /** The longest wait for a reply: a duration with its unit, up to 24 days. @default "100ms" */
   readonly timeout?: Duration | undefined;
   /**
-   * Who answers while Redis cannot: `"local"`, a `MemoryStore` of this process; `"allow"`, nobody, and every call passes;
-   * `"deny"`, nobody, and every call rejects with a `StoreError`, which is a 503 over HTTP; or another store.
+   * What decides while Redis is unreachable: `"local"`, a `MemoryStore` of this process; `"allow"` admits every call;
+   * `"deny"` rejects every call with a `StoreError`, which is a 503 over HTTP; or another store.
    * @default "local"
    */
   readonly whenDown?: "local" | "allow" | "deny" | Store | undefined;
   /**
-   * How many instances of the service there are: each `maxCalls` is divided by it, and rounded up, while `whenDown` answers
-   * by a store. @default 1
+   * How many instances of the service there are: each `maxCalls` is divided by it, and rounded up, while a store decides
+   * as `whenDown` says. @default 1
    */
   readonly instances?: number | undefined;
   /**
-   * Refuses here, without a command, what Redis has refused already and would refuse again: a reset, a refund or a raised
-   * limit in another process is seen within `maxAge` and a round trip. Such a decision has the source `"deny-cache"`.
+   * Refuses calls without a command if Redis has refused them and would refuse them again. A reset, a refund or a raised
+   * limit in another process takes effect within `maxAge` and a round trip. Such a decision has the source `"deny-cache"`.
    * @default { maxAge: "1s" }
    */
   readonly denyCache?: false | { readonly maxAge?: Duration | undefined } | undefined;
   /**
-   * Called for every failure of Redis; what it returns is ignored, and what it throws becomes a process warning. Without it
-   * the first failure of a client is a process warning, and later ones are not reported.
+   * Called for every failure of Redis; its return value is ignored, and an error that it throws becomes a process warning. Without
+   * it, the first failure of a client becomes a process warning, and later ones are not reported.
    */
   readonly onStoreError?: ((error: unknown) => unknown) | undefined;
-  /** `false` switches off the process warnings about misuse. @default true */
+  /** `false` disables the process warnings about misuse. @default true */
   readonly warnings?: boolean | undefined;
 }
 
-/** Timers fire at once for more than 2^31 - 1 milliseconds. */
+/** Timers fire immediately for more than 2^31 - 1 milliseconds. */
 const LONGEST_TIMEOUT_MS = 24 * 86_400_000;
 
 /** The names of a {@link RedisStoreOptions}. */
@@ -69,9 +69,9 @@ export const REDIS_OPTIONS: readonly string[] = [
 /**
  * Keeps the logs of a fleet in Redis (6.2 or newer): one exact limit for all processes, by the server's clock.
  *
- * Each verb is one run of one script, on one key, in one round trip, however many limits there are; so is `allOf`, on all of
- * its keys. Every key expires when its last call does. While Redis cannot answer, `whenDown` does, and the decision's `source` is `"fallback"`; what that let
- * through is not known to Redis afterwards. After three failures in a row Redis is not asked for a second.
+ * Each method is one run of one script, on one key, in one round trip, however many limits there are; so is `allOf`, on all of
+ * its keys. Every key expires with its newest call. While Redis is unreachable, `whenDown` decides, with `source: "fallback"`;
+ * Redis does not learn of the calls that it admits. After three consecutive failures no command is sent for one second.
  *
  * @example
  * const store = new RedisStore({ client: new Redis() });
@@ -135,11 +135,11 @@ export class RedisStore implements AsyncStore {
    * Checks several keys by one run of a script: those of any store with the same client. In a cluster they must have one hash
    * tag; see {@link hashTagged}.
    */
-  async checkBatch(asks: readonly BatchItem[]): Promise<BatchResult> {
-    const shares = asks.map(({ namespace: space, ...ask }) =>
-      space instanceof RedisNamespace ? space.share(ask) : undefined,
+  async checkBatch(items: readonly BatchItem[]): Promise<BatchResult> {
+    const entries = items.map(({ namespace, ...item }) =>
+      namespace instanceof RedisNamespace ? namespace.batchEntry(item) : undefined,
     );
-    return (await checkBatch(shares)) ?? { inOrder: asks.map(({ namespace: space }) => space) };
+    return (await checkBatch(entries)) ?? { inOrder: items.map(({ namespace }) => namespace) };
   }
 }
 

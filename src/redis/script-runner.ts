@@ -8,7 +8,7 @@ import { hashedPart } from "./hash-tag.js";
 import type { Script } from "./script.js";
 import {
   isCrossSlot,
-  isElsewhere,
+  isRedirect,
   isForeignValue,
   isMissingScript,
   isNotPermitted,
@@ -18,20 +18,20 @@ import {
 import type { SharedClient } from "./shared-client.js";
 import { sharedClient } from "./shared-client.js";
 
-const NOT_ASKED = "Redis is not asked for the moment, because it did not answer";
+const CIRCUIT_OPEN = "The circuit breaker is open: no command is sent to Redis, because it did not reply";
 
-/** Redis did not answer, or could not: somebody else has to, as `whenDown` says. */
+/** Redis did not reply, or could not decide: the fallback of `whenDown` decides. */
 export class UnreachableError extends StoreError {}
 
-/** Redis was not even asked, so nothing can have been done. */
+/** No command was sent, so nothing was recorded. */
 export class CircuitOpenError extends UnreachableError {}
 
-/** The keys of a command are not on one server of a cluster: nothing has been done, and each can be asked by itself. */
+/** The keys of a command are not on one server of a cluster: nothing was recorded, and each key can be checked separately. */
 export class CrossSlotError extends StoreError {}
 
-/** The server behind a store, or the cluster: it runs the scripts, within the deadline, as long as it answers at all. */
+/** Runs scripts on the server or the cluster of a store, with a timeout and a circuit breaker. */
 export class ScriptRunner {
-  /** What the store was given. */
+  /** The client that was passed to the store. */
   readonly client: object;
   readonly #shared: SharedClient;
   readonly #connection: Connection;
@@ -44,7 +44,7 @@ export class ScriptRunner {
     this.client = client as object;
     this.#shared = shared;
     this.#connection = shared.connection;
-    this.#deadline = new Deadline(timeoutMs, () => new Error(`Redis did not answer within ${timeoutMs} ms`));
+    this.#deadline = new Deadline(timeoutMs, () => new Error(`Redis did not reply within ${timeoutMs} ms`));
     this.#breaker = shared.breaker(timeoutMs);
     this.#onStoreError = onStoreError ?? ((failure) => shared.warnOfFailure(failure));
   }
@@ -52,23 +52,23 @@ export class ScriptRunner {
   /**
    * Runs a script on keys.
    *
-   * @throws Unreachable (as a rejection) when Redis cannot answer, KeysApart when the keys are not on one server,
-   *   StoreError for a value that is not ours and for a client that cannot know the server of a key.
+   * @throws UnreachableError (as a rejection) if Redis cannot decide, CrossSlotError if the keys are not on one server,
+   *   StoreError for a foreign value and for a client of one server of a cluster.
    */
-  run({ text, sha1 }: Script, keys: readonly [string, ...string[]], words: readonly string[]): Promise<unknown> {
+  run({ text, sha1 }: Script, keys: readonly [string, ...string[]], args: readonly string[]): Promise<unknown> {
     const { send } = this.#connection;
-    const rest = [String(keys.length), ...keys, ...words];
-    return this.#asked((isLate) =>
+    const rest = [String(keys.length), ...keys, ...args];
+    return this.#send((isLate) =>
       Promise.resolve(send(["EVALSHA", sha1, ...rest], keys[0], isLate)).catch((error: unknown) => {
-        // Nothing has run, so this is the one error that is answered by another try: of any other nobody knows whether the
-        // call was recorded. Unless somebody else has answered it meanwhile.
+        // Nothing has run. This is the only error that is retried: after any other the call may have been recorded. A call that
+        // timed out is not retried, because the fallback has decided it.
         if (isLate() || !isMissingScript(error)) throw error;
         return send(["EVAL", text, ...rest], keys[0], isLate);
       }),
     );
   }
 
-  /** Whether one script can run on all of these keys: they are of one slot, or the server has no slots. */
+  /** Whether one script can run on all of these keys: they share a slot, or the server has no slots. */
   shareSlot(keys: readonly string[]): boolean {
     if (!this.#shared.isCluster) return true;
     const { ownPrefix } = this.#connection;
@@ -76,56 +76,55 @@ export class ScriptRunner {
   }
 
   /**
-   * Removes all keys that begin with `prefix`, in batches, so that the servers answer others in between.
+   * Removes all keys that begin with `prefix`, in batches, so that the servers reply to other clients in between.
    *
-   * A cluster is gone through twice: a key that moves from a server not yet read to one read already is found the second time,
-   * where it is then.
+   * A cluster is scanned twice: a key that moves from a server that was not yet scanned to one that was is found by the second scan.
    *
-   * @throws StoreError (as a rejection) for a client that sees but one server of a cluster.
+   * @throws StoreError (as a rejection) for a client of one server of a cluster.
    */
   async deleteByPrefix(prefix: string): Promise<void> {
     if (!this.#connection.isCluster && (this.#shared.isCluster || (await this.#isPartOfCluster()))) {
-      throw new StoreError(`The client sees but one server of a Redis Cluster: ${HAND_OVER}`);
+      throw new StoreError(`The client is connected to one server of a Redis Cluster only: ${CLUSTER_ADVICE}`);
     }
     for (let pass = 0; pass < (this.#shared.isCluster ? 2 : 1); pass += 1) {
-      const primaries = (await this.#asked(() => this.#connection.primaries())) as readonly Send[];
-      await Promise.all(primaries.map((primary) => this.#forgetOn(primary, prefix)));
+      const primaries = (await this.#send(() => this.#connection.primaries())) as readonly Send[];
+      await Promise.all(primaries.map((primary) => this.#deleteOn(primary, prefix)));
     }
   }
 
   /** Removes one key. */
   async deleteKey(key: string): Promise<void> {
-    await this.#asked(() => this.#connection.send(["UNLINK", key], key));
+    await this.#send(() => this.#connection.send(["UNLINK", key], key));
   }
 
-  /** Where nobody may ask, or there is no such question, it is taken for none. */
+  /** False if the user may not call `INFO`, or the server does not have it. */
   async #isPartOfCluster(): Promise<boolean> {
     const info = await this.#deadline.over(() => this.#connection.send(["INFO", "cluster"], "")).catch(() => "");
     return String(info).includes("cluster_enabled:1");
   }
 
-  async #forgetOn(primary: Send, prefix: string): Promise<void> {
+  async #deleteOn(primary: Send, prefix: string): Promise<void> {
     const { send, ownPrefix } = this.#connection;
     const pattern = `${escaped(ownPrefix + prefix)}*`;
     let cursor = "0";
     do {
-      const reply = await this.#asked(() => primary(["SCAN", cursor, "MATCH", pattern, "COUNT", "1000"]));
+      const reply = await this.#send(() => primary(["SCAN", cursor, "MATCH", pattern, "COUNT", "1000"]));
       const [next, found] = reply as [unknown, unknown[]];
       cursor = String(next);
       const keys = found.map((key) => String(key).slice(ownPrefix.length));
       const [first] = keys;
       if (first === undefined) continue;
-      // Of different slots, and perhaps on another server by now.
+      // The keys have different slots, and may have moved to another server.
       if (this.#shared.isCluster) await Promise.all(keys.map((key) => this.deleteKey(key)));
-      else await this.#asked(() => send(["UNLINK", ...keys], first));
+      else await this.#send(() => send(["UNLINK", ...keys], first));
     } while (cursor !== "0");
   }
 
-  /** Asks within the deadline. No `async`: of each promise less on the way of a check, a process sends more of them. */
-  #asked(question: (isLate: () => boolean) => Promise<unknown>): Promise<unknown> {
+  /** Sends within the deadline if the circuit is closed. Not `async`: each promise less makes a check measurably faster. */
+  #send(request: (isLate: () => boolean) => Promise<unknown>): Promise<unknown> {
     const pass = this.#breaker.admit();
-    if (pass === undefined) return Promise.reject(new CircuitOpenError(NOT_ASKED, { cause: this.#breaker.cause }));
-    return this.#deadline.over(question).then(
+    if (pass === undefined) return Promise.reject(new CircuitOpenError(CIRCUIT_OPEN, { cause: this.#breaker.cause }));
+    return this.#deadline.over(request).then(
       (reply) => {
         this.#breaker.succeeded(pass);
         return reply;
@@ -136,13 +135,13 @@ export class ScriptRunner {
     );
   }
 
-  /** Tells `onStoreError` of a failure. */
-  tell(failure: StoreError): void {
-    // By itself: a listener is not to see the server as its `this`.
+  /** Calls `onStoreError`. */
+  reportFailure(failure: StoreError): void {
+    // Called as a function: the listener must not get this object as its `this`.
     const onStoreError = this.#onStoreError;
     callListener(
       () => onStoreError(failure),
-      (problem) => warn("onStoreError failed; the call was answered all the same", problem),
+      (problem) => warn("onStoreError failed; the call was decided nevertheless", problem),
     );
   }
 
@@ -150,10 +149,10 @@ export class ScriptRunner {
     const failure = this.#failureOf(error);
     // The breaker is about the server. These replies are about one key or one command, and come without a wait; a Redis that
     // refuses writes still refuses keys at their limit.
-    const isOfServer = failure instanceof UnreachableError && !isWriteRefused(error) && !isNotPermitted(error);
-    if (!isOfServer) this.#breaker.succeeded(pass);
+    const isServerFailure = failure instanceof UnreachableError && !isWriteRefused(error) && !isNotPermitted(error);
+    if (!isServerFailure) this.#breaker.succeeded(pass);
     else this.#breaker.failed(pass, error);
-    this.tell(failure);
+    this.reportFailure(failure);
     return failure;
   }
 
@@ -164,23 +163,23 @@ export class ScriptRunner {
       return new CrossSlotError("The keys of a call are being moved to another server", { cause });
     if (isCrossSlot(cause)) {
       this.#shared.isCluster = true;
-      return new CrossSlotError(`The keys of a call are in different slots of a Redis Cluster: ${HAND_OVER}`, {
+      return new CrossSlotError(`The keys of a call are in different slots of a Redis Cluster: ${CLUSTER_ADVICE}`, {
         cause,
       });
     }
-    if (isElsewhere(cause) && !this.#connection.isCluster) {
-      return new StoreError(`The client is of one server of a Redis Cluster: ${HAND_OVER}`, { cause });
+    if (isRedirect(cause) && !this.#connection.isCluster) {
+      return new StoreError(`The client is of one server of a Redis Cluster: ${CLUSTER_ADVICE}`, { cause });
     }
     if (isNotPermitted(cause))
       return new UnreachableError("The Redis user of the client lacks a permission", { cause });
-    return new UnreachableError("Redis could not answer", { cause });
+    return new UnreachableError("Redis could not decide", { cause });
   }
 }
 
-const HAND_OVER =
-  "hand the store the client of the cluster, and give keys that are asked together one tag with `hashTagged`";
+const CLUSTER_ADVICE =
+  "pass the store the client of the cluster, and give keys that are checked together one tag with `hashTagged`";
 
-/** A text as `SCAN` matches it literally. */
+/** Escapes a string for the pattern of `SCAN`. */
 function escaped(text: string): string {
   return text.replace(/[\\*?[\]^]/g, "\\$&");
 }

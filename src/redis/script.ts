@@ -1,34 +1,34 @@
 import { MAX_MOVED } from "../store/store.js";
 
 /**
- * What Redis runs for every verb, in one round trip and atomically: the twin of `core/sliding-window.ts` and
- * `store/memory/key-table.ts`. Whoever changes the one changes the other; the same oracle checks both.
+ * The script of every method, which runs in one round trip and atomically: the counterpart of `core/sliding-window.ts` and
+ * `store/memory/key-table.ts`. Change both together; the same model checks both.
  *
- * A key holds one string: a header, and behind it a ring of stamps of 6 bytes, whole milliseconds of the server's clock.
+ * A key holds one string: a header, followed by a ring of timestamps of 6 bytes, whole milliseconds of the server's clock.
  *
- *     sg1 | capacity 4 | head 4 | count 4 | high 6 | longest 7 | epoch 7 | stamps 6 each
+ *     sg1 | capacity 4 | head 4 | count 4 | high 6 | longest 7 | epoch 7 | timestamps 6 each
  *
- * - `head` is the slot that is written next; the i-th most recent stamp is in slot `(head - i) mod capacity`. Stamps never
- *   decrease from the oldest to the newest.
- * - `high` is the latest time at which anything was ever recorded. Time never goes back behind it (a failover to a slower
- *   clock, say), and a refund leaves it alone. A stamp that is more than the longest period ahead of the clock was made by a
- *   clock that was wrong, and is taken for none: it would lock a key for as long as that was.
- * - `longest` is the longest period that any release has asked with: a log is cut by that age alone, never by depth, so that
- *   releases with different limits may work side by side.
- * - `epoch` tells a log from a later one of the same key, which a late refund must not touch.
+ * - `head` is the slot that is written next; the i-th most recent timestamp is in slot `(head - i) mod capacity`. Timestamps
+ *   never decrease from the oldest to the newest.
+ * - `high` is the latest time at which a call was recorded. Time never goes back before it (for example after a failover to a
+ *   slower clock), and a refund does not change it. A timestamp that is more than the longest period ahead of the clock was
+ *   made by a wrong clock and is ignored: it would lock the key for that long.
+ * - `longest` is the longest period of any release that has used the key: timestamps are removed by that age alone, never by
+ *   depth, so that releases with different limits can use one key.
+ * - `epoch` distinguishes a log from a later log of the same key, which a late refund must not change.
  *
- * A log of up to 128 stamps is read whole, and written anew as just its live stamps, in order, in a ring that is full. A
- * longer one is read in pieces and written in place, so that a call costs the same however deep the log is. It grows by being
- * written anew as well, because Redis would double what is appended to.
+ * A log of up to 128 timestamps is read completely, and rewritten with only its unexpired timestamps, in order, in a full ring.
+ * A longer log is read in pieces and written in place, so that the cost of a call does not depend on its depth. It grows by
+ * being rewritten as well, because Redis doubles the memory of a string that is appended to.
  *
- * A refused call and a peek write nothing. All numbers are integers below 2^53. What is more than one number is replied as one
- * text, because clients take two microseconds for a list of ten. `error` and not `redis.error_reply` tells of a value that
- * is not ours, because that may be found out anywhere.
+ * A refused call and a peek write nothing. All numbers are integers below 2^53. Several numbers are returned as one string,
+ * because clients take two microseconds to parse a list of ten. A foreign value is reported by `error`, and not by
+ * `redis.error_reply`, because it may be found in a nested function.
  */
 export const SCRIPT_BODY: string = `
 local key, op = KEYS[1], ARGV[1]
 local HEADER, STAMP, SMALL = 35, 6, 128
--- Before any period began.
+-- Earlier than the start of any period.
 local NEVER = -2 ^ 52
 
 local micros = tonumber(clock[2])
@@ -40,7 +40,7 @@ local function foreign()
   error('SLUICEGATE the value of this key was not written by this version of sluicegate')
 end
 
--- The header and the first slots: the whole of a small log.
+-- The header and the first slots: a small log is complete.
 local found = redis.call('GETRANGE', key, 0, HEADER + SMALL * STAMP - 1)
 if found ~= '' then
   if #found < HEADER or string.sub(found, 1, 3) ~= 'sg1' then foreign() end
@@ -49,7 +49,7 @@ if found ~= '' then
   if longest >= 2 ^ 53 or epoch >= 2 ^ 53 then foreign() end
 end
 
--- A further piece of a deep log, as long as the first: a search that comes near ends within it.
+-- A further piece of a deep log, as long as the first: a binary search ends within it.
 local piece, piece_start = '', 0
 
 local function at(i)
@@ -63,7 +63,7 @@ local function at(i)
   return (struct.unpack('>I6', piece, start - piece_start + 1))
 end
 
--- How many stamps are later than an instant: they are the most recent ones.
+-- The number of timestamps later than an instant: they are the most recent ones.
 local function countAfter(instant)
   if count == 0 or at(count) > instant then return count end
   local later, not_later = 0, count
@@ -90,7 +90,7 @@ end
 
 local cost = tonumber(ARGV[3])
 
--- Milliseconds of the clock until a call would pass: 0 when it does, -1 when it never can.
+-- Milliseconds until a call would pass: 0 if it passes now, -1 if it can never pass.
 local function wait(max_calls, period, spend)
   if spend > max_calls then return -1 end
   local i = max_calls - spend + 1
@@ -104,7 +104,7 @@ local passes = op ~= 'refund'
 for layer = 4, passes and #ARGV or 0, 2 do
   local again = wait(tonumber(ARGV[layer]), tonumber(ARGV[layer + 1]), cost)
   if again ~= 0 then
-    -- Refused, and often so: before the rest of the functions is even made. Negative, to tell it from an admission.
+    -- Refusals are frequent, so they return before the other functions are created. Negative, unlike an admission.
     if op == 'admit' then return math.min(0, -again) end
     passes = false
     break
@@ -112,7 +112,7 @@ for layer = 4, passes and #ARGV or 0, 2 do
 end
 
 if op == 'judge' then
-  -- What is damaged must be found before anything is recorded anywhere.
+  -- A damaged log must be found before anything is recorded in any key.
   if capacity > SMALL and redis.call('STRLEN', key) < HEADER + capacity * STAMP then foreign() end
   return passes
 end
@@ -184,11 +184,11 @@ if passes and op ~= 'peek' then
   elseif count + cost <= capacity then
     local first = head
     head, count = (head + cost) % capacity, count + cost
-    -- First, because it may not be permitted: nothing has been recorded then.
+    -- First, because the user may lack the permission: then nothing has been recorded.
     redis.call('PEXPIRE', key, ttl)
     write(first, block)
     redis.call('SETRANGE', key, 0, header())
-    -- What was read is still so, but for the slots just written.
+    -- The pieces that were read are still valid, except for the slots just written.
     piece = ''
     if first < SMALL or first + cost > capacity then found = '' end
   else
@@ -197,7 +197,7 @@ if passes and op ~= 'peek' then
     count = count + cost
     local deepest = 0
     for layer = 4, #ARGV, 2 do deepest = math.max(deepest, tonumber(ARGV[layer])) end
-    -- More than any limit of this call asks for: another release has a longer period, and its stamps stay.
+    -- More than the limits of this call need: another release has a longer period, and its timestamps are kept.
     if count > deepest then deepest = count + math.floor(count / 4) end
     capacity = math.min(deepest, math.max(2 * capacity, count))
     head = count % capacity
@@ -220,50 +220,50 @@ end
 return reply
 `;
 
-/** What Redis is sent: the text, and its SHA-1 in hexadecimal as `EVALSHA` wants it, since edge workers have no `node:crypto`. */
+/** A script: its text, and the SHA-1 of that in hexadecimal for `EVALSHA`, since edge workers have no `node:crypto`. */
 export interface Script {
   readonly text: string;
   readonly sha1: string;
 }
 
-/** Goes before the body, once, however often that is run. */
+/** Precedes the body, once, even if the body runs for several keys. */
 export const CLOCK = "local clock = redis.call('TIME')\n";
 
-/** Asks one key. */
+/** Runs on one key. */
 export const SCRIPT: Script = {
   text: CLOCK + SCRIPT_BODY,
-  sha1: "a396c21020266ae2f1bce2a82a652a859d4a255d",
+  sha1: "2b15f49f583262b6ec080d8ff8a0ffa1871c794f",
 };
 
 /**
- * Asks several keys: all are judged, and if none that may refuse does, it is recorded in each that passes. By one reading
- * of the clock, so that what passes at first passes again.
+ * Runs on several keys: all are judged, and if no key that may refuse the call does, the call is recorded in each key that
+ * passes. The clock is read once, so that a key that passes when it is judged passes when it is recorded.
  *
- * The words of each key: whether it may refuse, how many words follow, and those that {@link SCRIPT} would be given behind the
- * verb. Replied is whether the call passed, and behind it what `check` says of each, in one text.
+ * The arguments of each key: whether it may refuse, the number of arguments that follow, and those that {@link SCRIPT} takes
+ * after the operation. Returns whether the call passed, followed by the reply of `check` for each key, as one string.
  */
 export const SCRIPT_OF_SEVERAL: Script = {
   text: `${CLOCK}
-local function ask(KEYS, ARGV)
+local function run(KEYS, ARGV)
 ${SCRIPT_BODY}
 end
 
-local asks, passes, first = {}, true, 1
+local calls, passes, first = {}, true, 1
 for at, key in ipairs(KEYS) do
-  local words = { 'judge' }
-  for word = 1, tonumber(ARGV[first + 1]) do words[word + 1] = ARGV[first + 1 + word] end
-  local its_passes = ask({ key }, words)
-  if not its_passes and ARGV[first] == '1' then passes = false end
-  asks[at] = { key = key, words = words, passes = its_passes }
-  first = first + 1 + #words
+  local args = { 'judge' }
+  for i = 1, tonumber(ARGV[first + 1]) do args[i + 1] = ARGV[first + 1 + i] end
+  local key_passes = run({ key }, args)
+  if not key_passes and ARGV[first] == '1' then passes = false end
+  calls[at] = { key = key, args = args, passes = key_passes }
+  first = first + 1 + #args
 end
 
 local replies = { passes and '1' or '0' }
-for at, asked in ipairs(asks) do
-  asked.words[1] = passes and asked.passes and 'check' or 'peek'
-  replies[at + 1] = ask({ asked.key }, asked.words)
+for at, call in ipairs(calls) do
+  call.args[1] = passes and call.passes and 'check' or 'peek'
+  replies[at + 1] = run({ call.key }, call.args)
 end
 return table.concat(replies, ' ')
 `,
-  sha1: "cc75147e79bf61be79aa89552766a5f484e445bf",
+  sha1: "a0ba52327ef9187bc22855df3490583916f06690",
 };

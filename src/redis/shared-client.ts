@@ -17,7 +17,7 @@ const DEFAULT_NAME = "default";
 
 const sharedClients = new WeakMap<object, SharedClient>();
 
-/** What all stores of `client` share. @throws TypeError for an object that is no client. */
+/** The shared state of all stores of `client`. @throws TypeError for an object that is not a client. */
 export function sharedClient(client: unknown): SharedClient {
   const known = sharedClients.get(client as object);
   if (known !== undefined) return known;
@@ -27,12 +27,12 @@ export function sharedClient(client: unknown): SharedClient {
 }
 
 /**
- * What all stores of one client share. A limiter that is made for each request then admits no more calls during an outage,
- * waits for no more timeouts, sends no more commands and leaves no more memory behind than one that is made once.
+ * The shared state of all stores of one client. A limiter that is made for each request thus admits no more calls during an outage,
+ * waits for no more timeouts, sends no more commands and uses no more memory than a limiter that is made once.
  */
 export class SharedClient {
   readonly connection: Connection;
-  /** Whether the client is of a cluster, or a server has said that it is a part of one. */
+  /** Whether the client is of a cluster, or a server has replied that it belongs to one. */
   isCluster: boolean;
   readonly #breakers = new Map<number, CircuitBreaker>();
   readonly #namespaces = new Map<string, SharedNamespace>();
@@ -44,25 +44,25 @@ export class SharedClient {
     this.isCluster = connection.isCluster;
   }
 
-  /** The circuit breaker of all stores with this timeout: how many calls fail depends on it. */
+  /** The circuit breaker of all stores with this timeout: a timeout determines which calls fail. */
   breaker(timeoutMs: number): CircuitBreaker {
     const breaker = this.#breakers.get(timeoutMs) ?? new CircuitBreaker(() => monotonicClock.now());
     this.#breakers.set(timeoutMs, breaker);
     return breaker;
   }
 
-  /** What the limiters with the key prefix `prefix` share. It is kept for later limiters after the last one is closed. */
+  /** The shared state of the limiters with the key prefix `prefix`. It is kept for later limiters after the last one is closed. */
   namespace(prefix: string): SharedNamespace {
     const namespace = this.#namespaces.get(prefix) ?? new SharedNamespace(prefix);
     this.#namespaces.delete(prefix);
     this.#namespaces.set(prefix, namespace);
     const [oldest] = this.#namespaces.keys();
-    // Limiters that are open keep what they have; limiters that are made later share something new.
+    // Open limiters keep the dropped namespace; limiters that are made later share a new one.
     if (this.#namespaces.size > MOST_NAMESPACES && oldest !== undefined) this.#namespaces.delete(oldest);
     return namespace;
   }
 
-  /** Removes a limiter of `namespace`, which is forgotten unless it keeps something for later limiters. */
+  /** Removes a limiter of `namespace`, which is dropped when it is idle. */
   leave(prefix: string, namespace: SharedNamespace): void {
     namespace.leave();
     if (namespace.isIdle && this.#namespaces.get(prefix) === namespace) this.#namespaces.delete(prefix);
@@ -73,11 +73,11 @@ export class SharedClient {
     return (this.#localFallbacks ??= new FallbackNamespaces(new MemoryStore()));
   }
 
-  /** Reports the first failure where no store has an `onStoreError`: a silent fallback would never be noticed. */
+  /** Warns of the first failure of a store without `onStoreError`: a silent fallback would not be noticed. */
   warnOfFailure(failure: unknown): void {
     if (this.#hasWarned) return;
     this.#hasWarned = true;
-    warn("Redis failed a RedisStore, which says so once where it has no onStoreError", failure);
+    warn("Redis failed a RedisStore, which warns once if it has no onStoreError", failure);
   }
 }
 
@@ -90,7 +90,7 @@ export function fallbacksIn(store: Store): FallbackNamespaces {
   return fallbacks;
 }
 
-/** What the limiters share that have one client, key prefix and name, and so the same keys in Redis. */
+/** The shared state of the limiters with the same client, key prefix and name, and so the same keys in Redis. */
 export class SharedNamespace {
   readonly #prefix: string;
   /** By how long a denial is kept. */
@@ -103,7 +103,7 @@ export class SharedNamespace {
     this.#prefix = prefix;
   }
 
-  /** Adds a limiter. Warns if it has no name and another is open: the two are hardly meant to count together. */
+  /** Adds a limiter. Warns if it has no name and another is open: the two are probably not meant to count together. */
   join(name: string, warns: boolean): void {
     this.#limiters += 1;
     if (warns && this.#limiters > 1 && name === DEFAULT_NAME) this.#warn("none of them has a name");
@@ -121,8 +121,8 @@ export class SharedNamespace {
   }
 
   /**
-   * Warns of limiters with different limits, when the second of them is used first: it is no error, because two releases may
-   * share keys. Equal limits are those of one limiter that was made anew.
+   * Warns of limiters with different limits, when the second of them is first used. It is not an error, because two releases
+   * may share keys. Equal limits belong to a limiter that was made again.
    */
   compareLimits(limits: readonly Limit[]): void {
     // A limit that load has reduced is compared in full, and may be listed twice: reduced and in full.

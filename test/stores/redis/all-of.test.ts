@@ -296,7 +296,7 @@ describe.skipIf(withoutRedis !== undefined)("allOf over a cluster", () => {
     expect((await ip.peek("a")).remaining).toBe(3);
     expect(onStoreError.mock.calls.map(([error]) => (error as Error).message)).toEqual([
       expect.stringMatching(
-        /in different slots of a Redis Cluster: hand the store the client of the cluster, .* `hashTagged`$/,
+        /in different slots of a Redis Cluster: pass the store the client of the cluster, .* `hashTagged`$/,
       ),
     ]);
   });
@@ -306,7 +306,7 @@ describe.skipIf(withoutRedis !== undefined)("allOf over a cluster", () => {
     const send: Send = ([command = "", ...words]) => client.call(command, ...words);
     for (const given of [lone, send]) {
       await expect(pair(given).ip.reset()).rejects.toThrow(
-        /^The client sees but one server of a Redis Cluster: hand the store the client of/,
+        /^The client is connected to one server of a Redis Cluster only: pass the store the client of/,
       );
     }
     lone.disconnect();
@@ -319,7 +319,7 @@ describe.skipIf(withoutRedis !== undefined)("allOf over a cluster", () => {
     const errors = outcomes.flatMap((outcome) => (outcome.status === "rejected" ? [outcome.reason as Error] : []));
     expect(errors.length).toBeGreaterThan(0);
     for (const error of errors)
-      expect(error.message).toMatch(/one server of a Redis Cluster: hand the store the client of/);
+      expect(error.message).toMatch(/one server of a Redis Cluster: pass the store the client of/);
     lone.disconnect();
   });
 });

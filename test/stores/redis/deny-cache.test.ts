@@ -20,9 +20,9 @@ describe("a cache of denials", () => {
   const refuses = (cost = 1, limits = LIMITS): boolean => cache.refuses("ada", limits, cost);
 
   it("refuses until the first instant at which the call could pass, from when it was sent, or for maxAge", () => {
-    const sending = cache.sending("ada", 1);
+    const sent = cache.stamp("ada", 1);
     now = 30;
-    cache.note("ada", LIMITS, 1, 500, undefined, sending);
+    cache.store("ada", LIMITS, 1, 500, undefined, sent);
     expect(refuses()).toBe(true);
     // A millisecond early: the server may have begun its own before this was sent.
     now = 498.9;
@@ -31,7 +31,7 @@ describe("a cache of denials", () => {
     expect(refuses()).toBe(false);
     for (const wait of [1001, 60_000, Infinity]) {
       now = 0;
-      cache.note("ada", LIMITS, 1, wait, undefined, cache.sending("ada", 1));
+      cache.store("ada", LIMITS, 1, wait, undefined, cache.stamp("ada", 1));
       now = 999.9;
       expect(refuses()).toBe(true);
       now = 1000;
@@ -40,17 +40,17 @@ describe("a cache of denials", () => {
   });
 
   it("sends one call after maxAge, and refuses others until its reply, the wait or another maxAge is over", () => {
-    const review = (wait: number): ReturnType<DenyCache["sending"]> => {
+    const review = (wait: number): ReturnType<DenyCache["stamp"]> => {
       now = 0;
-      cache.note("ada", LIMITS, 1, wait, undefined, cache.sending("ada", 1));
+      cache.store("ada", LIMITS, 1, wait, undefined, cache.stamp("ada", 1));
       now = 1200;
       expect(refuses()).toBe(false);
-      const sending = cache.sending("ada", 1);
+      const sent = cache.stamp("ada", 1);
       expect(refuses()).toBe(true);
-      return sending;
+      return sent;
     };
     // Refused again: for maxAge from then on.
-    cache.note("ada", LIMITS, 1, 58_800, undefined, review(60_000));
+    cache.store("ada", LIMITS, 1, 58_800, undefined, review(60_000));
     now = 2199;
     expect(refuses()).toBe(true);
     // Admitted: the limit was reset elsewhere.
@@ -63,7 +63,7 @@ describe("a cache of denials", () => {
     expect(refuses()).toBe(true);
     now = 2200;
     expect(refuses()).toBe(false);
-    cache.sending("ada", 1);
+    cache.stamp("ada", 1);
     expect(refuses()).toBe(false);
     // The wait ends first.
     review(1500);
@@ -74,29 +74,29 @@ describe("a cache of denials", () => {
   });
 
   it("keeps a denial when the reply to an earlier call arrives too late to refuse anything", () => {
-    const early = cache.sending("ada", 1);
+    const early = cache.stamp("ada", 1);
     now = 900;
-    cache.note("ada", LIMITS, 1, 60_000, undefined, cache.sending("ada", 1));
+    cache.store("ada", LIMITS, 1, 60_000, undefined, cache.stamp("ada", 1));
     now = 1001;
-    cache.note("ada", LIMITS, 1, 60_000, undefined, early);
+    cache.store("ada", LIMITS, 1, 60_000, undefined, early);
     expect(refuses()).toBe(true);
   });
 
   it("keeps a denial that calls of lower cost say nothing about", () => {
-    cache.note("ada", LIMITS, 2, 60_000, undefined, cache.sending("ada", 2));
+    cache.store("ada", LIMITS, 2, 60_000, undefined, cache.stamp("ada", 2));
     cache.admitted("ada", 1);
     expect(refuses(2)).toBe(true);
     now = 1000;
-    cache.sending("ada", 1);
+    cache.stamp("ada", 1);
     expect(refuses(2)).toBe(false);
-    cache.sending("ada", 2);
+    cache.stamp("ada", 2);
     expect(refuses(2)).toBe(true);
     cache.admitted("ada", 2);
     expect(refuses(2)).toBe(false);
   });
 
   it("refuses at least that cost, by limits none of which is higher", () => {
-    cache.note("ada", LIMITS, 2, 500, undefined, cache.sending("ada", 2));
+    cache.store("ada", LIMITS, 2, 500, undefined, cache.stamp("ada", 2));
     expect([refuses(1), refuses(2), refuses(3)]).toEqual([false, true, true]);
     const [limit] = LIMITS as [(typeof LIMITS)[number]];
     expect(refuses(2, [{ ...limit, maxCalls: 1 }])).toBe(true);
@@ -109,33 +109,33 @@ describe("a cache of denials", () => {
     ["that key", "ada", false],
     ["every key", undefined, false],
     ["another key", "ben", true],
-  ])("notes a denial that was sent before or during a change of %s: %s, %s", async (_, changed, isNoted) => {
+  ])("stores a denial that was sent before or during a change of %s: %s, %s", async (_, changed, isNoted) => {
     for (const moment of ["before", "during", "after"] as const) {
       cache = new DenyCache(1000, () => now);
-      let sending = cache.sending("ada", 1);
+      let sent = cache.stamp("ada", 1);
       await whileChanging(caches(), changed, async () => {
-        if (moment === "during") sending = cache.sending("ada", 1);
+        if (moment === "during") sent = cache.stamp("ada", 1);
       });
-      if (moment === "after") sending = cache.sending("ada", 1);
-      cache.note("ada", LIMITS, 1, 500, undefined, sending);
+      if (moment === "after") sent = cache.stamp("ada", 1);
+      cache.store("ada", LIMITS, 1, 500, undefined, sent);
       expect([moment, refuses()]).toEqual([moment, isNoted || moment === "after"]);
     }
   });
 
   it("drops the denial of a key that is changed, whatever comes of the change, and no other", async () => {
-    for (const key of ["ada", "ben"]) cache.note(key, LIMITS, 1, 500, undefined, cache.sending(key, 1));
+    for (const key of ["ada", "ben"]) cache.store(key, LIMITS, 1, 500, undefined, cache.stamp(key, 1));
     await expect(whileChanging(caches(), "ada", () => Promise.reject(new Error("gone")))).rejects.toThrow("gone");
     expect([refuses(), cache.refuses("ben", LIMITS, 1)]).toEqual([false, true]);
   });
 
-  it("notes no stale denial after more changes than it holds, and keeps the denials of unchanged keys", async () => {
-    cache.note("ben", LIMITS, 1, 500, undefined, cache.sending("ben", 1));
-    const sending = cache.sending("ada", 1);
+  it("stores no stale denial after more changes than it holds, and keeps the denials of unchanged keys", async () => {
+    cache.store("ben", LIMITS, 1, 500, undefined, cache.stamp("ben", 1));
+    const sent = cache.stamp("ada", 1);
     await whileChanging(caches(), "ada", async () => undefined);
     for (let key = 0; key < 10_000; key += 1) await whileChanging(caches(), String(key), async () => undefined);
-    cache.note("ada", LIMITS, 1, 500, undefined, sending);
+    cache.store("ada", LIMITS, 1, 500, undefined, sent);
     expect([refuses(), cache.refuses("ben", LIMITS, 1)]).toEqual([false, true]);
-    cache.note("ada", LIMITS, 1, 500, undefined, cache.sending("ada", 1));
+    cache.store("ada", LIMITS, 1, 500, undefined, cache.stamp("ada", 1));
     expect(refuses()).toBe(true);
   });
 
@@ -146,7 +146,7 @@ describe("a cache of denials", () => {
       return held;
     };
     for (let key = 0; key < 25_000; key += 1) {
-      cache.note(String(key), LIMITS, 1, 500, undefined, cache.sending(String(key), 1));
+      cache.store(String(key), LIMITS, 1, 500, undefined, cache.stamp(String(key), 1));
       if (key === 9999) expect(size()).toBe(10_000);
     }
     expect(size()).toBe(5000);
@@ -173,12 +173,12 @@ describe("a cache of denials", () => {
         expect([step, oracle.answer("ada", limits, cost, Math.floor(now)).allowed]).toEqual([step, false]);
         continue;
       }
-      const sending = own.sending("ada", cost);
+      const sent = own.stamp("ada", cost);
       now += pick(300) / 100;
       const { allowed, retryAfterMs } = oracle.check("ada", limits, cost, Math.floor(now), Math.ceil(now));
       now += pick(300) / 100;
       if (allowed) own.admitted("ada", cost);
-      else own.note("ada", limits, cost, retryAfterMs, undefined, sending);
+      else own.store("ada", limits, cost, retryAfterMs, undefined, sent);
     }
     expect(refusedHere).toBeGreaterThan(2000);
   });

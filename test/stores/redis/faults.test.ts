@@ -337,7 +337,7 @@ describe("a client that behaves oddly", () => {
     async (message) => {
       const client = async (): Promise<never> => Promise.reject(new Error(message));
       await expect(new RedisRateLimiter({ ...HOUR, client, whenDown: "allow" }).check("ada")).rejects.toThrow(
-        /one server of a Redis Cluster: hand the store the client of the cluster/,
+        /one server of a Redis Cluster: pass the store the client of the cluster/,
       );
     },
   );
