@@ -1,7 +1,7 @@
 /**
- * The one wording of every complaint about an argument: ``Expected `x` to be RULE, got `VALUE` (type)``.
+ * The message of every error about an argument: ``Expected `x` to be RULE, got `VALUE` (type)``.
  *
- * The value is shown on one line and cut short, so that neither a key of a megabyte nor a line break reaches a log.
+ * The value is shortened and shown on one line, so that a log gets neither a megabyte nor a line break.
  */
 export function argumentError(name: string, rule: string, value: unknown): string {
   return `Expected \`${name}\` to be ${rule}, got \`${display(value)}\` (${typeName(value)})`;
@@ -26,7 +26,7 @@ export function assertInteger(
 }
 
 /**
- * Checks that `value` is a share of a whole and returns it: 85 is none, 0.85 is.
+ * Checks that `value` is a fraction and returns it: 0.85, and not 85.
  *
  * @throws TypeError when it is not a number, RangeError when it is NaN or out of range.
  */
@@ -39,14 +39,20 @@ export function assertFraction(name: string, value: unknown, mayBeZero: boolean)
 }
 
 /**
- * Checks that `value` is an object that has no property but the `known` ones, and returns a copy of it.
+ * Checks that `value` is an object without other properties than the `known` ones, and returns a copy of it.
  *
- * A misspelt option would otherwise be a limit that is silently not the one asked for. The copy is what was checked: it
- * has no prototype for somebody else's properties to come from, and no getter that answers otherwise the second time.
+ * A misspelt option would otherwise be ignored, and another limit be enforced than the one that was meant. The copy has no
+ * prototype whose properties could be read as options, and no getter that could return another value than the one checked.
  *
- * @throws TypeError when it is no object, or names an option that does not exist.
+ * @param renamed - names of options in other packages, with their names here: for the hint in the error.
+ * @throws TypeError if it is not an object, or has an unknown option.
  */
-export function parseOptions<T extends object>(name: string, value: T, known: readonly string[]): T {
+export function parseOptions<T extends object>(
+  name: string,
+  value: T,
+  known: readonly string[],
+  renamed: Readonly<Record<string, string>> = {},
+): T {
   const options = known.join(", ");
   if (typeof value !== "object" || (value as unknown) === null || Array.isArray(value)) {
     throw new TypeError(argumentError(name, `an object with the options ${options}`, value));
@@ -54,62 +60,41 @@ export function parseOptions<T extends object>(name: string, value: T, known: re
   const copy = ownCopy(value);
   for (const [option, got] of Object.entries(copy)) {
     if (known.includes(option)) continue;
-    throw new TypeError(argumentError(option, `one of the options ${options}${hereCalled(option, known)}`, got));
+    throw new TypeError(
+      argumentError(option, `one of the options ${options}${hintFor(option, known, ownCopy(renamed))}`, got),
+    );
   }
   return copy;
 }
 
-const SECONDS = ", whose bare numbers are seconds";
+/** Option names of other packages that mean a period, and a number of calls. */
+const PERIODS = ["windowMs", "window", "duration", "interval", "timeWindow", "ttl"];
+const CALLS = ["max", "limit", "points", "requests", "maxRequests"];
 
-/** Options of other packages, with those that do the same here. */
-const ELSEWHERE: Readonly<Record<string, readonly string[]>> = ownCopy({
-  ...Object.fromEntries(
-    ["windowMs", "window", "duration", "interval", "timeWindow", "ttl"].map((name) => [name, ["period"]]),
-  ),
-  ...Object.fromEntries(
-    ["max", "limit", "points", "requests", "maxRequests"].map((name) => [name, ["maxCalls", "baseMaxCalls"]]),
-  ),
-  keyGenerator: ["key"],
-  keyPrefix: ["name"],
-  handler: ["onRefused"],
-  errorResponseBuilder: ["onRefused"],
-  skipSuccessfulRequests: ["refundWhen"],
-  skipFailedRequests: ["refundWhen"],
-  standardHeaders: ["headers"],
-  legacyHeaders: ["headers"],
-  allowList: ["skip"],
-  skipIf: ["skip"],
-  weight: ["cost"],
-  trustProxy: ["client"],
-  passOnStoreError: ["whenDown"],
-  skipOnError: ["whenDown"],
-  insuranceLimiter: ["whenDown"],
-  storeClient: ["client"],
-  redis: ["client"],
-});
-
-/** What an option of another package is called here, where it is known; else nothing. */
-function hereCalled(option: string, known: readonly string[]): string {
-  const names = ELSEWHERE[option] ?? [];
-  const unit = names[0] === "period" ? SECONDS : "";
-  const own = names.find((name) => known.includes(name));
-  if (own !== undefined) return `; here it is \`${own}\`${unit}`;
-  // Those of a limit are options of a limiter, which is an option of others, or of the limits of one that has several.
-  const [holder] = names.length > 0 ? ["limiter", "limits", "tiers"].filter((name) => known.includes(name)) : [];
-  return holder === undefined ? "" : `; here it is \`${String(names[0])}\` of the \`${holder}\`${unit}`;
+/** The hint for an option that has another name in this package; empty if there is none. */
+function hintFor(option: string, known: readonly string[], renamed: Readonly<Record<string, string>>): string {
+  const isPeriod = PERIODS.includes(option);
+  const name = isPeriod ? "period" : CALLS.includes(option) ? "maxCalls" : renamed[option];
+  const unit = isPeriod ? ", whose bare numbers are seconds" : "";
+  const own = [name, name === "maxCalls" && "baseMaxCalls"].find((one) => known.includes(one as string));
+  if (own !== undefined) return `; here it is \`${String(own)}\`${unit}`;
+  // A limit is set on a limiter, or in the limits of a limiter that has several.
+  const holder = ["limiter", "limits", "tiers"].find((one) => known.includes(one));
+  if (holder === undefined || name === undefined || name === renamed[option]) return "";
+  return `; here it is \`${name}\` of the \`${holder}\`${unit}`;
 }
 
 /**
- * Copies the properties of an object's own to one without a prototype: nothing that somebody has put on `Object.prototype` is
- * taken for an option. A rest (`...rest`) and a spread (`{ ...copy }`) of the result have a prototype again.
+ * Copies the own properties of an object to one without a prototype, so that a property of a polluted `Object.prototype` is not
+ * read as an option. A rest (`...rest`) and a spread (`{ ...copy }`) of the result have a prototype again.
  */
 export function ownCopy<T extends object>(value: T): T {
   return Object.assign(Object.create(null) as T, value);
 }
 
 /**
- * Reads a member of an object, its own or its class's, and undefined where only `Object.prototype` has one: so that nothing
- * that somebody has put there makes an object a limiter, a store or a client.
+ * Reads a property of an object or of its class. Returns undefined if only `Object.prototype` has it, so that a polluted
+ * prototype does not turn an object into a limiter, a store or a client.
  */
 export function memberOf(value: unknown, name: string): unknown {
   if ((typeof value !== "object" && typeof value !== "function") || value === null) return undefined;
@@ -129,10 +114,10 @@ export function assertOptionalFunction(name: string, value: unknown): void {
 }
 
 /**
- * Checks that `value` is one of the `known` words and returns it.
+ * Checks that `value` is one of the `known` strings and returns it.
  *
- * @param others - what may stand in place of a word, for the error: " or false".
- * @throws TypeError when it is not a string, RangeError when it is another one.
+ * @param others - which other values the option accepts, for the error: " or false".
+ * @throws TypeError if it is not a string, RangeError if it is another string.
  */
 export function assertOneOf<T extends string>(
   name: string,
@@ -140,8 +125,8 @@ export function assertOneOf<T extends string>(
   known: readonly T[],
   others: string = "",
 ): T {
-  const found = known.find((word) => word === value);
-  if (found !== undefined) return found;
+  const match = known.find((word) => word === value);
+  if (match !== undefined) return match;
   const rule = known.map((word) => `"${word}"`).join(" or ") + others;
   throw new (typeof value === "string" ? RangeError : TypeError)(argumentError(name, rule, value));
 }
@@ -153,10 +138,10 @@ function display(value: unknown): string {
   try {
     text = String(value);
   } catch {
-    // An object without a prototype, or with a `toString` of its own that throws.
+    // An object without a prototype, or whose `toString` throws.
     text = "[object]";
   }
-  // Control characters are what a log must be spared.
+  // No control characters: a line break would forge a line of a log.
   const line = text.slice(0, LONGEST_SHOWN).replace(/[\u0000-\u001f\u007f\u2028\u2029]/g, " ");
   return text.length > LONGEST_SHOWN ? `${line}…` : line;
 }

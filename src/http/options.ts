@@ -122,13 +122,30 @@ export type WhenDown = "allow" | "deny";
 const NAMES = ["limiter", "limiters", "key", "client", "cost", "skip", "countPreflights", "onRefused", "refundWhen"];
 const MORE_NAMES = ["headers", "whenDown", "onStoreError", "throw", "warnings"];
 
+/** Options of other packages, with their names here. */
+const RENAMED: Readonly<Record<string, string>> = {
+  keyGenerator: "key",
+  handler: "onRefused",
+  errorResponseBuilder: "onRefused",
+  skipSuccessfulRequests: "refundWhen",
+  skipFailedRequests: "refundWhen",
+  standardHeaders: "headers",
+  legacyHeaders: "headers",
+  allowList: "skip",
+  skipIf: "skip",
+  weight: "cost",
+  trustProxy: "client",
+  passOnStoreError: "whenDown",
+  skipOnError: "whenDown",
+};
+
 /**
  * Checks everything about the options but the limiters, and returns a copy of them.
  *
  * @throws TypeError for an option that is unknown or of the wrong type, RangeError for one out of range.
  */
 export function checkedHttpOptions<O extends AnswerOptions<never, never>>(options: O): O {
-  const checked = parseOptions("options", options, [...NAMES, ...MORE_NAMES]);
+  const checked = parseOptions("options", options, [...NAMES, ...MORE_NAMES], RENAMED);
   const {
     cost,
     skip,

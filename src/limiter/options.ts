@@ -62,11 +62,19 @@ const SHARED = ["name", "store", "clock", "bypass", "mode", "onDecision", "warni
 /**
  * Checks a limiter's options, and that there are no others, and returns a copy to read them from.
  *
- * @param own - the names of the options that this kind of limiter has beside those of all.
- * @throws TypeError when one is unknown or of the wrong type, RangeError when one is out of range.
+ * @param own - the names of the options that this kind of limiter has in addition to those of all limiters.
+ * @param renamed - names of options in other packages, with their names here.
+ * @throws TypeError if one is unknown or of the wrong type, RangeError if one is out of range.
  */
-export function checkedOptions<O extends LimiterOptions<never>>(options: O, own: readonly string[]): O {
-  const checked = parseOptions("options", options, [...new Set([...own, ...SHARED])]);
+export function checkedOptions<O extends LimiterOptions<never>>(
+  options: O,
+  own: readonly string[],
+  renamed: Readonly<Record<string, string>> = {},
+): O {
+  const checked = parseOptions("options", options, [...new Set([...own, ...SHARED])], {
+    keyPrefix: "name",
+    ...renamed,
+  });
   const { mode, onDecision, store, clock, warnings } = checked as Readonly<Partial<Record<string, unknown>>>;
   if (mode !== undefined) assertOneOf("mode", mode, ["enforce", "shadow"]);
   assertOptionalFunction("onDecision", onDecision);

@@ -5,7 +5,7 @@ import type { PolicyOptions } from "../limiter/options.js";
 import { checkedOptions } from "../limiter/options.js";
 import { RateLimiter } from "../limiter/rate-limiter.js";
 import type { RedisStoreOptions } from "./redis-store.js";
-import { REDIS_OPTIONS, RedisStore } from "./redis-store.js";
+import { REDIS_OPTIONS, REDIS_RENAMED, RedisStore } from "./redis-store.js";
 
 /** Options of a {@link RedisRateLimiter}. */
 export type RedisRateLimiterOptions<K extends string = string> = Pick<LimitOptions, "maxCalls" | "period"> &
@@ -25,7 +25,7 @@ export type RedisRateLimiterOptions<K extends string = string> = Pick<LimitOptio
 export class RedisRateLimiter<in K extends string = string> extends RateLimiter<K> {
   /** @throws TypeError for an option that is unknown or of the wrong type, RangeError for one out of range. */
   constructor(options: RedisRateLimiterOptions<K>) {
-    const checked = checkedOptions(options, ["maxCalls", "period", ...REDIS_OPTIONS]);
+    const checked = checkedOptions(options, ["maxCalls", "period", ...REDIS_OPTIONS], REDIS_RENAMED);
     const { maxCalls, period, name, bypass, mode, onDecision, store, clock, ...ofStore } = checked;
     for (const [own, value] of Object.entries({ store, clock } as Record<string, unknown>)) {
       if (value !== undefined)

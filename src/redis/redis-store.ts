@@ -66,6 +66,15 @@ export const REDIS_OPTIONS: readonly string[] = [
   "warnings",
 ];
 
+/** Options of other packages, with their names here. */
+export const REDIS_RENAMED: Readonly<Record<string, string>> = {
+  storeClient: "client",
+  redis: "client",
+  insuranceLimiter: "whenDown",
+  passOnStoreError: "whenDown",
+  skipOnError: "whenDown",
+};
+
 /**
  * Keeps the logs of a fleet in Redis (6.2 or newer): one exact limit for all processes, by the server's clock.
  *
@@ -94,7 +103,7 @@ export class RedisStore implements AsyncStore {
 
   /** @throws TypeError for an option that is unknown or of the wrong type, RangeError for one out of range. */
   constructor(options: RedisStoreOptions) {
-    const checked = parseOptions("options", options, REDIS_OPTIONS);
+    const checked = parseOptions("options", options, REDIS_OPTIONS, REDIS_RENAMED);
     const { client, keyPrefix = "rate_limit", timeout = "100ms", whenDown = "local", instances = 1 } = checked;
     const { warnings = true } = checked;
     if (typeof warnings !== "boolean") throw new TypeError(argumentError("warnings", "a boolean", warnings));

@@ -74,9 +74,9 @@ describe("a fraction", () => {
 });
 
 describe("an option of another package", () => {
-  const complaint = (option: string, known: readonly string[]): string => {
+  const complaint = (option: string, known: readonly string[], renamed?: Record<string, string>): string => {
     try {
-      parseOptions("options", { [option]: 5 }, known);
+      parseOptions("options", { [option]: 5 }, known, renamed);
     } catch (error) {
       return (error as Error).message;
     }
@@ -94,7 +94,8 @@ describe("an option of another package", () => {
     ["keyGenerator", ["limiter", "key"], "; here it is `key`, got"],
     ["handler", ["limiter", "onRefused"], "; here it is `onRefused`, got"],
   ])("%s beside %j is answered with its name here", (option, known, hint) => {
-    expect(complaint(option, known)).toContain(`to be one of the options ${known.join(", ")}${hint}`);
+    const renamed = { keyGenerator: "key", handler: "onRefused" };
+    expect(complaint(option, known, renamed)).toContain(`to be one of the options ${known.join(", ")}${hint}`);
   });
 
   it("is answered with nothing where there is no such option, and so is one of no package", () => {
