@@ -10,35 +10,35 @@ import { RateLimiter } from "./rate-limiter.js";
 
 /** Options of an {@link AdaptiveRateLimiter}. */
 export type AdaptiveRateLimiterOptions<K extends string = string> = {
-  /** The most that calls may cost together in any window in quiet times. A whole number from 0 to 16,777,216. */
+  /** The most that calls may cost together in any window without load. A whole number from 0 to 16,777,216. */
   readonly baseMaxCalls: number;
   /**
-   * The length of the window: a duration, or a bare number of **seconds**. About a second, for a limit that is to follow the
-   * load: a key at its limit is answered by a cut to a share `f` with silence for `(1 - f) * period`.
+   * The length of the window: a duration, or a bare number of **seconds**. About a second for a limit that follows the load:
+   * when a limit is cut to the fraction `f`, a key at its limit is refused for `(1 - f) * period`.
    */
   readonly period: number | Duration;
 } & (
   | {
-      /** What the limit follows by itself. Without it, {@link AdaptiveRateLimiter.adjustForLoad} moves the limit. */
+      /** The source that sets the limit. Without it, {@link AdaptiveRateLimiter.adjustForLoad} does. */
       readonly load: LoadSource;
-      /** Not beside `load`, which has a law of its own. */
+      /** Not together with `load`, which computes the factor itself. */
       readonly curve?: undefined;
     }
   | {
       readonly load?: undefined;
-      /** What to enforce at which load. @default half above 0.8 CPU or 0.9 memory, 0.7 above 0.6 or 0.7, else all */
+      /** Returns the fraction of the limit to enforce at a load. @default half above 0.8 CPU or 0.9 memory, 0.7 above 0.6 or 0.7, else all */
       readonly curve?: LoadCurve | undefined;
     }
 ) &
   LimiterOptions<K>;
 
 /**
- * A limit that shrinks while the service is busy: at most `maxCalls` calls per key in any window, which is `baseMaxCalls`
- * in quiet times and a share of it under load; never below 1, unless `baseMaxCalls` is 0.
+ * A limit that shrinks under load: at most `maxCalls` calls per key in any window. `maxCalls` is `baseMaxCalls` without load and
+ * a fraction of it under load, and never below 1, unless `baseMaxCalls` is 0.
  *
- * The share comes from {@link adjustForLoad}, or from a `LoadMonitor` handed over as `load`. A limit that moves asks the
- * same log at another depth: nothing is migrated, and no call is admitted beyond the limit in force at that instant. A
- * refusal that quiet times would not have seen has `refusedBy: "load"`: answer it with a 503, and not with a 429.
+ * The fraction comes from {@link adjustForLoad}, or from a `LoadMonitor` passed as `load`. A changed limit reads the same log at
+ * another depth: no history is migrated, and no call is admitted beyond the limit in force at that instant. If the full limit
+ * would admit a refused call, the decision has `refusedBy: "load"`: respond with a 503, and not with a 429.
  *
  * @example
  * const limiter = new AdaptiveRateLimiter({ baseMaxCalls: 100, period: "1s", load: new LoadMonitor() });
@@ -60,7 +60,7 @@ export class AdaptiveRateLimiter<in K extends string = string> extends RateLimit
     assertOptionalFunction("curve", curve);
     const load = source === undefined ? undefined : loadSourceFrom(source);
     if (load !== undefined && (curve as unknown) !== undefined) {
-      throw new TypeError(argumentError("curve", "absent beside `load`, which has a law of its own", curve));
+      throw new TypeError(argumentError("curve", "absent beside `load`, which computes the factor itself", curve));
     }
     const factor = load === undefined ? 1 : assertFraction("load.factor", load.factor, true);
     super([full], load === undefined ? checked : { ...checked, onDecision: reporting(load, full, onDecision) });
@@ -72,7 +72,7 @@ export class AdaptiveRateLimiter<in K extends string = string> extends RateLimit
     if (load !== undefined) this.#listen(load);
   }
 
-  /** The most that calls may cost in a window in quiet times. */
+  /** The most that calls may cost in a window without load. */
   get baseMaxCalls(): number {
     return this.#full.maxCalls;
   }
@@ -82,21 +82,21 @@ export class AdaptiveRateLimiter<in K extends string = string> extends RateLimit
     return (this.limits as [Limit])[0].maxCalls;
   }
 
-  /** The share of the base limit that is enforced now, from 0 to 1; the limit itself is rounded down, and at least 1. */
+  /** The fraction of the base limit that is enforced now, from 0 to 1. The limit itself is rounded down, and at least 1. */
   get loadFactor(): number {
     return this.#loadFactor;
   }
 
   /**
-   * Moves the limit to what the curve says of a load, from the next call on.
+   * Sets the limit to what the curve returns for a load, from the next call on until this method is called again.
    *
-   * It stays there until it is called again. A cost between the limit then and the base limit has a `retryAfterMs` of
-   * `Infinity`, with `refusedBy: "load"`: it could pass later, and nobody knows when.
+   * A cost between the reduced limit and the base limit has a `retryAfterMs` of `Infinity` and `refusedBy: "load"`: it can be
+   * admitted after the next adjustment, whose time is unknown.
    *
-   * @param cpuUsage - the share of the processor that is in use, from 0 to 1.
-   * @param memoryUsage - the share of the memory that is in use, from 0 to 1.
-   * @throws TypeError when one is not a number, or the limiter follows a `load` by itself; RangeError when one, or what the
-   *   curve makes of them, is not from 0 to 1. The limit is as it was then.
+   * @param cpuUsage - the fraction of the processor that is in use, from 0 to 1.
+   * @param memoryUsage - the fraction of the memory that is in use, from 0 to 1.
+   * @throws TypeError if one is not a number, or the limiter has a `load`; RangeError if one, or the result of the curve, is not
+   *   from 0 to 1. The limit is unchanged then.
    *
    * @example
    * limiter.adjustForLoad(0.85, 0.4);
@@ -105,7 +105,7 @@ export class AdaptiveRateLimiter<in K extends string = string> extends RateLimit
   adjustForLoad(cpuUsage: number, memoryUsage: number): void {
     if (this.#load !== undefined) {
       throw new TypeError(
-        argumentError("load", "absent for adjustForLoad: this limiter follows it by itself", this.#load),
+        argumentError("load", "absent for adjustForLoad: it sets the limit of this limiter", this.#load),
       );
     }
     const load = {
@@ -115,7 +115,7 @@ export class AdaptiveRateLimiter<in K extends string = string> extends RateLimit
     this.#enforce(assertFraction("curve(load)", this.#curve(load), true));
   }
 
-  /** Closes this limiter, as any other, and stops listening to its load source, which goes on for others. */
+  /** Closes this limiter like any other, and stops listening to its load source, which stays open for other limiters. */
   override close(): void {
     super.close();
     abandoned?.unregister(this);
@@ -123,7 +123,7 @@ export class AdaptiveRateLimiter<in K extends string = string> extends RateLimit
     this.#stopListening = undefined;
   }
 
-  /** Precondition: the factor is a share. */
+  /** Precondition: the factor is from 0 to 1. */
   #enforce(factor: number): void {
     this.#loadFactor = factor;
     const limit = reducedTo(factor, this.#full);
@@ -147,7 +147,7 @@ export class AdaptiveRateLimiter<in K extends string = string> extends RateLimit
     try {
       this.#enforce(assertFraction("load.factor", factor, true));
     } catch (error) {
-      warn("A load source gave a factor that is none; the limit stays as it is", error);
+      warn("A load source gave an invalid factor; the limit is unchanged", error);
     }
   }
 }
@@ -162,14 +162,14 @@ function stopListening(stop: () => void): void {
   });
 }
 
-/** The limit at a share of its depth, rounded down; never 0, which would lock everybody out. */
+/** The limit reduced to a fraction, rounded down; never 0, which would refuse every call. */
 function reducedTo(factor: number, full: Limit): Limit {
   // The product may fall short of a whole number by its last bit: 0.29 * 100 is 28.999999999999996.
   const maxCalls = Math.max(1, Math.floor(full.maxCalls * factor + 1e-9));
   return maxCalls >= full.maxCalls ? full : Object.freeze({ ...full, maxCalls, reducedFrom: full.maxCalls });
 }
 
-/** Tells the source of each decision how much of the full limit its key has live, and then whoever listens besides. */
+/** Reports the used fraction of the full limit to the source after each decision, then calls the `onDecision` of the options. */
 function reporting<K extends string>(
   load: LoadSource,
   full: Limit,
@@ -177,23 +177,23 @@ function reporting<K extends string>(
 ): (decision: Decision, key: K) => unknown {
   return (decision, key) => {
     const [{ used }] = decision.layers as readonly [LayerStatus];
-    // Other processes that share the log may have a higher limit.
+    // At most 1: other processes that share the log may enforce a higher limit.
     if (!decision.bypassed && full.maxCalls > 0) load.report(Math.min(1, used / full.maxCalls));
     return onDecision?.(decision, key);
   };
 }
 
-/** What an `AdaptiveRateLimiter` follows: a `LoadMonitor` of `sluicegate/load`, or a source of your own. */
+/** The source of an `AdaptiveRateLimiter`: a `LoadMonitor` of `sluicegate/load`, or another implementation. */
 export interface LoadSource {
-  /** The share of their base limits that limiters enforce now: from 0 to 1. */
+  /** The fraction of their base limits that limiters enforce now: from 0 to 1. */
   readonly factor: number;
-  /** How often the factor is looked at again, in milliseconds. */
+  /** The interval at which the factor is computed, in milliseconds. */
   readonly intervalMs: number;
-  /** Calls `listener` with each new factor from now on. @returns a function that ends that. */
+  /** Calls `listener` with each new factor from now on. @returns a function that removes the listener. */
   listen(listener: (factor: number) => void): () => void;
   /**
-   * Hears after each decision how much of its base limit a key has live: from 0 to 1. It tells how far above the real
-   * traffic a limit floats.
+   * Called after each decision with the fraction of the base limit that the key has used, from 0 to 1. The source can infer how
+   * far the limit is above the real traffic.
    */
   report(used: number): void;
 }
@@ -201,10 +201,11 @@ export interface LoadSource {
 /**
  * Checks that `value` is a load source and returns it.
  *
- * @throws TypeError when a part is missing or of the wrong type.
+ * @throws TypeError if a member is missing or of the wrong type.
  */
 export function loadSourceFrom(value: unknown): LoadSource {
-  const has = (part: keyof LoadSource, type: "number" | "function"): boolean => typeof memberOf(value, part) === type;
+  const has = (member: keyof LoadSource, type: "number" | "function"): boolean =>
+    typeof memberOf(value, member) === type;
   if (
     !has("factor", "number") ||
     !has("intervalMs", "number") ||
@@ -216,15 +217,15 @@ export function loadSourceFrom(value: unknown): LoadSource {
   return value as LoadSource;
 }
 
-/** What a service is busy with, as shares from 0 to 1. */
+/** The load of a service, as fractions from 0 to 1. */
 export interface Load {
-  /** The share of the processor that is in use. */
+  /** The fraction of the processor that is in use. */
   readonly cpuUsage: number;
-  /** The share of the memory that is in use. */
+  /** The fraction of the memory that is in use. */
   readonly memoryUsage: number;
 }
 
-/** Tells for a load which share of the base limit to enforce: from 0 to 1. */
+/** Returns the fraction of the base limit to enforce at a load: from 0 to 1. */
 export type LoadCurve = (load: Load) => number;
 
 /** Half the limit above 80% of the processor or 90% of the memory, 70% of it above 60% or 70%, else all of it. */

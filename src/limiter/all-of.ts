@@ -1,15 +1,17 @@
 import type { Decision } from "../core/decision.js";
 import { publish, published } from "../core/copies.js";
 import { receiptOf, makeDecision } from "../core/decision.js";
-import { argumentError } from "../core/validate.js";
-import { decideSync, decideAsync } from "./all-or-nothing.js";
+import { warn } from "../core/callbacks.js";
+import { argumentError, memberOf } from "../core/validate.js";
+import { reserveBatch } from "../store/memory/batch.js";
+import type { AsyncStore, BatchItem, BatchResult, Namespace, StoreResult } from "../store/store.js";
 import type { CallOptions } from "./options.js";
 import { assertKey, parseCost } from "./options.js";
 import { unlimitedDecision } from "./decide.js";
 import type { MemberCall, PublishedLimiter } from "./member-call.js";
 import type { RateLimiter } from "./rate-limiter.js";
 
-/** Limiters by name: the members of an {@link AllOf}. Their keys are left out here, or they would be inferred from it. */
+/** Limiters by name: the members of an {@link AllOf}. The type of keys is left out, because it would be inferred from here. */
 type Members = Readonly<Record<string, Pick<RateLimiter, "name" | "limits">>>;
 
 /** The key of each member; `null` where its limit does not apply to this call. */
@@ -17,15 +19,15 @@ export type AllOfKeys<M extends Members> = {
   readonly [N in keyof M]: (M[N] extends Pick<RateLimiter<infer K>, "check"> ? K : never) | null;
 };
 
-/** A {@link Decision} over several keys: the refusing member's, else that of the member with least remaining. */
+/** A {@link Decision} about several keys: that of the member that refuses, else that of the member with the least remaining. */
 export interface AllOfDecision<N extends string = string> extends Decision {
   /** Whose decision this is. Example: `"ip"`. */
   readonly member: N;
-  /** What each member decided for itself; `null` for one that does not apply, or was not asked any more. */
+  /** The decision of each member; `null` for one that does not apply, or that was not checked because another refused first. */
   readonly members: Readonly<Record<N, Decision | null>>;
 }
 
-/** Several limiters, each with a key of its own, asked as one. Made by {@link allOf}. */
+/** Several limiters, each with its own key, that decide a call together. Made by {@link allOf}. */
 export class AllOf<M extends Members> {
   static {
     publish(this.prototype, "allOf");
@@ -54,30 +56,30 @@ export class AllOf<M extends Members> {
     }
   }
 
-  /** Whether a call may go ahead; it is recorded by every member if so. The short form of {@link check}. */
+  /** Checks whether a call is allowed, and records it in every member if it is. The short form of {@link check}. */
   async isAllowed(keys: AllOfKeys<M>, options?: CallOptions): Promise<boolean> {
     return (await this.check(keys, options)).allowed;
   }
 
   /**
-   * Decides on a call by every member, and records it in all of them if none refuses, else in none.
+   * Decides a call by every member, and records it in all of them if none refuses, else in none.
    *
-   * In memory that is one synchronous run: every member's limits are read once, all are judged, room for every new key
-   * included, then all spend, and no `onDecision` runs in between. In Redis that is one script, if all members have the same
-   * client (in a cluster: and their keys one hash tag). Otherwise the members are asked one after another, always in the order
-   * in which the limiters were made, and what the earlier ones spent is refunded when a later one refuses: until then others
-   * see those calls counted, and may be refused for them.
+   * In memory that is one synchronous run: it reads the limits of every member once, checks all of them and the room for every
+   * new key, and then records; no `onDecision` runs in between. In Redis it is one script, if all members have the same client
+   * (and, in a cluster, their keys the same hash tag). Otherwise the members are checked one after another, in the order in which
+   * the limiters were created, and what the earlier ones recorded is refunded when a later one refuses. Until then those calls
+   * count, and other calls may be refused for them.
    *
-   * @throws TypeError (as a rejection) when a member's key is missing or not a string; `null` says that it does not apply.
+   * @throws TypeError (as a rejection) if the key of a member is missing or not a string; `null` means that it does not apply.
    */
   async check(keys: AllOfKeys<M>, options?: CallOptions): Promise<AllOfDecision<keyof M & string>> {
-    const asked = this.#asked(keys, parseCost(options));
-    return this.#combined(decideSync(asked) ?? (await decideAsync(asked)));
+    const calls = this.#calls(keys, parseCost(options));
+    return this.#combined(decideSync(calls) ?? (await decideAsync(calls)));
   }
 
   /**
-   * Takes back what `decision` spent in every member, exactly that and once; true if anything was. Where `refund` of a member
-   * would take back nothing, its call stays counted.
+   * Removes from every member what `decision` recorded, exactly that and once; true if anything was removed. If the `refund` of a
+   * member would remove nothing, its call stays counted.
    */
   async refund(decision: Decision): Promise<boolean> {
     return receiptOf(decision)?.refund() ?? false;
@@ -85,7 +87,7 @@ export class AllOf<M extends Members> {
 
   /** Forgets every key of every member. */
   reset(): Promise<void>;
-  /** Forgets each member's key; those that are `null` are left alone. */
+  /** Forgets the key of each member; a member whose key is `null` keeps its logs. */
   reset(keys: AllOfKeys<M>): Promise<void>;
   async reset(...target: [] | [keys: AllOfKeys<M>]): Promise<void> {
     const [keys] = target;
@@ -96,7 +98,7 @@ export class AllOf<M extends Members> {
     await Promise.all(resets);
   }
 
-  /** The members that apply, with their keys, all of them checked before anything happens. */
+  /** The members that apply, with their keys. Checks all keys before anything happens. */
   #keyed(keys: unknown): [name: string, limiter: RateLimiter<never>, key: never, link: PublishedLimiter][] {
     if (typeof keys !== "object" || keys === null) {
       throw new TypeError(argumentError("keys", `an object of a key for each of ${this.#names()}`, keys));
@@ -112,7 +114,7 @@ export class AllOf<M extends Members> {
     });
   }
 
-  #asked(keys: unknown, cost: number): [name: string, part: MemberCall][] {
+  #calls(keys: unknown, cost: number): [name: string, call: MemberCall][] {
     return this.#keyed(keys).map(([name, limiter, key, link]) => [name, link.memberCall(limiter, key, cost)]);
   }
 
@@ -122,7 +124,7 @@ export class AllOf<M extends Members> {
     for (const [name, decision] of decisions) {
       if (binding === undefined || binds(decision, binding)) [member, binding] = [name, decision];
     }
-    // Where no limit applies nobody is asked, as when the call is bypassed.
+    // If no member applies, the decision is that of a bypassed call.
     binding ??= unlimitedDecision(limiter.limits, 0);
     const members = Object.fromEntries(this.#members.map(([name]) => [name, decisions.get(name) ?? null]));
     const refunds = this.#members.flatMap(([name, limiter]) => {
@@ -141,14 +143,14 @@ export class AllOf<M extends Members> {
 }
 
 /**
- * Several limiters asked as one, each with a key of its own: a call passes if none refuses, and is recorded in all or in
- * none.
+ * Combines several limiters, each with its own key: a call is allowed if no member refuses it, and is recorded in all members or
+ * in none.
  *
- * Each member keeps its own limits, mode and bypass. A key of `null` says that a member's limit does not apply to this call
- * (nobody is logged in); a missing key is a `TypeError`, because it is a key that got lost.
+ * Each member keeps its own limits, mode and bypass. A key of `null` means that a member does not apply to this call (no user is
+ * logged in, for one). A missing key is a `TypeError`, because it is more likely a mistake.
  *
- * @throws TypeError when a member is no limiter of this package, or of an incompatible copy of it, or one limiter is named
- *   twice.
+ * @throws TypeError if a member is not a limiter of this package, or is of an incompatible copy of it, or if one limiter has two
+ *   names.
  *
  * @example
  * const both = allOf({ ip: ipLimiter, user: userLimiter });
@@ -159,12 +161,111 @@ export function allOf<M extends Members>(members: M): AllOf<M> {
 }
 
 /**
- * Whether `decision` speaks for all rather than `other`: a refusal, the longer wait, or else the less that remains. Who let
- * the call through without counting it, in shadow mode or bypassed, speaks only where everybody did.
+ * Whether `decision` binds rather than `other`: a refusal before an admission, the longer wait, or the smaller `remaining`. A
+ * decision that allows the call without recording it (shadowed or bypassed) binds only if all do.
  */
 function binds(decision: Decision, other: Decision): boolean {
   const rank = ({ allowed, shadowed, bypassed }: Decision): number =>
     allowed ? 1 + Number(shadowed) + 2 * Number(bypassed) : 0;
   if (rank(decision) !== rank(other)) return rank(decision) < rank(other);
   return decision.allowed ? decision.remaining < other.remaining : decision.retryAfterMs > other.retryAfterMs;
+}
+
+type MemberCalls = readonly (readonly [name: string, call: MemberCall])[];
+
+/**
+ * Decides all calls in one synchronous run, then records all or none, if all stores are in memory. Every `bypass` was called
+ * before, and `onDecision` is called afterwards: no foreign code but the clocks runs in between.
+ *
+ * @returns undefined if one of them is in another store.
+ */
+function decideSync(calls: MemberCalls): Map<string, Decision> | undefined {
+  const checked = calls.flatMap(([, call]) => (call.isBypassed ? [] : [call]));
+  if (checked.some(({ store }) => !store.synchronous)) return undefined;
+  const reservation = reserveBatch(checked.map((call) => call.item()));
+  if (reservation === undefined) return undefined;
+  const decisionsFrom = (results: readonly StoreResult[]): Map<string, Decision> =>
+    new Map(calls.map(([name, call]) => [name, call.decide(results[checked.indexOf(call)])]));
+  let decisions = decisionsFrom(reservation.results);
+  if ([...decisions.values()].every(({ allowed }) => allowed)) decisions = decisionsFrom(reservation.record());
+  notifyAll(calls, decisions);
+  return decisions;
+}
+
+/** Calls `onDecision` of the members. If the call is refused, only of those that refuse: the others recorded nothing. */
+function notifyAll(calls: MemberCalls, decisions: ReadonlyMap<string, Decision>): void {
+  const isRefused = [...decisions.values()].some(({ allowed }) => !allowed);
+  for (const [name, call] of calls) {
+    const decision = decisions.get(name);
+    if (decision !== undefined && (!isRefused || !decision.allowed)) call.notify(decision);
+  }
+}
+
+/** Optional in a store, and read without what a polluted prototype has. The type fails to compile if the method is renamed. */
+const CHECK_BATCH: keyof AsyncStore = "checkBatch";
+
+/** Decides all calls by one `checkBatch` if the store has that method, else one after another. */
+async function decideAsync(calls: MemberCalls): Promise<Map<string, Decision>> {
+  // In the order of creation, whatever the names: of two concurrent calls with the same two keys, one is allowed.
+  const ordered = [...calls].sort(([, one], [, other]) => one.order - other.order);
+  const checked = ordered.flatMap(([, call]) => (call.isBypassed ? [] : [call]));
+  const [first, second] = checked;
+  if (second === undefined || memberOf(first?.store, CHECK_BATCH) === undefined) return decideInOrder(ordered);
+  const batch = (await (first?.store as AsyncStore).checkBatch?.(checked.map((call) => call.item()))) as BatchResult;
+  if (isInOrder(batch)) return decideInOrder(ordered, new Map(checked.map((call, at) => [call, batch.inOrder[at]])));
+  const results = new Map(checked.map((call, at) => [call, batch.verdicts[at]]));
+  const decisions = new Map<string, Decision>();
+  for (const [name, call] of calls) {
+    const result = results.get(call);
+    if (call.isBypassed || result !== undefined) decisions.set(name, call.decide(result));
+  }
+  notifyAll(calls, decisions);
+  return decisions;
+}
+
+function isInOrder(batch: BatchResult): batch is Extract<BatchResult, { inOrder: unknown }> {
+  return Object.hasOwn(batch, "inOrder");
+}
+
+type Checker = Pick<Namespace, "check">;
+
+/**
+ * Decides one call after another, and refunds the earlier ones when one is refused or fails.
+ *
+ * @param checkers - what decides in place of the namespace of a call.
+ */
+async function decideInOrder(
+  calls: MemberCalls,
+  checkers: ReadonlyMap<MemberCall, Checker | undefined> = new Map(),
+): Promise<Map<string, Decision>> {
+  const decisions = new Map<string, Decision>();
+  try {
+    for (const [name, call] of calls) {
+      const decision = call.decide(call.isBypassed ? undefined : await resultOf(call.item(), checkers.get(call)));
+      call.notify(decision);
+      decisions.set(name, decision);
+      if (!decision.allowed) {
+        await refundAll(decisions);
+        break;
+      }
+    }
+  } catch (error) {
+    await refundAll(decisions);
+    throw error;
+  }
+  return decisions;
+}
+
+async function resultOf(
+  { namespace, key, limits, cost }: BatchItem,
+  checker: Checker = namespace,
+): Promise<StoreResult> {
+  return checker.check(key, limits, cost);
+}
+
+async function refundAll(decisions: ReadonlyMap<string, Decision>): Promise<void> {
+  const refunds = [...decisions.values()].map(async (decision) => receiptOf(decision)?.refund());
+  for (const refund of await Promise.allSettled(refunds)) {
+    if (refund.status === "rejected") warn("A refund failed; the call of another key stays counted", refund.reason);
+  }
 }

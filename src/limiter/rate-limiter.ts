@@ -26,11 +26,12 @@ const ALLOWED = Promise.resolve(true);
 const REFUSED = Promise.resolve(false);
 
 /**
- * What every limiter is: limits asked of one space of a store, at each call. The kinds of limiter are constructors over
- * it, which fix what the limits are; none overrides a verb. A limiter of narrower keys is not one of wider keys (`in K`).
+ * The base class of all limiters: it checks each call against its limits, in one namespace of a store. A subclass decides in
+ * its constructor what the limits are, and overrides no method that decides. A limiter of narrower keys is not assignable to
+ * one of wider keys (`in K`).
  *
- * All verbs but `checkSync` are asynchronous and reject, and never throw: with a `TypeError` or `RangeError` for a key or
- * cost that is not one, with a `StoreError` when the store cannot answer, and with a `LimiterClosedError` after
+ * All methods but `checkSync` and `close` are asynchronous. They reject, and never throw: with a `TypeError` or `RangeError`
+ * for an invalid key or cost, with a `StoreError` if the store cannot decide, and with a `LimiterClosedError` after
  * {@link close}. A refusal is a value and not an exception.
  */
 export class RateLimiter<in K extends string = string> {
@@ -56,14 +57,14 @@ export class RateLimiter<in K extends string = string> {
   readonly #recheck = (key: string): void => this.#queues?.recheck(key);
   #queues: AcquireQueues | undefined;
   #isClosed = false;
-  /** What this limiter is called in its store. */
+  /** The name of this limiter, and of its namespace in the store. */
   readonly name: string;
-  /** Whether its store answers at once, as those in memory do: then {@link checkSync} may be asked. */
+  /** Whether the store is synchronous, as those in memory are: then {@link checkSync} can be called. */
   readonly synchronous: boolean;
   /** Whether process warnings about misuse of this limiter are issued. */
   readonly warnings: boolean;
 
-  /** @param options - checked already by the limiter's own constructor, which knows what else it takes. */
+  /** @param options - checked by the constructor of the subclass. */
   protected constructor(limits: readonly Limit[], options: LimiterOptions<K>) {
     const own = ownCopy(options);
     const { name = "default" } = own;
@@ -75,7 +76,7 @@ export class RateLimiter<in K extends string = string> {
     this.#store = storeFrom(own);
     this.warnings = own.warnings ?? true;
     this.synchronous = this.#store.synchronous;
-    // Last, because an opened space stays open: what was refused above has not taken the name.
+    // Last, because an open namespace stays open: a constructor that throws above must not occupy the name.
     const periodsMs = limits.map(({ periodMs }) => periodMs);
     if (this.#store.synchronous) this.#sync = this.#store.open(this.name, periodsMs);
     else this.#async = this.#store.open(this.name, periodsMs);
@@ -87,10 +88,10 @@ export class RateLimiter<in K extends string = string> {
   }
 
   /**
-   * Changes how deep the log is asked from the next call on; what it holds stays as it is. Precondition: as many limits as
-   * before, of the same periods, which are fixed when a space is opened.
+   * Replaces the limits from the next call on; the logs stay as they are. Precondition: as many limits as before, of the same
+   * periods, which are fixed when the namespace is opened.
    *
-   * @param reviewAfterMs - when they are looked at again, at the latest, in milliseconds; `Infinity` where nobody knows.
+   * @param reviewAfterMs - milliseconds until the limits are reviewed, at most; `Infinity` if that is unknown.
    */
   protected moveLimits(limits: readonly Limit[], reviewAfterMs: number = Infinity): void {
     this.#inForce = { limits: Object.freeze([...limits]), reviewAfterMs };
@@ -98,24 +99,24 @@ export class RateLimiter<in K extends string = string> {
   }
 
   /**
-   * Whether a call of `key` may go ahead; it is recorded if so. The short form of {@link check}, and the cheapest verb.
+   * Checks whether a call of `key` is allowed, and records it if it is. The short form of {@link check}, and the fastest method.
    *
    * @example
    * if (!(await limiter.isAllowed(email))) return reply.status(429).send();
    */
   isAllowed(key: K, options?: CallOptions): Promise<boolean> {
-    const space = this.#sync;
-    if (space === undefined) return this.#allowsLater(key, options);
+    const namespace = this.#sync;
+    if (namespace === undefined) return this.#allowsLater(key, options);
     try {
-      return this.#allows(space, key, options) ? ALLOWED : REFUSED;
+      return this.#allows(namespace, key, options) ? ALLOWED : REFUSED;
     } catch (error) {
       return Promise.reject(error);
     }
   }
 
   /**
-   * Decides on a call of `key`, records it if every limit lets it pass, and tells what each limit stands at. A refused
-   * call records nothing and extends no wait.
+   * Decides a call of `key`, records it if every limit allows it, and returns the status of each limit. A refused call is not
+   * recorded and extends no wait.
    *
    * @example
    * const { allowed, retryAfterMs } = await limiter.check(email, { cost: 2 });
@@ -126,14 +127,15 @@ export class RateLimiter<in K extends string = string> {
 
   /**
    * {@link check} without a promise, for stores in memory.
-   * @throws TypeError where the store is not synchronous, and for a key or cost that is not one; LimiterClosedError after
-   *   {@link close}.
+   *
+   * @throws TypeError if the store is not synchronous; TypeError or RangeError for an invalid key or cost; LimiterClosedError
+   *   after {@link close}.
    */
   checkSync(key: K, options?: CallOptions): Decision {
-    const space = this.#sync;
-    if (space === undefined)
+    const namespace = this.#sync;
+    if (namespace === undefined)
       throw new TypeError(argumentError("store", "synchronous: use `check` here", "asynchronous"));
-    return this.#decide(space, key, options);
+    return this.#decide(namespace, key, options);
   }
 
   /**
@@ -162,29 +164,29 @@ export class RateLimiter<in K extends string = string> {
       const request = parseAcquireOptions(options);
       this.#assertOpen();
       if (this.#bypass?.(key) === true) {
-        resolve(this.#announced(unlimitedDecision(this.limits, request.cost), key));
+        resolve(this.#notified(unlimitedDecision(this.limits, request.cost), key));
         return;
       }
       this.#acquireQueues.enqueue(key, request, resolve, reject);
     });
   }
 
-  /** What {@link check} would decide now. It spends nothing, writes nothing and is not told to `onDecision`. */
+  /** Returns what {@link check} would decide now. It records nothing and does not call `onDecision`. */
   async peek(key: K, options?: CallOptions): Promise<Decision> {
     assertKey(key);
     const cost = parseCost(options);
     if (this.#bypass?.(key) === true) return unlimitedDecision(this.limits, 0);
-    return this.#asked("peek", key, cost);
+    return this.#query("peek", key, cost);
   }
 
   /**
-   * Takes back what `decision` spent, exactly that and once, as if the call had not been made: a login that succeeded need
-   * not count against the next attempts.
+   * Removes from the log what `decision` recorded, exactly that and once, so that a successful login, for one, does not count
+   * against the next attempts.
    *
-   * @returns true when anything was taken back; false where nothing was spent (refused, shadowed or bypassed), or what was
-   *   has expired, or was reset, evicted or refunded before. Also false, and the call stays counted, when more than 4,096 newer
-   *   timestamps of the key would have to move.
-   * @throws TypeError (as a rejection) for a copy of a decision, which does not remember what was spent.
+   * @returns true if anything was removed; false if nothing was recorded (the call was refused, shadowed or bypassed), or if the
+   *   record has expired, or was reset, evicted or refunded before. Also false, and the call stays counted, if more than 4,096
+   *   newer timestamps of the key would have to move.
+   * @throws TypeError (as a rejection) for a copy of a decision: a copy has no receipt.
    */
   async refund(decision: Decision): Promise<boolean> {
     return receiptOf(decision)?.refund() ?? false;
@@ -193,31 +195,31 @@ export class RateLimiter<in K extends string = string> {
   /** Forgets every key of this limiter, and of no other that shares its store. */
   reset(): Promise<void>;
   /**
-   * Forgets one key: it stands as if it had never called.
+   * Forgets one key, as if it had never called.
    *
-   * @throws TypeError (as a rejection) when the key is not a string: one that got lost is no wish to forget everybody.
+   * @throws TypeError (as a rejection) if the key is not a string: a missing key must not reset all keys.
    */
   reset(key: K): Promise<void>;
   async reset(...keys: [] | [key: K]): Promise<void> {
     if (keys.length > 0) assertKey(keys[0]);
-    await this.#space.reset(keys[0]);
+    await this.#namespace.reset(keys[0]);
     this.#pace?.reset(keys[0]);
     this.#queues?.recheck(keys[0]);
   }
 
-  /** What the log of `key` holds: its live calls in the longest window, and where that window begins on the store's clock. */
+  /** Returns the unexpired calls of `key` in the longest window, and the start of that window on the store's clock. */
   async state(key: K): Promise<KeyState> {
     assertKey(key);
-    return this.#space.state(key);
+    return this.#namespace.state(key);
   }
 
   /**
    * Closes this limiter and releases its name, so that another limiter may have it on the same store, with other periods.
    *
    * Every later call rejects with a `LimiterClosedError`, bypassed ones too, and so does every call that waits in
-   * {@link acquire}. A call that a remote store is deciding completes. In memory the log is gone, and a refund of an earlier
-   * decision resolves false. In Redis the log stays for the other processes, expires by itself, and refunds go on. A store
-   * that was handed over stays open for its other limiters. A second `close` does nothing.
+   * {@link acquire}. A call that a remote store is deciding completes. In memory the log is deleted, and a refund of an earlier
+   * decision resolves false. In Redis the log stays for the other processes, expires by itself, and refunds still work. A
+   * store that was passed as an option stays open for its other limiters. A second `close` does nothing.
    *
    * @throws StoreError when the clock of the store calls it.
    *
@@ -226,11 +228,11 @@ export class RateLimiter<in K extends string = string> {
    */
   close(): void {
     if (this.#isClosed) return;
-    this.#space.close();
+    this.#namespace.close();
     this.#isClosed = true;
-    // In place of a check in every call: the hot path is the same as before.
-    if (this.#sync === undefined) this.#async = closedSpace(this.name);
-    else this.#sync = closedSpace(this.name);
+    // Instead of a check in every call, which the hot path would pay for.
+    if (this.#sync === undefined) this.#async = closedNamespace(this.name);
+    else this.#sync = closedNamespace(this.name);
     this.#bypass = undefined;
     this.#queues?.rejectAll(closedError(this.name));
     this.#queues = undefined;
@@ -241,12 +243,12 @@ export class RateLimiter<in K extends string = string> {
     if (this.#isClosed) throw closedError(this.name);
   }
 
-  #allows(space: SyncNamespace, key: K, options: CallOptions | undefined): boolean {
-    if (this.#onDecision !== undefined) return this.#decide(space, key, options).allowed;
+  #allows(namespace: SyncNamespace, key: K, options: CallOptions | undefined): boolean {
+    if (this.#onDecision !== undefined) return this.#decide(namespace, key, options).allowed;
     assertKey(key);
     const cost = options === undefined ? 1 : parseCost(options);
     if (this.#bypass?.(key) === true) return true;
-    return space.admit(key, this.#inForce.limits, cost) || this.#isShadow;
+    return namespace.admit(key, this.#inForce.limits, cost) || this.#isShadow;
   }
 
   async #allowsLater(key: K, options: CallOptions | undefined): Promise<boolean> {
@@ -258,7 +260,7 @@ export class RateLimiter<in K extends string = string> {
   }
 
   /** The namespace of this limiter, whatever its store. */
-  get #space(): Namespace {
+  get #namespace(): Namespace {
     return this.#sync ?? (this.#async as AsyncNamespace);
   }
 
@@ -268,7 +270,7 @@ export class RateLimiter<in K extends string = string> {
     const clock = (memberOf(this.#store, "clock") as Clock | undefined) ?? monotonicClock;
     const periodsMs = this.limits.map(({ periodMs }) => periodMs);
     let pace: Pace;
-    if (this.#isShadow) pace = unpaced(this.#space);
+    if (this.#isShadow) pace = unpaced(this.#namespace);
     else if (this.#sync !== undefined) pace = paceInLog(this.#sync);
     else pace = paceInMemory(this.#async as AsyncNamespace, clock, periodsMs);
     this.#pace = pace;
@@ -278,62 +280,66 @@ export class RateLimiter<in K extends string = string> {
         const paced = pace.check(key, now.limits, cost, pending);
         if (paced === undefined) return undefined;
         return andThen(paced, ({ verdict, confirm }) => ({
-          decision: this.#decided(verdict, key, now, cost),
+          decision: this.#toDecision(verdict, key, now, cost),
           confirm,
         }));
       },
-      peek: (key, cost) => this.#asked("peek", key, cost),
-      notify: (key, decision) => void this.#announced(decision, key as K),
+      peek: (key, cost) => this.#query("peek", key, cost),
+      notify: (key, decision) => void this.#notified(decision, key as K),
     }));
   }
 
-  /** Queries the namespace by the limits in force, and makes a decision of the result, now or later. */
-  #asked(verb: "check" | "peek", key: string, cost: number): Decision | Promise<Decision> {
+  /** Queries the namespace with the limits in force, and makes a decision from the result, now or later. */
+  #query(method: "check" | "peek", key: string, cost: number): Decision | Promise<Decision> {
     const now = this.#inForce;
-    return andThen(this.#space[verb](key, now.limits, cost), (verdict) => this.#decided(verdict, key, now, cost));
+    return andThen(this.#namespace[method](key, now.limits, cost), (result) =>
+      this.#toDecision(result, key, now, cost),
+    );
   }
 
   /** The decision that follows from the result of a store. Its refund wakes the waiters of the key. */
-  #decided(verdict: StoreResult, key: string, now: LimitsInForce, cost: number): Decision {
-    return toDecision(verdict, now, key, cost, this.#isShadow, this.#recheck);
+  #toDecision(result: StoreResult, key: string, now: LimitsInForce, cost: number): Decision {
+    return toDecision(result, now, key, cost, this.#isShadow, this.#recheck);
   }
 
   #memberCall(key: K, cost: number): MemberCall {
     this.#assertOpen();
     const isBypassed = this.#bypass?.(key) === true;
     let read: LimitsInForce | undefined;
-    const now = (): LimitsInForce => (read ??= this.#inForce);
+    const inForce = (): LimitsInForce => (read ??= this.#inForce);
     return {
       store: this.#store,
       order: this.#order,
       isBypassed,
-      ask: () => {
-        // The `bypass` of another member may have closed it.
+      item: () => {
+        // The `bypass` of another member may have closed this limiter.
         this.#assertOpen();
-        return { namespace: this.#space, key, limits: now().limits, cost, mayRefuse: !this.#isShadow };
+        return { namespace: this.#namespace, key, limits: inForce().limits, cost, mayRefuse: !this.#isShadow };
       },
-      decide: (verdict) =>
-        verdict === undefined ? unlimitedDecision(now().limits, cost) : this.#decided(verdict, key, now(), cost),
-      announce: (decision) => void this.#announced(decision, key),
+      decide: (result) =>
+        result === undefined
+          ? unlimitedDecision(inForce().limits, cost)
+          : this.#toDecision(result, key, inForce(), cost),
+      notify: (decision) => void this.#notified(decision, key),
     };
   }
 
-  #decide(space: SyncNamespace, key: K, options: CallOptions | undefined): Decision {
+  #decide(namespace: SyncNamespace, key: K, options: CallOptions | undefined): Decision {
     assertKey(key);
     const cost = parseCost(options);
-    if (this.#bypass?.(key) === true) return this.#announced(unlimitedDecision(this.limits, cost), key);
+    if (this.#bypass?.(key) === true) return this.#notified(unlimitedDecision(this.limits, cost), key);
     const now = this.#inForce;
-    return this.#announced(this.#decided(space.check(key, now.limits, cost), key, now, cost), key);
+    return this.#notified(this.#toDecision(namespace.check(key, now.limits, cost), key, now, cost), key);
   }
 
   async #decideLater(key: K, options: CallOptions | undefined): Promise<Decision> {
     assertKey(key);
     const cost = parseCost(options);
-    if (this.#bypass?.(key) === true) return this.#announced(unlimitedDecision(this.limits, cost), key);
-    return this.#announced(await this.#asked("check", key, cost), key);
+    if (this.#bypass?.(key) === true) return this.#notified(unlimitedDecision(this.limits, cost), key);
+    return this.#notified(await this.#query("check", key, cost), key);
   }
 
-  #announced(decision: Decision, key: K): Decision {
+  #notified(decision: Decision, key: K): Decision {
     if (this.#onDecision !== undefined) notify(this.#onDecision, decision, key);
     return decision;
   }
@@ -343,8 +349,8 @@ function closedError(name: string): LimiterClosedError {
   return new LimiterClosedError(`The limiter \`${name}\` is closed`);
 }
 
-/** The space of a closed limiter: every call throws. */
-function closedSpace(name: string): SyncNamespace & AsyncNamespace {
+/** The namespace of a closed limiter: every call throws. */
+function closedNamespace(name: string): SyncNamespace & AsyncNamespace {
   const refuse = (): never => {
     throw closedError(name);
   };
