@@ -1,9 +1,9 @@
-/** Tells a promise of a value from the value. */
+/** Whether a value is a promise, or anything with a `then` method. */
 export function isPromiseLike<T>(value: T | PromiseLike<T>): value is PromiseLike<T> {
   return typeof (value as PromiseLike<T> | null | undefined)?.then === "function";
 }
 
-/** Passes on a value at once where it is there, and else when it is. */
+/** Calls `then` with a value: at once, or, if it is a promise, when that resolves. */
 export function andThen<T, R>(value: T | PromiseLike<T>, then: (value: T) => R | Promise<R>): R | Promise<R> {
   return isPromiseLike(value) ? Promise.resolve(value).then(then) : then(value);
 }
@@ -14,14 +14,14 @@ interface Host {
 }
 
 /**
- * Tells of a failure that must change nothing, a broken metric for one: as a process warning of the type
- * `SluicegateWarning`, or on the console where there is no process.
+ * Reports a failure that must not change the result of a call, such as a broken metric: as a process warning of the type
+ * `SluicegateWarning`, or on the console if there is no process.
  */
 export function warn(message: string, error: unknown): void {
   emit(message, detailOf(error));
 }
 
-/** The codes of the warnings about misuse. README, "Warnings", says of each what it means and how to mend it. */
+/** The codes of the warnings about misuse. The README explains each, and how to fix it, under "Warnings". */
 export type WarningCode =
   | "SLUICEGATE_COUNTED_TWICE"
   | "SLUICEGATE_FORWARDED_NOT_TRUSTED"
@@ -32,9 +32,9 @@ const issued = new Set<string>();
 
 /**
  * Warns of misuse, once per process and code: as a process warning of the type `SluicegateWarning` with that `code`, or on
- * the console where there is no process.
+ * the console if there is no process.
  *
- * @param detail - what was found: names and numbers, and never a key or an address.
+ * @param detail - names and numbers, and never a key or an address.
  */
 export function warnOnce(code: WarningCode, message: string, detail: string): void {
   if (issued.has(code)) return;
@@ -49,7 +49,7 @@ function emit(message: string, detail: string, code?: WarningCode): void {
   else console?.warn(`SluicegateWarning: ${message}`, detail);
 }
 
-/** Whatever was thrown, in words: even what has no `toString`, or a `stack` that throws. */
+/** Describes any thrown value, even one without a `toString`, or with a `stack` that throws. */
 function detailOf(error: unknown): string {
   try {
     return error instanceof Error ? (error.stack ?? error.message) : String(error);
@@ -58,12 +58,12 @@ function detailOf(error: unknown): string {
   }
 }
 
-/** Runs somebody else's listener. Whether it throws now or rejects later, only `failed` hears of it. */
-export function callListener(listener: () => unknown, failed: (error: unknown) => void): void {
+/** Calls a listener. If it throws, or returns a promise that rejects, `onError` is called with the error. */
+export function callListener(listener: () => unknown, onError: (error: unknown) => void): void {
   try {
-    const heard = listener();
-    if (isPromiseLike(heard)) heard.then(undefined, failed);
+    const returned = listener();
+    if (isPromiseLike(returned)) returned.then(undefined, onError);
   } catch (error) {
-    failed(error);
+    onError(error);
   }
 }

@@ -1,31 +1,29 @@
 import { argumentError, memberOf } from "./validate.js";
 
-// Declared, and not taken from a library of types: `core` has no other globals, and these are everywhere.
+// Declared here, so that `core` can use no other globals: these exist on every runtime.
 declare const performance: { now(): number };
 declare function setTimeout(run: () => void, afterMs: number): unknown;
 declare function clearTimeout(timer: unknown): void;
 
-/** The longest that `setTimeout` waits, 24.8 days; given more it does not wait at all. */
+/** The longest delay of `setTimeout`, 24.8 days; a longer one fires at once. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
-/** What time it is, and a way to be woken: the seam through which tests move time by hand. */
+/** A source of time, and of timers. Tests replace it to control time. */
 export interface Clock {
   /**
-   * The present in milliseconds, from any fixed origin. Fractions are allowed. A step backwards counts as no time passing.
+   * The current time in milliseconds since any fixed origin. Fractions are allowed. While it steps back, no time passes.
    */
   now(): number;
   /**
-   * Runs `run` once, `afterMs` milliseconds from now, unless the function it returns is called first. Only `acquire` needs
-   * it.
+   * Calls `run` once, `afterMs` milliseconds from now. The returned function cancels that. Only `acquire` needs this method.
    */
   wake?(afterMs: number, run: () => void): () => void;
 }
 
 /**
- * The clock of a process: monotonic, so that an NTP step neither opens a window nor freezes one.
+ * The default clock. It is monotonic, so a correction of the system time neither empties a window nor prolongs one.
  *
- * `performance` is read through the global at every call, so that fake timers installed later are obeyed, and so are
- * those uninstalled again.
+ * Every call reads the global `performance`, so that fake timers work that are installed, or uninstalled, later.
  */
 export const monotonicClock: Required<Clock> = {
   now: () => performance.now(),
@@ -60,7 +58,7 @@ export function nextTurn(): Promise<void> {
 /**
  * Checks that `value` is a clock and returns it.
  *
- * @throws TypeError when it has no `now` function.
+ * @throws TypeError if it has no `now` function.
  */
 export function clockFrom(name: string, value: unknown): Clock {
   if (typeof memberOf(value, "now") !== "function") {

@@ -6,32 +6,34 @@ import { argumentError, ownCopy } from "./validate.js";
  */
 
 /**
- * The version of what copies read of each other: `PublishedLimiter` with its `Part`, `PublishedDecision` with its `Receipt`,
+ * The version of what copies read of each other: `PublishedLimiter` with its `MemberCall`, `PublishedDecision` with its `Receipt`,
  * the contract of `Store`, and the namespaces of memory stores that `reserveBatch` reads. Raise it when one of them changes.
  */
 const PROTOCOL = 1;
 
-/** What a copy publishes on its prototypes. */
+/** The kinds of objects that a copy publishes. */
 export type Role = "limiter" | "decision" | "store" | "allOf";
 
-/** Makes objects of a class known to other copies, with the functions that these need. */
+/** Identifies the objects of a class for other copies, with the functions that they call. */
 export function publish(prototype: object, role: Role, functions: object = {}): void {
   const value = Object.freeze({ protocol: PROTOCOL, ...functions });
   Object.defineProperty(prototype, symbolOf(role), ownCopy({ value }));
 }
 
 /**
- * What the copy that made `value` has published for it; undefined for an object that no copy made, a spread copy included.
+ * Returns what the copy that made `value` has published for it; undefined for any other object, a spread copy included.
  *
- * @param name - what the caller calls the value.
- * @throws TypeError when it is of another copy with another protocol.
+ * @param name - the name of the value in the error.
+ * @throws TypeError if it is of another copy with another protocol.
  */
 export function published(name: string, value: unknown, role: Role): object | undefined {
   if ((typeof value !== "object" && typeof value !== "function") || value === null) return undefined;
-  const found = (value as Readonly<Record<symbol, { readonly protocol: number } | undefined>>)[symbolOf(role)];
-  if (found === undefined || found.protocol === PROTOCOL) return found;
+  const functions = (value as Readonly<Record<symbol, { readonly protocol: number } | undefined>>)[symbolOf(role)];
+  if (functions === undefined || functions.protocol === PROTOCOL) return functions;
   const rule = `a ${role} of this copy of sluicegate, or of one with the same protocol (${PROTOCOL}): install one version`;
-  throw new TypeError(argumentError(name, rule, `a ${role} of another copy of sluicegate, protocol ${found.protocol}`));
+  throw new TypeError(
+    argumentError(name, rule, `a ${role} of another copy of sluicegate, protocol ${functions.protocol}`),
+  );
 }
 
 const COUNTER = Symbol.for("sluicegate.limiters");
@@ -41,7 +43,7 @@ let latest = 0;
 export function nextInProcess(): number {
   const shared = globalThis as { readonly [COUNTER]?: number };
   latest = Math.max(latest, shared[COUNTER] ?? 0) + 1;
-  // Not enumerable: tools that look for leaked globals need not see it.
+  // Not enumerable, so that tools that look for leaked globals do not report it.
   Reflect.defineProperty(globalThis, COUNTER, ownCopy({ value: latest, configurable: true }));
   return latest;
 }

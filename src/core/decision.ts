@@ -2,27 +2,27 @@ import { publish, published } from "./copies.js";
 import type { Limit } from "./limit.js";
 import { argumentError } from "./validate.js";
 
-/** What one limit stands at, in a {@link Decision}: after this call's spend when it was admitted. */
+/** The status of one limit in a {@link Decision}, which includes this call if it was recorded. */
 export interface LayerStatus extends Limit {
   /**
    * Units of cost recorded in the window now. It exceeds `maxCalls` after a limit was lowered, until the extra calls expire.
    * Example: 2.
    */
   readonly used: number;
-  /** What may still be spent in this layer now: `maxCalls - used`, and never below 0. Example: 2 used of 5 leave 3. */
+  /** The cost that this layer still allows now: `maxCalls - used`, and never below 0. Example: 2 used of 5 leave 3. */
   readonly remaining: number;
-  /** Milliseconds until this layer would let a call of this cost pass: 0 when it does, `Infinity` when it never can. */
+  /** Milliseconds until this layer would allow a call of this cost: 0 if it does now, `Infinity` if it never can. */
   readonly retryAfterMs: number;
   /**
-   * Milliseconds until more than `remaining` may be spent, as long as nobody spends: until the next live call leaves the
-   * window. `Infinity` when nothing is spent. Example: 2 of 5 spent 50 s and 10 s ago in a window of 60 s: 10000.
+   * Milliseconds until more than `remaining` is allowed, if no other call is recorded: until the next timestamp expires.
+   * `Infinity` if none is unexpired. Example: 2 of 5 used, 50 s and 10 s ago, in a window of 60 s: 10000.
    */
   readonly moreAfterMs: number;
-  /** Milliseconds until no call is live in this layer. Example: the newest call is 10 s old of 60 s: 50000. */
+  /** Milliseconds until every call has expired in this layer. Example: the newest call is 10 s old of 60 s: 50000. */
   readonly resetAfterMs: number;
 }
 
-/** Why a call was let through or refused. */
+/** Why a call was allowed or refused, in words. */
 export type Reason =
   | "Allowed"
   | "Rate limit exceeded"
@@ -33,21 +33,21 @@ export type Reason =
 /** The cause of a refusal: see {@link Decision.refusedBy}. */
 export type RefusedBy = "limit" | "load" | "capacity";
 
-/** Who gave the answer. */
+/** Where a decision was made. */
 export type Source = "memory" | "redis" | "deny-cache" | "fallback" | "bypass";
 
 /**
- * The answer to a call. Times are whole **milliseconds**, relative to the call.
+ * The decision on a call. Times are whole **milliseconds**, relative to the call.
  *
- * The examples are of a limit of 3 per minute whose key made calls 50 s, 20 s and 10 s ago, and now makes a fourth.
+ * In the examples, the limit is 3 per minute, the key made calls 50 s, 20 s and 10 s ago, and now makes a fourth.
  */
 export interface Decision {
-  /** Whether the call may go ahead. Example: false. */
+  /** Whether the call is allowed. Example: false. */
   readonly allowed: boolean;
   /**
-   * Why. Example: `"Rate limit exceeded"`; of several limits, one named `"Burst"` gives `"Burst rate limit exceeded"`; a
-   * limit that load has reduced gives `"Reduced rate limit exceeded"`, when it would not have refused in quiet times; a store
-   * that has no room for a new key gives `"Key capacity exceeded"`.
+   * The reason, for people. Example: `"Rate limit exceeded"`. A limit with the name `"Burst"` gives `"Burst rate limit exceeded"`;
+   * a limit that is reduced by load, and would not refuse otherwise, `"Reduced rate limit exceeded"`; a store without room for a
+   * new key `"Key capacity exceeded"`.
    */
   readonly reason: Reason;
   /**
@@ -62,37 +62,37 @@ export interface Decision {
    */
   readonly refusedBy: RefusedBy | null;
   /**
-   * The limit that binds: of a refusal the one with the longest wait, else the one with least remaining; the first listed
-   * wins a tie. One of the limiter's own `limits`. Example: `{ maxCalls: 3, periodMs: 60000 }`.
+   * The limit that binds: of a refusal the one with the longest wait, else the one with the least remaining, and the first one of
+   * equals. It is an element of `limits` of the limiter. Example: `{ maxCalls: 3, periodMs: 60000 }`.
    */
   readonly limit: Limit;
-  /** What may still be spent now: the least over the layers, after this call's spend. Example: 0. */
+  /** The cost that is still allowed now: the least over the layers, after this call. Example: 0. */
   readonly remaining: number;
   /**
-   * Milliseconds until the call would pass, as long as nobody else spends and the limits stay: refused one millisecond
-   * earlier, allowed then. 0 when none refuses, `Infinity` when the cost exceeds a `maxCalls`. Example: 10000.
+   * Milliseconds until the call would be allowed, if no other call is recorded and the limits stay: one millisecond earlier it
+   * would be refused. 0 if no layer refuses, `Infinity` if the cost exceeds a `maxCalls`. Example: 10000.
    *
-   * It is an estimate in two cases. Where a new key found no room: when the first of the keys looked at has a call expire;
-   * others may be freed earlier, or their place be taken by then. And where the cost exceeds a `maxCalls` only because that
-   * is reduced: when it is looked at again whether it still is; `Infinity` where nobody can say when.
+   * It is an estimate in two cases. If there is no room for a new key, it is the time until one of the visited keys can be
+   * replaced; there may be room earlier, or another key may take it. If the cost exceeds a `maxCalls` only because that is reduced,
+   * it is the time until the limit is reviewed; `Infinity` if that is unknown.
    */
   readonly retryAfterMs: number;
-  /** Milliseconds until the log holds no live call in any layer. Example: 50000. */
+  /** Milliseconds until every call of the key has expired in every layer. Example: 50000. */
   readonly resetAfterMs: number;
   /**
    * Whether `refusedBy` is `"load"`: the call was refused only because a limit is reduced for the load.
    */
   readonly reduced: boolean;
-  /** What each limit stands at, in their order. */
+  /** The status of each limit, in the order of `limits`. */
   readonly layers: readonly LayerStatus[];
-  /** The call was let through without asking anybody, and the rest is what a fresh key would get. */
+  /** The call was allowed by `bypass`, without the store. The other fields are those of a key without earlier calls. */
   readonly bypassed: boolean;
   /**
-   * A layer refused and shadow mode let the call through: nothing was recorded, and every field but `allowed` is what
-   * enforce mode would have said.
+   * A layer refused the call, and shadow mode allowed it: nothing was recorded, and every field but `allowed` is what it would be
+   * in enforce mode.
    */
   readonly shadowed: boolean;
-  /** Who gave the answer. Example: `"memory"`. */
+  /** Where the decision was made. Example: `"memory"`. */
   readonly source: Source;
 }
 
@@ -101,23 +101,23 @@ export type Receipt = SyncReceipt | AsyncReceipt;
 
 /** A receipt of a store in memory. */
 export interface SyncReceipt {
-  /** Removes exactly what was recorded, once. True when anything was removed. */
+  /** Removes exactly what was recorded, once. True if anything was removed. */
   refund(): boolean;
 }
 
 /** A receipt of a store outside of this process, or of a limiter. */
 export interface AsyncReceipt {
-  /** Removes exactly what was recorded, once. True when anything was removed. */
+  /** Removes exactly what was recorded, once. True if anything was removed. */
   refund(): Promise<boolean>;
 }
 
 /** What a copy of this package publishes for its decisions. */
 interface PublishedDecision {
-  /** What a decision of that copy spent. @throws TypeError for an object that merely has the prototype of one. */
+  /** The receipt of a decision of that copy. @throws TypeError for an object that only inherits from one. */
   readonly receiptOf: (decision: object) => Receipt | undefined;
 }
 
-/** A {@link Decision} as a limiter makes it: it privately carries its receipt, which no copy of it does. */
+/** A {@link Decision} with its receipt in a private field, which a copy does not have. */
 class LimiterDecision implements Decision {
   static {
     const functions: PublishedDecision = {
@@ -167,34 +167,34 @@ function noDecision(value: unknown): TypeError {
   );
 }
 
-/** Makes a decision that remembers what it spent. */
+/** Makes a decision with the receipt of what was recorded. */
 export function makeDecision(fields: Decision, receipt?: Receipt): Decision {
   return new LimiterDecision(fields, receipt);
 }
 
 /**
- * What a decision spent, or undefined when it spent nothing. Decisions of other copies of this package have receipts too.
+ * The receipt of a decision, or undefined if nothing was recorded. Decisions of other copies of this package have receipts too.
  *
- * @throws TypeError when `value` is no decision of a limiter: a spread copy does not remember, and a refund of one would be
- *   lost; and for a decision of an incompatible copy of this package.
+ * @throws TypeError if `value` is not a decision of a limiter, such as a spread copy, which has no receipt; and for a decision of
+ *   an incompatible copy of this package.
  */
 export function receiptOf(value: unknown): Receipt | undefined {
-  const theirs = published("decision", value, "decision") as PublishedDecision | undefined;
-  if (theirs === undefined) throw noDecision(value);
-  return theirs.receiptOf(value as object);
+  const functions = published("decision", value, "decision") as PublishedDecision | undefined;
+  if (functions === undefined) throw noDecision(value);
+  return functions.receiptOf(value as object);
 }
 
-/** Milliseconds as HTTP counts time: in whole seconds, rounded up, at least 1. */
+/** Milliseconds in whole seconds, rounded up, at least 1. */
 export function wholeSeconds(ms: number): number {
   return Math.max(1, Math.ceil(ms / 1000));
 }
 
 /**
  * Whole seconds until a refused call would be admitted, rounded up, for `Retry-After`: never more than the window of the
- * limit that binds, rounded up. `Infinity` for a call that never can be.
+ * limit that binds, rounded up. `Infinity` if it never can be.
  *
- * A call in the millisecond of the one before it waits a millisecond more than the window, because times are rounded to the
- * safe side. Without the cap that is a whole second more. The wait for capacity belongs to no window, so it has no cap.
+ * A call in the same millisecond as the one before it waits a millisecond more than the window, because times are rounded to the
+ * safe side. Without the cap that would be a whole second more. The wait for room belongs to no window, so it has no cap.
  */
 export function retryAfterSeconds({ retryAfterMs, refusedBy, limit }: Decision): number {
   if (retryAfterMs === Infinity) return Infinity;

@@ -21,16 +21,16 @@ const SHAPE = /^(\d+(?:\.\d+)?) ?(ms|s|m|h|d|w)$/;
 /**
  * A length of time with its unit, with or without a space: `"500ms"`, `"10 s"`, `"15m"`, `"1h"`, `"7d"`, `"1w"`.
  *
- * A fraction is allowed where it comes to whole milliseconds: `"1.5h"` is, `"0.5ms"` is not.
+ * A fraction is allowed if the duration is a whole number of milliseconds: `"1.5h"` is valid, `"0.5ms"` is not.
  */
 export type Duration = `${number}${Unit}` | `${number} ${Unit}`;
 
 /**
  * Reads a duration and returns it in whole milliseconds.
  *
- * @param least - 1, or 0 where no time at all is a sensible answer.
- * @throws TypeError when it is not a string, RangeError when it is unparsable, of an unknown unit, below `least`, or not
- *   a whole number of milliseconds.
+ * @param least - the least number of milliseconds.
+ * @throws TypeError if it is not a string, RangeError if it cannot be parsed, has an unknown unit, is below `least`, or is not a
+ *   whole number of milliseconds.
  */
 export function parseDuration(name: string, value: unknown, least: 0 | 1 = 1): number {
   const rule = `a duration with its unit, such as "500ms", "10s", "15m", "1h", "7d" or "1w", ${RANGE}`;
@@ -44,9 +44,9 @@ export function parseDuration(name: string, value: unknown, least: 0 | 1 = 1): n
 /**
  * Reads a period, a duration or a bare number of **seconds**, and returns it in whole milliseconds.
  *
- * Seconds are a number's unit here, and nowhere else, because the limits people copy are written so: `period: 3600`.
+ * This is the only option that takes a bare number, because existing configurations have limits such as `period: 3600`.
  *
- * @throws TypeError when it is neither a number nor a string, RangeError when it is not a whole number of milliseconds
+ * @throws TypeError if it is neither a number nor a string, RangeError if it is not a whole number of milliseconds
  *   from 1 to 8.64e14 (10 million days).
  */
 export function parsePeriod(name: string, value: unknown): number {
@@ -59,7 +59,7 @@ export function parsePeriod(name: string, value: unknown): number {
 }
 
 /**
- * Writes a length of time as the shortest duration without a fraction: `"90s"`, `"1h"`, `"1w"`.
+ * Formats a length of time as the shortest duration without a fraction: `"90s"`, `"1h"`, `"1w"`.
  *
  * Precondition: a whole number of milliseconds, at least 1.
  */
@@ -70,9 +70,9 @@ export function formatDuration(ms: number): string {
 }
 
 /**
- * `amount` units in milliseconds, or NaN when that is no whole number.
+ * `amount` units in milliseconds, or NaN if that is not a whole number.
  *
- * Asked backwards, because the product alone lies: `1.005 * 1000` is `1004.9999999999999`, yet 1005 ms is what was meant.
+ * It checks the quotient, because the product is inexact: `1.005 * 1000` is `1004.9999999999999`, and 1005 ms is meant.
  */
 function wholeMs(amount: number, unit: number): number {
   const ms = Math.round(amount * unit);

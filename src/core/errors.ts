@@ -5,21 +5,21 @@ import { retryAfterSeconds } from "./decision.js";
 /** Why a wait failed: see {@link RateLimitExceededError.waitFailedBy}. */
 export type WaitFailure = "timeout" | "queue-full" | "cost";
 
-/** What a {@link RateLimitExceededError} may be given beside its decision. */
+/** Options of a {@link RateLimitExceededError}. */
 export interface RateLimitExceededErrorOptions {
-  /** The message in place of the default one. */
+  /** The message, instead of the default one. */
   readonly message?: string | undefined;
-  /** What led here, as for any `Error`. */
+  /** The cause, as of any `Error`. */
   readonly cause?: unknown;
   /** Why a wait failed; `null` for an error that ends no wait. @default null */
   readonly waitFailedBy?: WaitFailure | null | undefined;
 }
 
 /**
- * A refusal as an exception, for the places where a value will not do: thrown by what `rateLimited` wraps, and by
- * your own code. `check` and `isAllowed` never throw it.
+ * A refusal as an exception, for code that cannot return one: thrown by functions that `rateLimited` wraps, by `acquire`, and by
+ * applications. `check` and `isAllowed` never throw it.
  *
- * The key is not in the message: messages end up in answers and logs, and keys are e-mail addresses.
+ * The message does not contain the key: messages are written to responses and logs, and keys may be e-mail addresses.
  *
  * @example
  * const decision = await limiter.check(email);
@@ -30,7 +30,7 @@ export class RateLimitExceededError extends Error {
     this.prototype.name = "RateLimitExceededError";
   }
 
-  /** Tells this error from others across copies of the package, where `instanceof` cannot. */
+  /** Identifies this error across copies of the package, where `instanceof` does not. */
   readonly code = "RATE_LIMIT_EXCEEDED" as const;
 
   /**
@@ -39,12 +39,12 @@ export class RateLimitExceededError extends Error {
    */
   readonly status: 429 | 503;
 
-  /** The same, for the frameworks that look here. */
+  /** The same, for the frameworks that read this property. */
   readonly statusCode: 429 | 503;
 
   /**
    * Whole **seconds** until the call would be admitted, rounded up, for `Retry-After`: never more than the window of the
-   * limit that refused, rounded up. `Infinity` when no wait helps; send no such header then.
+   * limit that refused, rounded up. `Infinity` if no wait helps; send no such header then.
    */
   readonly retryAfter: number;
 
@@ -52,7 +52,7 @@ export class RateLimitExceededError extends Error {
   readonly decision: Decision;
 
   /**
-   * Why `acquire`, or `rateLimited` with `wait`, gave up; `null` where the error ends no wait.
+   * Why a wait of `acquire`, or of `rateLimited` with `wait`, failed; `null` if the error did not end a wait.
    *
    * - `"cost"`: no wait of a known length can help. The cost exceeds `maxCalls` of a limit in force (a limit of 0 refuses every
    *   cost), and `decision.retryAfterMs` is `Infinity`. With `decision.refusedBy: "load"` only a limit that load has reduced
@@ -66,7 +66,7 @@ export class RateLimitExceededError extends Error {
    */
   readonly waitFailedBy: WaitFailure | null;
 
-  /** @throws TypeError when `decision` is none, or an option is unknown: an error about an error helps nobody. */
+  /** @throws TypeError if `decision` is not a decision, or an option is unknown. */
   constructor(decision: Decision, options: RateLimitExceededErrorOptions = {}) {
     if (typeof (decision as Partial<Decision> | undefined)?.retryAfterMs !== "number") {
       throw new TypeError(argumentError("decision", "the decision that refused", decision));
@@ -104,29 +104,29 @@ export class LimiterClosedError extends Error {
   /** Identifies this error across copies of the package, where `instanceof` does not. */
   readonly code = "LIMITER_CLOSED" as const;
 
-  /** The HTTP status for frameworks that look here: a service that closes its limiters is shutting down. */
+  /** The HTTP status, for the frameworks that read it: a service that closes its limiters is shutting down. */
   readonly status = 503 as const;
 
-  /** The same, for the frameworks that look here. */
+  /** The same, for the frameworks that read this property. */
   readonly statusCode = 503 as const;
 }
 
 /**
- * A store that could not answer: unreachable, or in a state it must not be in. Never a refusal.
+ * A store that cannot decide: it is unreachable, out of memory, or in an invalid state. Never a refusal.
  *
- * `cause` holds what the store met, where there was something.
+ * `cause` is the error of the client or the server, if there was one.
  */
 export class StoreError extends Error {
   static {
     this.prototype.name = "StoreError";
   }
 
-  /** Tells this error from others across copies of the package, where `instanceof` cannot. */
+  /** Identifies this error across copies of the package, where `instanceof` does not. */
   readonly code = "STORE_ERROR" as const;
 
-  /** The HTTP status of a call that could not be decided on, where frameworks look for it. */
+  /** The HTTP status of a call that could not be decided, for the frameworks that read it. */
   readonly status = 503 as const;
 
-  /** The same, for the frameworks that look here. */
+  /** The same, for the frameworks that read this property. */
   readonly statusCode = 503 as const;
 }

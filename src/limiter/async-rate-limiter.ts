@@ -9,12 +9,13 @@ export type AsyncRateLimiterOptions<K extends string = string> = Pick<LimitOptio
   LimiterOptions<K>;
 
 /**
- * At most `maxCalls` calls per key in any window of the length `period`: never one more, and never a refusal that the
- * window did not force. The limiter to start with.
+ * Allows at most `maxCalls` calls per key in any window of the length `period`: it never admits one more, and refuses a call only
+ * if the window is full. The limiter to start with.
  *
- * `maxCalls` is a whole number from 0 (which refuses everything) up; `period` a duration (`"15m"`) or a bare number of
- * **seconds**, in whole milliseconds. The key is any string, and `K` narrows it at compile time. It counts for one process.
- * The one exception: at its store's `maxKeys` a key with calls left may be forgotten, which `MemoryStore.evictions` counts.
+ * `maxCalls` is a whole number from 0 (which refuses every call); `period` is a duration (`"15m"`) or a bare number of
+ * **seconds**, in whole milliseconds. The key is any string, and `K` narrows it at compile time. It counts the calls of one
+ * process. The one exception: when its store has `maxKeys` keys, it may replace a key that has calls left;
+ * `MemoryStore.evictions` counts those.
  *
  * @example
  * const limiter = new AsyncRateLimiter<`user:${string}`>({ maxCalls: 3, period: "1h" });

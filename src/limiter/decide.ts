@@ -19,16 +19,16 @@ export interface LimitsInForce {
  * @param onRefunded - called with the key when what was recorded has been removed.
  */
 export function toDecision(
-  verdict: StoreResult,
+  result: StoreResult,
   { limits, reviewAfterMs }: LimitsInForce,
   key: string,
   cost: number,
   isShadow: boolean,
   onRefunded: (key: string) => void,
 ): Decision {
-  const { resetAfterMs, noRoom, source, receipt } = verdict;
-  const isRefused = verdict.retryAfterMs > 0;
-  const layers = isRefused ? reviewed(verdict.layers, cost, reviewAfterMs) : verdict.layers;
+  const { resetAfterMs, noRoom, source, receipt } = result;
+  const isRefused = result.retryAfterMs > 0;
+  const layers = isRefused ? reviewed(result.layers, cost, reviewAfterMs) : result.layers;
   const refusedBy = isRefused ? causeOf(noRoom, layers, cost) : null;
   const least = leastRemaining(layers);
   const binding = isRefused && !noRoom ? longestWait(layers) : least;
@@ -41,7 +41,7 @@ export function toDecision(
       limit,
       // Every layer has something left for a new key that there is no room for; it can still spend nothing.
       remaining: noRoom ? 0 : (layers[least] as LayerStatus).remaining,
-      retryAfterMs: isRefused && !noRoom ? (layers[binding] as LayerStatus).retryAfterMs : verdict.retryAfterMs,
+      retryAfterMs: isRefused && !noRoom ? (layers[binding] as LayerStatus).retryAfterMs : result.retryAfterMs,
       resetAfterMs,
       reduced: refusedBy === "load",
       layers,
@@ -138,8 +138,8 @@ function refusal({ name }: Limit, refusedBy: RefusedBy): Reason {
 }
 
 /**
- * Tells `onDecision` of a decision. Whatever becomes of that, now or when its promise settles, the decision stands: a
- * failure is a process warning, because a broken metric must not refuse, or admit, a login.
+ * Calls `onDecision`. The decision stands even if that throws, or its promise rejects: a failure is a process warning, because a
+ * broken metric must neither refuse nor admit a call.
  */
 export function notify<K extends string>(
   onDecision: (decision: Decision, key: K) => unknown,

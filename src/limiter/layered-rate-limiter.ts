@@ -5,23 +5,23 @@ import type { LimiterOptions } from "./options.js";
 import { checkedOptions } from "./options.js";
 import { RateLimiter } from "./rate-limiter.js";
 
-/** One limit of several: it has a name, to be told from the others by. */
+/** One limit of several, with a name that identifies it. */
 export interface LayerOptions extends LimitOptions {
-  /** What it is called where it refuses: `"Burst"` gives the reason `"Burst rate limit exceeded"`. Not empty, and unique. */
+  /** Its name in a refusal: `"Burst"` gives the reason `"Burst rate limit exceeded"`. Not empty, and unique. */
   readonly name: string;
 }
 
 /** Options of a {@link LayeredRateLimiter}. */
 export type LayeredRateLimiterOptions<K extends string = string> = {
-  /** The limits, at least one. All must let a call pass, and it is recorded once for all. */
+  /** The limits, at least one. A call is allowed if all of them allow it, and is recorded once. */
   readonly limits: readonly LayerOptions[];
 } & LimiterOptions<K>;
 
 /**
- * Several limits at once, of the same keys: a call passes if all let it, and a call that one refuses is recorded in none.
+ * Several limits for the same keys: a call is allowed if every limit allows it, and a refused call is recorded in none.
  *
- * All ask one log at their own depth, so that a layer costs one more read and no memory. `check` names the layer that
- * binds, tells the status of each, and gives the first instant at which *all* pass as `retryAfterMs`.
+ * All limits read the same log at different depths, so a layer costs one more read and no memory. The decision of `check` has the
+ * limit that binds, the status of each layer, and as `retryAfterMs` the first instant at which *all* layers allow the call.
  *
  * @example
  * const limiter = new LayeredRateLimiter({
@@ -55,9 +55,9 @@ function enforceableLayers(limits: unknown): Limit[] {
   });
 }
 
-/** Options of a {@link DOSProtectionLimiter}: all may be left out. */
+/** Options of a {@link DOSProtectionLimiter}. All are optional. */
 export type DOSProtectionLimiterOptions<K extends string = string> = {
-  /** The limits in place of the default ones. @default 10 per minute "Burst", 500 per hour "Hourly", 5000 per day "Daily" */
+  /** The limits, instead of the default ones. @default 10 per minute "Burst", 500 per hour "Hourly", 5000 per day "Daily" */
   readonly limits?: readonly LayerOptions[] | undefined;
 } & LimiterOptions<K>;
 
@@ -68,18 +68,18 @@ const LAYERS: readonly LayerOptions[] = [
 ];
 
 /**
- * A {@link LayeredRateLimiter} with the limits that keep one client from wearing a service down: 10 calls a minute, 500 an
- * hour and 5000 a day.
+ * A {@link LayeredRateLimiter} with limits that keep one client from overloading a service: 10 calls a minute, 500 an hour and
+ * 5000 a day.
  *
- * It counts calls, and does not see what they cost, nor how many clients one attacker has. `isAllowed` is a boolean, as in
- * every limiter; the reason is on `check`.
+ * It counts calls. It knows neither how expensive they are nor how many addresses one attacker has. `isAllowed` returns a boolean,
+ * as in every limiter; `check` returns the reason.
  *
  * @example
  * const guard = new DOSProtectionLimiter();
  * const { allowed, reason } = await guard.check(ip); // "Burst rate limit exceeded"
  */
 export class DOSProtectionLimiter<in K extends string = string> extends LayeredRateLimiter<K> {
-  /** What this limiter refuses is abnormal use, and no quota that somebody was given: answers over HTTP say so. */
+  /** This limiter refuses abnormal use, and not the use of a quota: HTTP responses have another problem type. */
   readonly guardsAgainst = "abnormal-usage" as const;
 
   /** @throws TypeError for an option that is unknown or of the wrong type, RangeError for one out of range. */

@@ -13,10 +13,10 @@ import {
 import { MemoryStore } from "../store/memory/memory-store.js";
 import type { Store } from "../store/store.js";
 
-/** What every limiter can be given beside its limits, apart from its store and clock. */
+/** The options that all limiters have, without store and clock. */
 export interface PolicyOptions<K extends string> {
   /**
-   * What this limiter is called in its store: a non-empty string without `:`. Limiters that share a store need one each.
+   * The name of the limiter in its store: a non-empty string without `:`. Limiters that share a store need different names.
    * @default "default"
    */
   readonly name?: string | undefined;
@@ -26,41 +26,41 @@ export interface PolicyOptions<K extends string> {
    */
   readonly bypass?: Bypass<K> | undefined;
   /**
-   * `"shadow"` decides and reports, but lets every call through, to see what a limit would do before it does it.
+   * `"shadow"` decides and reports, but allows every call: it shows what a limit would refuse before it is enforced.
    * @default "enforce"
    */
   readonly mode?: "enforce" | "shadow" | undefined;
   /**
-   * Hears every decision but those of `peek`, before the caller does. What it throws or rejects with becomes a process
-   * warning, and changes nothing.
+   * Called with every decision but those of `peek`, before the caller gets it. If it throws or rejects, that is a process
+   * warning, and the decision stands.
    */
   readonly onDecision?: ((decision: Decision, key: K) => unknown) | undefined;
   /** `false` switches off the process warnings about misuse of this limiter: see "Warnings" in the README. @default true */
   readonly warnings?: boolean | undefined;
 }
 
-/** Where history lives, or what time it is: a clock belongs to the default store, and any other store has its own. */
+/** The store, or the clock of the default store: any other store has its own clock. */
 export type StoreOptions =
   | {
-      /** Where history lives. @default a new MemoryStore */
+      /** The store that keeps the logs. @default a new MemoryStore */
       readonly store?: undefined;
-      /** What time it is for the default store. @default the process's monotonic clock */
+      /** The clock of the default store. @default the monotonic clock of the process */
       readonly clock?: Clock | undefined;
     }
   | {
-      /** Where history lives. */
+      /** The store that keeps the logs. */
       readonly store: Store;
-      /** Not beside `store`: a store owns its clock. */
+      /** Not together with `store`, which has its own clock. */
       readonly clock?: undefined;
     };
 
-/** What every limiter can be given beside its limits. */
+/** The options that all limiters have. */
 export type LimiterOptions<K extends string> = PolicyOptions<K> & StoreOptions;
 
 const SHARED = ["name", "store", "clock", "bypass", "mode", "onDecision", "warnings"];
 
 /**
- * Checks a limiter's options, and that there are no others, and returns a copy to read them from.
+ * Checks the options of a limiter, and that there are no unknown ones, and returns a copy.
  *
  * @param own - the names of the options that this kind of limiter has in addition to those of all limiters.
  * @param renamed - names of options in other packages, with their names here.
@@ -92,41 +92,41 @@ export function checkedOptions<O extends LimiterOptions<never>>(
   return checked;
 }
 
-/** The store a limiter was given, or one of its own. Precondition: the options are checked. */
+/** The store of the options, or a new one. Precondition: the options are checked. */
 export function storeFrom({ store, clock }: StoreOptions): Store {
   return store ?? new MemoryStore({ clock });
 }
 
-/** What one call can be given. */
+/** Options of one call. */
 export interface CallOptions {
   /**
-   * What this call spends: a whole number, at least 1. Each unit takes 8 bytes while it is in the window, so a cost is for
-   * small numbers, and not for bytes.
+   * How many calls this one counts as: a whole number, at least 1. Each unit takes 8 bytes while it is in the window, so a cost
+   * suits small numbers, and not numbers of bytes.
    * @default 1
    */
   readonly cost?: number | undefined;
 }
 
-/** Long enough for several identifiers as JSON, and short enough to be kept a million times. */
+/** Long enough for several identifiers as JSON, and short enough for a million keys in memory. */
 const LONGEST_KEY = 1024;
 
 /**
- * Checks a key. The classic bug is a key of `undefined`, with which all callers would share one limit.
+ * Checks a key. A key of `undefined` is a common bug: all callers would share one limit.
  *
- * @throws TypeError when it is not a string, RangeError when it is longer than 1,024 characters (UTF-16 code units): a caller
- *   who chooses the key must not choose how much memory it takes. Any other string is a key, the empty one included.
+ * @throws TypeError if it is not a string, RangeError if it is longer than 1,024 characters (UTF-16 code units): a client that
+ *   chooses the key must not choose how much memory it takes. Every other string is valid, the empty one included.
  */
 export function assertKey(key: unknown, name: string = "key"): void {
   if (typeof key !== "string") throw new TypeError(argumentError(name, "a string", key));
   if (key.length > LONGEST_KEY) {
-    // Without the key: it may be a secret, and is too long for a log.
+    // Without the key, which may be a secret, and is too long for a log.
     const rule = "a string of at most 1,024 characters (hash a longer key, or bound what it is made of)";
     throw new RangeError(argumentError(name, rule, `${key.length} characters`));
   }
 }
 
 /**
- * Reads what a call spends.
+ * Reads the cost of a call.
  *
  * @throws TypeError for a wrong type or an unknown option, RangeError for a cost that is fractional or below 1.
  */

@@ -12,16 +12,16 @@ import type { AcquireOptions } from "./acquire-options.js";
 
 /** Options of a {@link TieredRateLimiter}. */
 export type TieredRateLimiterOptions<T extends string, K extends string = string> = {
-  /** The limit of each tier, by its name: not empty, without `:`. At least one. */
+  /** The limits by the names of the tiers, which are not empty and have no `:`. At least one. */
   readonly tiers: Readonly<Record<T, Pick<LimitOptions, "maxCalls" | "period">>>;
 } & LimiterOptions<K>;
 
 /**
  * A limit for each tier of users: free, premium, enterprise, or any other names, which are known at compile time.
  *
- * It is one {@link AsyncRateLimiter} for each tier, and each tier has a history of its own: a user who moves to another
- * starts there with a full limit, and finds the old one's history on return. `reset(key)` forgets a key in all tiers. All
- * share one store, in which they are called `name/tier`.
+ * It has one {@link AsyncRateLimiter} for each tier, and each tier has its own logs: a user who changes the tier starts with an
+ * unused limit, and has the former log again on return. `reset(key)` forgets a key in all tiers. All tiers share one store, under
+ * the names `name/tier`.
  *
  * @example
  * const limiter = new TieredRateLimiter({ tiers: USER_TIERS });
@@ -37,8 +37,8 @@ export class TieredRateLimiter<in T extends string, in K extends string = string
       parseOptions("tiers", tiers, Object.keys(Object(tiers) as object)),
     );
     if (limits.length === 0) throw new RangeError(argumentError("tiers", "an object of at least one tier", "{}"));
-    // All are checked before the first is made.
-    const known = limits.map(([tier, limit]) => {
+    // All are checked before the first is created.
+    const parsed = limits.map(([tier, limit]) => {
       if (tier === "")
         throw new RangeError(argumentError("tiers", "an object of tiers whose names are not empty", tier));
       const { maxCalls, period } = parseOptions(`tiers.${tier}`, limit, ["maxCalls", "period"]);
@@ -49,37 +49,37 @@ export class TieredRateLimiter<in T extends string, in K extends string = string
     const opened = new Map<string, AsyncRateLimiter<K>>();
     this.#tiers = opened;
     try {
-      for (const { tier, ...limit } of known) {
+      for (const { tier, ...limit } of parsed) {
         opened.set(tier, new AsyncRateLimiter<K>({ ...policy, ...limit, store: shared }));
       }
     } catch (error) {
-      // The name of a tier is taken: those before it must not stay taken as well.
+      // The name of a tier is in use: release the names of those before it.
       this.close();
       throw error;
     }
   }
 
   /**
-   * The limiter of one tier, for adapters and whatever else takes a limiter.
+   * Returns the limiter of one tier, for adapters and other code that takes a limiter.
    *
-   * @throws TypeError when `tier` is not a string, RangeError when there is no tier of that name.
+   * @throws TypeError if `tier` is not a string, RangeError if there is no tier of that name.
    */
   tier(tier: T): AsyncRateLimiter<K> {
-    const known = assertOneOf("tier", tier, [...this.#tiers.keys()]);
-    return this.#tiers.get(known) as AsyncRateLimiter<K>;
+    const name = assertOneOf("tier", tier, [...this.#tiers.keys()]);
+    return this.#tiers.get(name) as AsyncRateLimiter<K>;
   }
 
-  /** Whether a call of `key` may go ahead; it is recorded if so. The short form of {@link check}. */
+  /** Checks whether a call of `key` is allowed, and records it if it is. The short form of {@link check}. */
   async isAllowed(key: K, tier: T, options?: CallOptions): Promise<boolean> {
     return this.tier(tier).isAllowed(key, options);
   }
 
-  /** Decides on a call of `key` by the limit of its tier, and records it if that lets it pass. */
+  /** Decides a call of `key` by the limit of its tier, and records it if it is allowed. */
   async check(key: K, tier: T, options?: CallOptions): Promise<Decision> {
     return this.tier(tier).check(key, options);
   }
 
-  /** {@link check} without a promise. @throws TypeError where the store is not synchronous. */
+  /** {@link check} without a promise. @throws TypeError if the store is not synchronous. */
   checkSync(key: K, tier: T, options?: CallOptions): Decision {
     return this.tier(tier).checkSync(key, options);
   }
@@ -89,17 +89,17 @@ export class TieredRateLimiter<in T extends string, in K extends string = string
     return this.tier(tier).acquire(key, options);
   }
 
-  /** What {@link check} would decide now. It spends nothing and writes nothing. */
+  /** Returns what {@link check} would decide now. It records nothing. */
   async peek(key: K, tier: T, options?: CallOptions): Promise<Decision> {
     return this.tier(tier).peek(key, options);
   }
 
-  /** What the log of `key` holds in its tier. */
+  /** Returns the unexpired calls of `key` in its tier. */
   async state(key: K, tier: T): Promise<KeyState> {
     return this.tier(tier).state(key);
   }
 
-  /** Takes back what `decision` spent, whatever the tier, exactly that and once; true if anything was. */
+  /** Removes what `decision` recorded, whatever the tier, exactly that and once; true if anything was removed. */
   async refund(decision: Decision): Promise<boolean> {
     return receiptOf(decision)?.refund() ?? false;
   }
@@ -112,12 +112,12 @@ export class TieredRateLimiter<in T extends string, in K extends string = string
   /** Forgets every key of every tier. */
   reset(): Promise<void>;
   /**
-   * Forgets one key in all tiers: after an upgrade, say.
+   * Forgets one key in all tiers, after an upgrade for example.
    *
-   * @throws TypeError (as a rejection) when the key is not a string.
+   * @throws TypeError (as a rejection) if the key is not a string.
    */
   reset(key: K): Promise<void>;
-  /** Forgets one key in one tier. A tier of undefined is a TypeError (as a rejection): it got lost. */
+  /** Forgets one key in one tier. A tier of undefined is a TypeError (as a rejection), because it is more likely a mistake. */
   reset(key: K, tier: T): Promise<void>;
   async reset(...target: [] | [key: K] | [key: K, tier: T]): Promise<void> {
     const [key, tier] = target;

@@ -3,7 +3,7 @@ import { monotonicClock } from "../core/clock.js";
 import { StoreError } from "../core/errors.js";
 import { argumentError } from "../core/validate.js";
 
-// Declared, and not taken from a library of types: there are no other globals here.
+// Declared here, so that this folder can use no other globals.
 declare const performance: { now(): number };
 
 /** Instants up to here, 71,000 years, leave room for any period below 2^53. */

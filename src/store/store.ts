@@ -44,12 +44,12 @@ export interface AsyncStore {
    * Checks several keys at once, all or nothing: if no call that may refuse is refused, each call that is admitted is recorded,
    * else none is. Without this method, the keys are checked one after another.
    *
-   * @param asks - of namespaces of any store, no namespace twice.
+   * @param items - of namespaces of any store, no namespace twice.
    */
-  checkBatch?(asks: readonly BatchItem[]): Promise<BatchResult>;
+  checkBatch?(items: readonly BatchItem[]): Promise<BatchResult>;
 }
 
-/** One key's part in a call about several. */
+/** The call of one key, as a part of a call with several keys. */
 export interface BatchItem {
   readonly namespace: Namespace;
   readonly key: string;
@@ -59,11 +59,11 @@ export interface BatchItem {
   readonly mayRefuse: boolean;
 }
 
-/** What becomes of several asks where a store answers later. */
+/** The result of `checkBatch`. */
 export type BatchResult =
-  /** What `check` says to each; undefined for one that was not asked, because another had refused. */
+  /** The result of each item; undefined for one that was not checked, because another was refused. */
   | { readonly verdicts: readonly (StoreResult | undefined)[] }
-  /** They cannot be answered at once, and nothing was recorded: who is to be asked about each, one after another. */
+  /** They cannot be checked together, and nothing was recorded. The caller checks each item by these, one after another. */
   | { readonly inOrder: readonly Pick<Namespace, "check">[] };
 
 /**
@@ -132,11 +132,11 @@ export interface SyncStoreResult extends StoreResult {
   readonly receipt: SyncReceipt | undefined;
 }
 
-/** What a key's log holds. */
+/** The state of the log of a key. */
 export interface KeyState {
-  /** Live calls in the longest window, each counted with its cost. */
+  /** Unexpired calls in the longest window, each counted with its cost. */
   readonly calls: number;
-  /** Where that window begins, in milliseconds on the store's clock: calls up to this instant count no more. */
+  /** The start of that window, in milliseconds of the store's clock: calls up to this instant have expired. */
   readonly lastReset: number;
 }
 
@@ -147,9 +147,9 @@ export interface KeyState {
 export const MAX_MOVED = 4096;
 
 /**
- * Checks the name of a space and returns it.
+ * Checks the name of a namespace and returns it.
  *
- * @throws TypeError when it is not a string, RangeError when it is empty or holds a `:`, which ends it in a key.
+ * @throws TypeError if it is not a string, RangeError if it is empty or contains a `:`, which separates it from the key.
  */
 export function namespaceName(name: unknown): string {
   const rule = "a non-empty string without `:`";
@@ -159,13 +159,13 @@ export function namespaceName(name: unknown): string {
 }
 
 /**
- * Checks the name of a space that is about to be opened.
+ * Checks the name of a namespace before it is opened.
  *
- * @param taken - the names of those that are open on the store.
- * @throws TypeError when it is not a string, RangeError when it is not fit, or taken: two limiters would share their history.
+ * @param open - the names of the namespaces that are open on the store.
+ * @throws TypeError if it is not a string, RangeError if it is invalid, or open: two limiters would share their history.
  */
-export function assertNamespaceName(name: unknown, taken: ReadonlySet<string>): void {
-  if (!taken.has(namespaceName(name))) return;
+export function assertNamespaceName(name: unknown, open: ReadonlySet<string>): void {
+  if (!open.has(namespaceName(name))) return;
   const rule = "a name that no other limiter of this store has (without one it is `default`); give each its own";
   throw new RangeError(argumentError("name", rule, name));
 }

@@ -32,12 +32,12 @@ interface StorePart {
  *
  * @returns undefined if a namespace is of another store.
  */
-export function reserveBatch(asks: readonly BatchItem[]): BatchReservation | undefined {
+export function reserveBatch(calls: readonly BatchItem[]): BatchReservation | undefined {
   const items: Item[] = [];
-  for (const { namespace: space, ...ask } of asks) {
-    if (!isInMemory(space)) return undefined;
-    const place = space.find(ask.key, ask.limits);
-    items.push({ ...ask, namespace: space, place, isAllowed: space.allows(place, ask.limits, ask.cost) });
+  for (const { namespace, ...call } of calls) {
+    if (!isInMemory(namespace)) return undefined;
+    const place = namespace.find(call.key, call.limits);
+    items.push({ ...call, namespace, place, isAllowed: namespace.allows(place, call.limits, call.cost) });
   }
   const parts = [...new Set(items.map(({ namespace }) => namespace.shared))].map((shared) => planned(shared, items));
   const waitForRoom = new Map(parts.flatMap(({ plan, withoutRoom }) => withoutRoom.map((item) => [item, plan.waitMs])));
@@ -63,8 +63,8 @@ export function reserveBatch(asks: readonly BatchItem[]): BatchReservation | und
 }
 
 /** By structure: it may be of another copy of this package. */
-function isInMemory(space: Namespace): space is MemoryNamespace {
-  return memberOf(space, "shared") !== undefined;
+function isInMemory(namespace: Namespace): namespace is MemoryNamespace {
+  return memberOf(namespace, "shared") !== undefined;
 }
 
 function planned(shared: Shared, all: readonly Item[]): StorePart {

@@ -48,8 +48,8 @@ interface Position {
  * It visits the keys of all tables in turn, a few at a time, while calls are admitted (CLOCK replacement). There is no timer
  * and no full scan, which would stop the process for a second among a million keys.
  *
- * **It never evicts a key that is at its limit**, nor one whose last call was refused for its cost: who floods the store with
- * keys must not free the key that keeps him out.
+ * **It never evicts a key that is at its limit**, nor one whose last call was refused for its cost: a client that
+ * floods the store with keys must not free the key by which it is limited.
  *
  * Half of the cap is reserved for the tables in equal parts, and any table may use the rest: one limiter's keys cannot keep
  * out another's.
@@ -160,9 +160,9 @@ export class Evictor {
   /**
    * Finds room for one new key in each of some tables, and changes nothing.
    *
-   * @param spared - keys that must not be forgotten, because the same call is about them.
+   * @param excluded - keys that must not be forgotten, because the same call is about them.
    */
-  plan(newKeys: readonly KeyTable[], now: number, spared: readonly KeyRef[] = []): EvictionPlan {
+  plan(newKeys: readonly KeyTable[], now: number, excluded: readonly KeyRef[] = []): EvictionPlan {
     const victims: Victim[] = [];
     let next = this.#position;
     for (const [places, table] of newKeys.entries()) {
@@ -173,9 +173,9 @@ export class Evictor {
       if (free > 0 && (common > 0 || sizeOf(table) < this.#reserved)) continue;
       // Each time from the same position: what is left out for one table may be all there is for the next.
       next = positionAt(this.#position.table, this.#position.place);
-      const found = this.#find(table, next, now, [...spared, ...victims]);
-      if (typeof found === "number") return { places, waitMs: found, victims, next };
-      victims.push(found);
+      const victim = this.#find(table, next, now, [...excluded, ...victims]);
+      if (typeof victim === "number") return { places, waitMs: victim, victims, next };
+      victims.push(victim);
     }
     return { places: newKeys.length, waitMs: 0, victims, next };
   }
@@ -233,12 +233,12 @@ export class Evictor {
    * @param position - where to begin; it moves.
    * @returns the milliseconds until one of the visited keys can be replaced, if none can now.
    */
-  #find(table: KeyTable, position: Position, now: number, spared: readonly KeyRef[]): Victim | number {
+  #find(table: KeyTable, position: Position, now: number, excluded: readonly KeyRef[]): Victim | number {
     const start = positionAt(this.#indexes.get(table) ?? 0, FIRST_PLACE + (position.place % Math.max(1, table.size)));
-    const found = this.#search((other) => other === table || other.size > this.#reserved, position, now, spared);
-    if (typeof found !== "number" || this.#tables.length === 1) return found;
-    const own = this.#search((other) => other === table, start, now, spared);
-    return typeof own === "number" ? Math.min(found, own) : own;
+    const victim = this.#search((other) => other === table || other.size > this.#reserved, position, now, excluded);
+    if (typeof victim !== "number" || this.#tables.length === 1) return victim;
+    const own = this.#search((other) => other === table, start, now, excluded);
+    return typeof own === "number" ? Math.min(victim, own) : own;
   }
 
   /**
@@ -249,7 +249,7 @@ export class Evictor {
     helps: (table: KeyTable) => boolean,
     position: Position,
     now: number,
-    spared: readonly KeyRef[],
+    excluded: readonly KeyRef[],
   ): Victim | number {
     let victim: Victim | undefined;
     let fewest = Infinity;
@@ -267,7 +267,7 @@ export class Evictor {
       const { place } = position;
       position.place += 1;
       visited += 1;
-      if (spared.some((key) => key.place === place && key.table === other)) continue;
+      if (excluded.some((key) => key.place === place && key.table === other)) continue;
       const idleAfter = other.newestAt(place) + other.longestMs - now;
       if (idleAfter <= 0) return { table: other, place, key: other.keyAt(place), isLive: false };
       const hasCallsAfter = this.#evicts ? replaceableAfter(other, place, now) : Infinity;
