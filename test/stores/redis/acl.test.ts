@@ -108,7 +108,7 @@ describe.skipIf(withoutRedis !== undefined)("a Redis user with the permissions o
     }
   });
 
-  it("leaves a deep log as it is where a call on it is not permitted", async () => {
+  it("leaves a deep log unchanged if a call on it is not permitted", async () => {
     await permit(...RULES);
     const limiter = new AsyncRateLimiter({
       maxCalls: 1000,

@@ -35,7 +35,7 @@ describe.skipIf(withoutRedis !== undefined)("acquire with a real Redis", () => {
     expect(releases.most(100)).toBeLessThanOrEqual(18);
   });
 
-  it("makes room at once by a refund and a reset", async () => {
+  it("makes room immediately by a refund and a reset", async () => {
     const limiter = new RedisRateLimiter({
       maxCalls: 1,
       period: "1h",

@@ -69,7 +69,7 @@ describe.skipIf(withoutRedis !== undefined)("allOf over one Redis", () => {
     );
   });
 
-  it("sends one script, from several limiters of one client too, and several where the clients differ", async () => {
+  it("sends one script for limiters of one client, and several scripts if the clients differ", async () => {
     const limiter = (name: string, client: Redis): RedisRateLimiter =>
       new RedisRateLimiter({ ...HOUR, client, name, keyPrefix: `u${(made += 1)}`, timeout: "5s" });
     const other = redis.client.duplicate();
@@ -87,7 +87,7 @@ describe.skipIf(withoutRedis !== undefined)("allOf over one Redis", () => {
     other.disconnect();
   });
 
-  it("does not ask again while a member is known to refuse", async () => {
+  it("sends no command while the deny cache refuses a member", async () => {
     const store = storeOf();
     const ip = new AsyncRateLimiter({ ...HOUR, maxCalls: 5, name: "ip", store });
     const user = new AsyncRateLimiter({ ...HOUR, maxCalls: 1, name: "user", store });
@@ -116,7 +116,7 @@ describe.skipIf(withoutRedis !== undefined)("allOf over one Redis", () => {
     expect((await one!.peek("a")).remaining).toBe(1);
   });
 
-  it("tells onDecision of what happened, and of refusals alone where the call was refused", async () => {
+  it("calls onDecision for each member of an admitted call, and only for refusals of a refused call", async () => {
     const heard: string[] = [];
     const store = storeOf();
     const member = (name: string, maxCalls: number): AsyncRateLimiter =>
@@ -150,7 +150,7 @@ describe.skipIf(withoutRedis !== undefined)("allOf over one Redis", () => {
     expect((await ip.peek("a")).remaining).toBe(4);
   });
 
-  it("asks those that stand in by the order of making, so that one of two calls passes", async () => {
+  it("checks fallbacks in the order in which the limiters were made, so that one of two calls passes", async () => {
     const client: Send = async () => Promise.reject(new Error("gone"));
     const [a, b] = ["a", "b"].map((name) => new RedisRateLimiter({ maxCalls: 1, period: "1h", name, client })) as [
       RedisRateLimiter,
@@ -161,7 +161,7 @@ describe.skipIf(withoutRedis !== undefined)("allOf over one Redis", () => {
     expect(decisions.map(({ allowed }) => allowed)).toEqual([true, false]);
   });
 
-  it("tells every store's onStoreError that its client has failed", async () => {
+  it("calls onStoreError of every store when the client fails", async () => {
     const client: Send = async () => Promise.reject(new Error("gone"));
     const heard: string[] = [];
     const [a, b] = ["a", "b"].map(
@@ -251,7 +251,7 @@ describe.skipIf(withoutRedis !== undefined)("allOf over a cluster", () => {
   };
   const calls = async (): Promise<number> => scriptCalls(servers.primaries.map(({ admin }) => admin));
 
-  it("sends one script where the keys have one tag, and else one for each key and each refund", async () => {
+  it("sends one script if the keys have one hash tag, and else one for each key and each refund", async () => {
     const { ip, both } = pair(client);
     const tagged = { ip: hashTagged("acme", "10.0.0.1"), user: hashTagged("acme", "ada") };
     await both.check(tagged);
@@ -270,7 +270,7 @@ describe.skipIf(withoutRedis !== undefined)("allOf over a cluster", () => {
     expect((await ip.peek("10.0.0.1")).remaining).toBe(3);
   });
 
-  it("admits exactly maxCalls of many calls at once, by tagged keys and by others", async () => {
+  it("admits exactly maxCalls of many concurrent calls, with tagged keys and with other keys", async () => {
     for (const keys of [
       { ip: hashTagged("x", "a"), user: hashTagged("x", "b") },
       { ip: "a", user: "b" },
@@ -288,7 +288,7 @@ describe.skipIf(withoutRedis !== undefined)("allOf over a cluster", () => {
     }
   });
 
-  it("says what to do when a function hides that there is a cluster, and is exact all the same", async () => {
+  it("names the remedy in the error, and stays exact, if a function hides a cluster", async () => {
     const onStoreError = vi.fn();
     const send: Send = ([command = "", ...words]) => client.call(command, ...words);
     const { ip, both } = pair(send, { onStoreError });
@@ -301,7 +301,7 @@ describe.skipIf(withoutRedis !== undefined)("allOf over a cluster", () => {
     ]);
   });
 
-  it("does not reset what it cannot see, and says what to do", async () => {
+  it("rejects a reset through a client that does not reach all keys, and names the remedy", async () => {
     const lone = new Redis(servers.nodes[0]!);
     const send: Send = ([command = "", ...words]) => client.call(command, ...words);
     for (const given of [lone, send]) {
@@ -312,7 +312,7 @@ describe.skipIf(withoutRedis !== undefined)("allOf over a cluster", () => {
     lone.disconnect();
   });
 
-  it("lets nobody pass through a client of one server, and says what to do", async () => {
+  it("admits no call through a client of one server, and names the remedy", async () => {
     const lone = new Redis(servers.nodes[0]!);
     const { ip } = pair(lone);
     const outcomes = await Promise.allSettled(["a", "b", "c"].map((key) => ip.check(key)));

@@ -32,7 +32,7 @@ describe.skipIf(withoutRedis !== undefined)("a RedisStore of a cluster", () => {
     );
   });
 
-  it("forgets everything through a client that has yet to connect, or says that it cannot", async () => {
+  it("resets all keys through a client that is not yet connected, or rejects", async () => {
     const limiterOf = (client: RedisClient): AsyncRateLimiter => {
       const store = new RedisStore({ client, keyPrefix: "unconnected", timeout: "5s", whenDown: "deny" });
       return new AsyncRateLimiter({ maxCalls: 3, period: "1h", name: "s", store });
@@ -91,7 +91,7 @@ describe.skipIf(withoutRedis !== undefined)("a RedisStore of a cluster", () => {
     });
     afterAll(() => connected.close());
 
-    it("stays exact while slots move under load, and nobody else has to answer", async () => {
+    it("stays exact, without the fallback, while slots move under load", async () => {
       const keyPrefix = `moving-${name.length}`;
       const store = new RedisStore({
         client: connected.client,
@@ -125,7 +125,7 @@ describe.skipIf(withoutRedis !== undefined)("a RedisStore of a cluster", () => {
       expect([...admitted.values()]).toEqual(keys.map(() => 300));
     });
 
-    it("forgets every key of a space, though their slot moves meanwhile", async () => {
+    it("resets every key of a namespace while their slot moves", async () => {
       const keyPrefix = `reset-${name.length}`;
       const store = new RedisStore({ client: connected.client, keyPrefix, timeout: "5s", whenDown: "deny" });
       const limiter = new AsyncRateLimiter({ maxCalls: 3, period: "1h", name: "s", store });

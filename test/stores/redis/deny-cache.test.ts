@@ -82,7 +82,7 @@ describe("a cache of denials", () => {
     expect(refuses()).toBe(true);
   });
 
-  it("keeps a denial that calls of lower cost say nothing about", () => {
+  it("keeps a denial when a call of lower cost is admitted", () => {
     cache.store("ada", LIMITS, 2, 60_000, undefined, cache.stamp("ada", 2));
     cache.admitted("ada", 1);
     expect(refuses(2)).toBe(true);
@@ -251,7 +251,7 @@ describe.skipIf(withoutRedis !== undefined)("a RedisStore with a cache of denial
     expect((await commands()) - before).toBeLessThanOrEqual(most);
   });
 
-  it("says what Redis would have said", async () => {
+  it("returns the decision that Redis would return", async () => {
     const limits = [
       { name: "Burst", maxCalls: 2, period: "1h" },
       { name: "Daily", maxCalls: 9, period: "1d" },
@@ -285,7 +285,7 @@ describe.skipIf(withoutRedis !== undefined)("a RedisStore with a cache of denial
     }
   });
 
-  it("forgets at once what is changed here, and within maxAge what is changed elsewhere", async () => {
+  it("drops a denial immediately when its key is changed in this process, and within maxAge when it is changed in another", async () => {
     const shared = store({ denyCache: { maxAge: "400ms" } });
     const limiter = new AsyncRateLimiter({ maxCalls: 1, period: "1h", store: shared });
     // Another client shares no deny cache, as another process does not.
@@ -315,7 +315,7 @@ describe.skipIf(withoutRedis !== undefined)("a RedisStore with a cache of denial
     expect(await adaptive.isAllowed("ada")).toBe(true);
   });
 
-  it("asks each time where it is switched off", async () => {
+  it("sends a command for each call if it is disabled", async () => {
     const limiter = new AsyncRateLimiter({ maxCalls: 0, period: "1h", store: store({ denyCache: false }) });
     const before = await commands();
     for (let calls = 0; calls < 5; calls += 1) expect((await limiter.check("ada")).source).toBe("redis");

@@ -56,7 +56,7 @@ describe.skipIf(withoutRedis !== undefined)("when Redis is slow, hung or gone", 
     await redis.kill();
   });
 
-  it("killed: this process answers within the timeout, later callers at once, and Redis again when it is back", async () => {
+  it("killed: the fallback decides within the timeout, then immediately, and Redis decides again after its restart", async () => {
     const limiter = limiterOf();
     expect((await limiter.check("ada")).source).toBe("redis");
     await redis.kill();
@@ -76,7 +76,7 @@ describe.skipIf(withoutRedis !== undefined)("when Redis is slow, hung or gone", 
     expect(await limiter.check("ada")).toMatchObject({ allowed: true, remaining: 3, source: "redis" });
   });
 
-  it("stopped: a hundred callers at once wait one timeout together, and the next none", async () => {
+  it("stopped: a hundred concurrent callers wait for one timeout, and later callers for none", async () => {
     const limiter = limiterOf({ timeout: "100ms" });
     redis.signal("SIGSTOP");
     const keys = Array.from({ length: 100 }, (_, at) => `key-${at}`);
@@ -93,7 +93,7 @@ describe.skipIf(withoutRedis !== undefined)("when Redis is slow, hung or gone", 
     expect(await recovered(limiter)).toBeLessThan(4000);
   });
 
-  it("a stall of this process is no outage: the answers are there, and are read first", async () => {
+  it("a stall of this process is no outage: the replies have arrived and are read first", async () => {
     const limiter = limiterOf();
     await limiter.check("who makes the script known");
     for (let round = 0; round < 3; round += 1) {
@@ -108,7 +108,7 @@ describe.skipIf(withoutRedis !== undefined)("when Redis is slow, hung or gone", 
     expect(failures).toEqual([]);
   });
 
-  it("slow: an answer that comes too late is dropped, and the next in time is taken", async () => {
+  it("slow: a late reply is dropped, and the next reply in time is used", async () => {
     const proxy = await Proxy.to(redis.port);
     closing.push(() => proxy.close());
     const limiter = limiterOf({ client: connect(proxy.port), timeout: "150ms" });
@@ -121,7 +121,7 @@ describe.skipIf(withoutRedis !== undefined)("when Redis is slow, hung or gone", 
     expect(await limiter.peek("ada")).toMatchObject({ source: "redis", remaining: 2 });
   });
 
-  it("replies lost after the write: nothing is tried again, so nothing is counted twice", async () => {
+  it("replies lost after the write: no command is retried, so no call is counted twice", async () => {
     const proxy = await Proxy.to(redis.port);
     closing.push(() => proxy.close());
     const limiter = limiterOf({ client: connect(proxy.port) });
@@ -132,7 +132,7 @@ describe.skipIf(withoutRedis !== undefined)("when Redis is slow, hung or gone", 
     expect((await direct.peek("ada")).remaining).toBe(2);
   });
 
-  it("scripts flushed under load: every call is answered by Redis, and counted once", async () => {
+  it("scripts flushed under load: Redis decides every call and counts it once", async () => {
     const limiter = limiterOf({ timeout: "2s" });
     const flushing = setInterval(() => void client.script("FLUSH").catch(() => undefined), 1);
     const calls = [];
@@ -147,7 +147,7 @@ describe.skipIf(withoutRedis !== undefined)("when Redis is slow, hung or gone", 
     expect(failures).toEqual([]);
   });
 
-  it("connections killed: a call under way is answered here, and the next by Redis again", async () => {
+  it("connections killed: the fallback decides calls under way, and Redis the next calls", async () => {
     const limiter = limiterOf({ timeout: "1s" });
     await limiter.check("ada");
     const killer = connect(redis.port);
@@ -159,7 +159,7 @@ describe.skipIf(withoutRedis !== undefined)("when Redis is slow, hung or gone", 
     expect(await recovered(limiter)).toBeLessThan(4000);
   });
 
-  it("out of memory: a call that cannot be recorded is answered here, and refusals by Redis still", async () => {
+  it("out of memory: the fallback decides calls that cannot be recorded, and Redis still refuses keys at their limit", async () => {
     const limiter = limiterOf();
     for (let calls = 0; calls < 4; calls += 1) await limiter.check("full");
     const deep = limiterOf({ maxCalls: 1000, name: "deep" });
@@ -175,7 +175,7 @@ describe.skipIf(withoutRedis !== undefined)("when Redis is slow, hung or gone", 
     expect((await limiter.check("ada")).source).toBe("redis");
   });
 
-  it("no replicas: a call that cannot be recorded is decided here, and Redis still refuses keys at their limit", async () => {
+  it("no replicas: the fallback decides calls that cannot be recorded, and Redis still refuses keys at their limit", async () => {
     const limiter = limiterOf({ denyCache: false });
     for (let calls = 0; calls < 4; calls += 1) await limiter.check("full");
     await client.config("SET", "min-replicas-to-write", "1");
@@ -186,7 +186,7 @@ describe.skipIf(withoutRedis !== undefined)("when Redis is slow, hung or gone", 
     expect(await limiter.check("full")).toMatchObject({ allowed: false, source: "redis" });
   });
 
-  it("not there yet: a service starts all the same, and finds it later", async () => {
+  it("not started yet: a service starts nevertheless, and uses Redis later", async () => {
     const port = await freePort();
     for (const early of [connect(port), createClient({ socket: { port, host: "127.0.0.1", reconnectStrategy: 50 } })]) {
       if (!(early instanceof Redis)) {
@@ -200,7 +200,7 @@ describe.skipIf(withoutRedis !== undefined)("when Redis is slow, hung or gone", 
     }
   });
 
-  it("`deny` rejects with a StoreError, `allow` lets pass uncounted, and a store of one's own is asked", async () => {
+  it("`whenDown`: `deny` rejects with a StoreError, `allow` admits every call, and a store decides", async () => {
     await redis.kill();
     const denied = limiterOf({ whenDown: "deny" });
     for (const verb of ["check", "isAllowed", "peek", "state"] as const) {
@@ -222,7 +222,7 @@ describe.skipIf(withoutRedis !== undefined)("when Redis is slow, hung or gone", 
     expect(whenDown.size).toBe(1);
   });
 
-  it("reset and a refund of what Redis recorded are errors while it is gone: nobody is told that it was done", async () => {
+  it("reset, and a refund of a call that Redis recorded, reject while Redis is unreachable", async () => {
     const limiter = limiterOf();
     const decision = await limiter.check("ada");
     await redis.kill();
@@ -243,7 +243,7 @@ describe.skipIf(withoutRedis !== undefined)("when Redis is slow, hung or gone", 
     expect(warned).toHaveBeenCalledOnce();
   });
 
-  it("the first failure is a process warning where nobody listens, and no other", async () => {
+  it("only the first failure is a process warning without onStoreError", async () => {
     const warned = vi.spyOn(process, "emitWarning").mockReturnValue();
     const limiter = limiterOf({ onStoreError: undefined });
     await limiter.check("ada");
@@ -333,7 +333,7 @@ describe("a client that behaves oddly", () => {
   });
 
   it.each(["MOVED 3999 127.0.0.1:6381", "ASK 3999 127.0.0.1:6381"])(
-    "that says «%s» is of one server of a cluster, and nobody passes for it",
+    "that rejects with «%s» is of one server of a cluster, and admits no call",
     async (message) => {
       const client = async (): Promise<never> => Promise.reject(new Error(message));
       await expect(new RedisRateLimiter({ ...HOUR, client, whenDown: "allow" }).check("ada")).rejects.toThrow(
@@ -342,7 +342,7 @@ describe("a client that behaves oddly", () => {
     },
   );
 
-  it("is not sent the script for a call that has been answered meanwhile", async () => {
+  it("does not get the script for a call that has timed out", async () => {
     const sent: string[] = [];
     const client = async (command: string[]): Promise<never> => {
       sent.push(command[0]!);
@@ -402,7 +402,7 @@ describe("a client that behaves oddly", () => {
     },
   );
 
-  it("is asked again after whatever it rejects with, and leaves no timer behind whatever it returns", async () => {
+  it("leaves no timer behind, whatever it returns or rejects with", async () => {
     const timers = (): number => process.getActiveResourcesInfo().filter((kind) => kind === "Timeout").length;
     const before = timers();
     const odd: (() => unknown)[] = [
@@ -442,7 +442,7 @@ describe("a client that behaves oddly", () => {
     "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
     "WRONGPASS invalid username-password pair or user is disabled.",
     "ERR max number of clients reached",
-  ])("is not asked for a while after three replies of «%s», which are about the server", async (message) => {
+  ])("gets no command for a while after three replies of «%s», which are about the server", async (message) => {
     expect(await sentBefore(message)).toBe(3);
   });
 
@@ -458,7 +458,7 @@ describe("a client that behaves oddly", () => {
     "ERR The user executing the script can't run this command or subcommand script: 5, on @user_script:1.",
     "ERR ACL failure in script: User limiter has no permissions to run the 'time' command script: 5, on @user_script:1.",
   ])(
-    "is asked again after replies of «%s», which are about one key or one command, or a refusal of writes",
+    "still gets commands after replies of «%s», which are about one key or one command, or a refusal of writes",
     async (message) => {
       expect(await sentBefore(message)).toBe(6);
     },

@@ -64,7 +64,7 @@ describe("limiters that are made for each request, of one client, key prefix and
     expect((await other.peek("ada")).remaining).toBe(1);
   });
 
-  it("count apart during an outage where their periods differ", async () => {
+  it("count separately during an outage if their periods differ", async () => {
     const { client } = downClient();
     expect(await make(client).isAllowed("ada")).toBe(true);
     expect((await make(client, { period: "1d" }).peek("ada")).remaining).toBe(3);
@@ -90,7 +90,7 @@ describe("limiters that are made for each request, of one client, key prefix and
     ]);
   });
 
-  it("send one command for a refused key, and see at once what another of them resets or refunds", async () => {
+  it("send one command for a refused key, and another one after one of them resets or refunds it", async () => {
     let sent = 0;
     const client: Send = async ([command, , , , verb]) => {
       sent += 1;
