@@ -7,16 +7,16 @@ import { keptBytes } from "./weight.mjs";
 
 /** The upper limits. The commits that set them say what was measured, and which planted slowdowns they catch. */
 const LIMITS = {
-  "1 key: times the floor": 1.5,
-  "10k keys: times the floor": 1.55,
+  "1 key: times the floor": 1.65,
+  "10k keys: times the floor": 1.6,
   "10k keys: times express-rate-limit": 1.4,
   "10k keys: times @fastify/rate-limit": 1.1,
   "10,000 deep: times 10 deep": 1.2,
   "three layers: times one": 1.3,
   "bytes allocated per call": 40,
   "bytes per key with one call": 128,
-  "gzip of AsyncRateLimiter alone": 10_200,
-  "gzip of .": 13_900,
+  "gzip of AsyncRateLimiter alone": 13_740,
+  "gzip of .": 18_140,
 };
 
 // Limiters read it in their constructors.
