@@ -1,6 +1,6 @@
-/** How a factor answers to pressure, at each tick. */
+/** The parameters of the controller: how the factor follows the pressure, at each tick. */
 export interface AimdController {
-  /** The least factor, above 0 and up to 1: some calls must pass, or nobody would see that the pressure is gone. */
+  /** The least factor, above 0 and up to 1: without any calls the monitor could not measure that the pressure is gone. */
   readonly floor: number;
   /** The time in which steady cuts halve the factor, in milliseconds. */
   readonly halvingMs: number;
@@ -8,30 +8,30 @@ export interface AimdController {
   readonly growth: number;
 }
 
-/** What the law is given in terms of time, all in milliseconds. */
+/** The times of the controller, in milliseconds. */
 export interface ControlTimes {
   readonly intervalMs: number;
   readonly halvingMs: number;
   readonly recoveryMs: number;
 }
 
-/** Where a law stands between two ticks. */
+/** The state of the controller between two ticks. */
 export interface ControlState {
-  /** The share of their base limits that limiters enforce. */
+  /** The fraction of their base limits that limiters enforce. */
   readonly factor: number;
   /** The pressure, smoothed: below 0 the factor grows, above 1 it is cut, and between it holds. */
   readonly pressure: number;
 }
 
-/** The time in which a new reading is believed by two thirds. Two full ticks of 25 ms are noise, half a dozen are not. */
-const BELIEF_MS = 60;
-/** As far out as a reading counts: it must not take long to forget a stall of a minute, or an idle night. */
+/** The time constant of the smoothing: two full ticks of 25 ms are noise, six are not. */
+const SMOOTHING_MS = 60;
+/** The range of a reading, so that a stall of a minute, or an idle night, does not count for long. */
 const LEAST_PRESSURE = -1;
 const MOST_PRESSURE = 2;
-/** Where a cut leaves the pressure: the next one wants evidence from after it. */
+/** The pressure after a cut: the next cut needs new readings. */
 const AFTER_CUT = 0.5;
 
-/** The law whose ticks come to these times, whatever the interval. */
+/** Makes a controller that has these times, whatever the interval. */
 export function aimdController(floor: number, { intervalMs, halvingMs, recoveryMs }: ControlTimes): AimdController {
   return {
     floor,
@@ -41,40 +41,40 @@ export function aimdController(floor: number, { intervalMs, halvingMs, recoveryM
 }
 
 /**
- * Where a reading stands in its band, as a pressure: below 0 under `low`, above 1 over `high`, and between them inside.
+ * The position of a reading in its band: below 0 under `low`, above 1 over `high`, between 0 and 1 inside.
  *
- * Clipped to -1 and 2, so that every signal pulls alike however far out it is.
+ * Clipped to the range from -1 to 2, so that all signals have the same weight, however far outside of the band they are.
  */
 export function pressureOf(value: number, low: number, high: number): number {
   return Math.max(LEAST_PRESSURE, Math.min(MOST_PRESSURE, (value - low) / (high - low)));
 }
 
 /**
- * One tick of the law: additive increase, multiplicative decrease, and a dead band between them in which the factor holds,
- * so that it does not swing between two limits.
+ * One tick of the controller: additive increase, multiplicative decrease, and a dead band between them in which the factor does
+ * not change, so that it does not oscillate.
  *
- * A cut is taken from what is used, where that is less: from a limit that floats at ten times the traffic many cuts would
- * be needed before the first call is refused.
+ * A cut starts from `used` if that is less than the factor: if the limit is ten times the traffic, many cuts would be needed
+ * before the first call is refused.
  *
  * @param reading - the pressure of the worst signal at this tick.
- * @param used - the highest share of its base limit that any key had live since the last tick; undefined if no call came.
- * @param elapsedMs - the time since the last tick. A loop with a thousand sockets to serve ticks once in a second, and a cut
- *   that did not make up for it would never catch up with the line. Growth does not: late is no reason to hurry.
+ * @param used - the highest fraction of its base limit that any key had used since the last tick; undefined without calls.
+ * @param elapsedMs - the time since the last tick. A loop that serves a thousand sockets ticks once in a second, and cuts must
+ *   make up for that, or the queue would never shrink. Growth need not.
  */
 export function step(
   { factor, pressure: before }: ControlState,
   reading: number,
   used: number | undefined,
   elapsedMs: number,
-  law: AimdController,
+  controller: AimdController,
 ): ControlState {
-  // Two thirds of the way at most: a single long turn of a quiet loop is no pressure yet, a second one is.
-  const agility = 1 - Math.exp(-Math.min(elapsedMs, BELIEF_MS) / BELIEF_MS);
-  const pressure = before + agility * (reading - before);
+  // At most 63% of the way: a single long turn of an idle loop is not pressure yet, a second one is.
+  const weight = 1 - Math.exp(-Math.min(elapsedMs, SMOOTHING_MS) / SMOOTHING_MS);
+  const pressure = before + weight * (reading - before);
   if (pressure > 1) {
-    // Half at most, at one time: a machine that slept for an hour was not under pressure for an hour.
-    const backoff = 0.5 ** Math.min(1, elapsedMs / law.halvingMs);
-    return { factor: Math.max(law.floor, backoff * Math.min(factor, used ?? factor)), pressure: AFTER_CUT };
+    // At most by half: a machine that slept for an hour was not under pressure for an hour.
+    const backoff = 0.5 ** Math.min(1, elapsedMs / controller.halvingMs);
+    return { factor: Math.max(controller.floor, backoff * Math.min(factor, used ?? factor)), pressure: AFTER_CUT };
   }
-  return { factor: pressure < 0 ? Math.min(1, factor + law.growth) : factor, pressure };
+  return { factor: pressure < 0 ? Math.min(1, factor + controller.growth) : factor, pressure };
 }

@@ -1,15 +1,15 @@
 import { readFileSync } from "node:fs";
 
-/** Reads a file as text; throws where there is none. */
+/** Reads a file as text; throws if it does not exist. */
 export type ReadText = (path: string) => string;
 
 const readText: ReadText = (path) => readFileSync(path, "utf8");
 
 /**
- * How many processors' time the control group of this process may use, 0.5 for half of one; `Infinity` without a quota, and
- * on systems that have no control groups.
+ * The number of processors that the control group of this process may use, 0.5 for half of one; `Infinity` without a quota, and on
+ * systems without control groups.
  *
- * It knows version 2 (`cpu.max`, in the group's own folder or, inside a container, at the root) and version 1.
+ * It supports version 2 (`cpu.max`, in the group's own folder or, inside a container, at the root) and version 1.
  */
 export function processorQuota(read: ReadText = readText): number {
   const [groupV2 = ""] = lines(read, "/proc/self/cgroup").flatMap((line) => /^0::(.*)$/.exec(line)?.slice(1) ?? []);
@@ -24,7 +24,7 @@ export function processorQuota(read: ReadText = readText): number {
   return processorsOf(quota, period);
 }
 
-/** The quota as a number of processors; "max", -1 and nothing at all stand for none. */
+/** The quota as a number of processors; "max", -1 and a missing value mean no quota. */
 function processorsOf(quota: string | undefined, period: string | undefined): number {
   const processors = Number(quota) / Number(period);
   return Number(quota) > 0 && processors > 0 ? processors : Infinity;

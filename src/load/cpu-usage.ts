@@ -6,13 +6,12 @@ import type { Band, Signal } from "./signal.js";
 import { movedBand } from "./signal.js";
 
 /**
- * The processor time that this process used since the last reading, its worker threads included, as a share of what it may
- * use: the quota of its control group, or all processors. For services that work in threads, or in a container with a quota.
+ * The processor time that this process has used since the last reading, including its worker threads, as a fraction of what it may
+ * use: the quota of its control group, or all processors. For services that use threads, or run in a container with a quota.
  *
- * A service of one event loop on several processors never gets far above one of them: that is what `eventLoopUtilization`
- * is for.
+ * A service with one event loop never uses much more than one processor: use `eventLoopUtilization` for it.
  *
- * @param band - shares; a quota that is used in bursts may read above 1. @default { low: 0.85, high: 0.95 }
+ * @param band - fractions; with a quota that allows bursts the reading may exceed 1. @default { low: 0.85, high: 0.95 }
  */
 export function cpuUsage(band?: Partial<Band>): Signal {
   let available = NaN;
@@ -21,7 +20,7 @@ export function cpuUsage(band?: Partial<Band>): Signal {
   return {
     name: "cpu usage",
     ...movedBand("cpuUsage", band, { low: 0.85, high: 0.95 }),
-    // The clock of process times may be too coarse to tell two ticks apart.
+    // The clock of process times may be too coarse to differ between two ticks.
     mayRepeat: true,
     start() {
       available = Math.min(processorQuota(), availableParallelism());

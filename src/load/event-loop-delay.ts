@@ -4,32 +4,32 @@ import { argumentError, parseOptions } from "../core/validate.js";
 import type { Band, Signal } from "./signal.js";
 import { movedBand } from "./signal.js";
 
-/** How often the loop is probed. What the histogram records includes it, so it is taken off. */
+/** The interval of the timer that measures the delay. The histogram includes it, so it is subtracted. */
 const RESOLUTION_MS = 10;
 /** At 10 ms a probe the 99th percentile needs a second, and a tick is shorter. */
 const SPAN_MS = 1000;
-/** A percentile of a second changes slowly, and costs 25 us to ask for. */
-const ASKED_EVERY_MS = 100;
-/** So many readings in a row may find that no probe has run. */
+/** A percentile over a second changes slowly, and takes 25 us to compute. */
+const COMPUTED_EVERY_MS = 100;
+/** So many readings in a row may have no measurement. */
 const SILENT_READS = 10;
 const NS_PER_MS = 1e6;
 
 /** Options of {@link eventLoopDelay}. */
 export interface EventLoopDelayOptions extends Partial<Band> {
-  /** 99 for what a hundredth of the turns exceeds, in the last one to two seconds; 100 for the longest since the last tick. */
+  /** 99 for the delay that 1% of the turns exceed in the last one to two seconds; 100 for the longest one since the last tick. */
   readonly percentile: 99 | 100;
 }
 
 /**
- * By how many **milliseconds** timers are late, which tells of **blocking**: work that lets nothing else run, be it one long
- * computation or the hundred requests that were waiting when the loop last looked.
+ * The delay of timers in **milliseconds**. It shows **blocking**: work during which nothing else runs, such as one long
+ * computation, or a hundred requests that are handled in one turn.
  *
- * The longest delay since the last tick tells of a line of requests that grows; a single one is forgotten. The 99th percentile
- * of a second or two tells of a service that blocks again and again. Neither tells of saturation: a loop that is full of
- * tasks of a millisecond runs its timers on time.
+ * The longest delay since the last tick shows that a queue of requests grows; a single long turn has no lasting effect. The 99th
+ * percentile over one to two seconds shows that a service blocks again and again. Neither shows saturation: a loop that is full
+ * of tasks of a millisecond runs its timers on time.
  *
  * @param options - the band is in milliseconds. @default { low: 150, high: 200 } for 99, { low: 25, high: 50 } for 100
- * @throws TypeError or RangeError for a percentile or band that is none.
+ * @throws TypeError or RangeError for an invalid percentile or band.
  */
 export function eventLoopDelay(options: EventLoopDelayOptions): Signal {
   const { percentile, ...band } = parseOptions("eventLoopDelay", options, ["percentile", "low", "high"]);
@@ -40,7 +40,7 @@ export function eventLoopDelay(options: EventLoopDelayOptions): Signal {
   return {
     name: `event loop delay ${percentile === 99 ? "p99" : "max"}`,
     ...movedBand("eventLoopDelay", band, percentile === 99 ? { low: 150, high: 200 } : { low: 25, high: 50 }),
-    // Nothing is late by 0 ms, in a quiet process, again and again; what is stuck is seen by its count.
+    // In an idle process it is 0 each time. A stuck histogram is detected by its count.
     mayRepeat: true,
     start: () => {
       probe.start();
@@ -82,8 +82,8 @@ class LongestDelay {
       this.#latest = lateness(max);
       this.#probedAt = now;
     }
-    // In a loop that is late the probe's timer may run after the monitor's, a few times, and a single turn may take a second:
-    // that is no news, and no fault.
+    // While the loop is late, the timer of the histogram may run after that of the monitor, a few times, and a single turn may take
+    // a second: the last reading stays valid then.
     const isMute = this.#silentReads > SILENT_READS && now - this.#probedAt > SPAN_MS;
     return isMute ? NaN : this.#latest;
   }
@@ -94,7 +94,7 @@ class RecentDelays {
   #older: IntervalHistogram | undefined;
   #newer: IntervalHistogram | undefined;
   #swapAt = 0;
-  #askAt = 0;
+  #computeAt = 0;
   #counted = 0;
   #latest = 0;
 
@@ -104,7 +104,7 @@ class RecentDelays {
     this.#older.enable();
     this.#newer.enable();
     this.#swapAt = performance.now() + SPAN_MS;
-    this.#askAt = 0;
+    this.#computeAt = 0;
     this.#counted = 0;
     this.#latest = 0;
   }
@@ -117,10 +117,10 @@ class RecentDelays {
   read(): number {
     if (this.#older === undefined || this.#newer === undefined) return NaN;
     const now = performance.now();
-    if (now < this.#askAt) return this.#latest;
-    this.#askAt = now + ASKED_EVERY_MS;
+    if (now < this.#computeAt) return this.#latest;
+    this.#computeAt = now + COMPUTED_EVERY_MS;
     if (now >= this.#swapAt) {
-      // Not a probe in a second: the histogram does not run.
+      // No measurement in a second: the histogram does not run.
       if (this.#older.count === this.#counted) return (this.#latest = NaN);
       this.#counted = this.#newer.count;
       this.#older.reset();

@@ -4,12 +4,12 @@ import type { Band, Signal } from "./signal.js";
 import { movedBand } from "./signal.js";
 
 /**
- * The share of the time since the last reading in which the event loop was busy, from 0 to 1: tells of **saturation**, many
- * small tasks included, which no delay of the event loop shows.
+ * The fraction of the time since the last reading in which the event loop was busy, from 0 to 1. It shows **saturation**, also by
+ * many small tasks, which do not delay the event loop.
  *
- * It counts waiting in a synchronous call as busy, and in a container that is throttled it is high at little processor time.
+ * Waiting in a synchronous call counts as busy. In a throttled container the value is high at little processor time.
  *
- * @param band - shares from 0 to 1. @default { low: 0.95, high: 0.995 }
+ * @param band - fractions from 0 to 1. @default { low: 0.95, high: 0.995 }
  */
 export function eventLoopUtilization(band?: Partial<Band>): Signal {
   let before: EventLoopUtilization | undefined;

@@ -5,17 +5,16 @@ import { getHeapStatistics } from "node:v8";
 import type { Band, Signal } from "./signal.js";
 import { movedBand } from "./signal.js";
 
-/** A service without calls collects nothing: what it held when it last did, says nothing any more after this time. */
+/** A service without calls collects no garbage: after this time the size after its last collection is out of date. */
 const FRESH_MS = 30_000;
 
 /**
- * What is left of the heap after a full collection, as a share of what it may grow to: the smaller of V8's limit and that of
- * the control group.
+ * The used heap after a full collection, as a fraction of its limit: the smaller one of V8's limit and that of the control group.
  *
- * After a collection, because before it most of the heap is garbage; and not the resident memory, which rarely falls. A
- * reading that no collection has confirmed for 30 seconds counts as 0.
+ * Measured after a collection, because before it most of the heap is garbage. The resident memory is not used, because it rarely
+ * falls. After 30 seconds without a collection the reading is 0.
  *
- * @param band - shares from 0 to 1. @default { low: 0.8, high: 0.9 }
+ * @param band - fractions from 0 to 1. @default { low: 0.8, high: 0.9 }
  */
 export function heapUsage(band?: Partial<Band>): Signal {
   let observer: PerformanceObserver | undefined;
@@ -24,7 +23,7 @@ export function heapUsage(band?: Partial<Band>): Signal {
   return {
     name: "heap usage",
     ...movedBand("heapUsage", band, { low: 0.8, high: 0.9 }),
-    // It moves only when the heap is collected.
+    // It changes only when the heap is collected.
     mayRepeat: true,
     start() {
       left = 0;

@@ -12,11 +12,11 @@ declare global {
   }
 }
 
-/** Where a monitor stands that does not run, or has not ticked yet: limits are in full force. */
-const UNWATCHED: LoadState = Object.freeze({ factor: 1, pressure: 0, used: undefined, signals: [] });
+/** The state of a monitor that does not run, or has not ticked yet: limits are not reduced. */
+const INITIAL: LoadState = Object.freeze({ factor: 1, pressure: 0, used: undefined, signals: [] });
 
 /**
- * Watches how busy this process is, and makes a factor of it that limiters scale their limits by.
+ * Measures the load of this process, and computes a factor by which limiters scale their limits.
  *
  * ```
  *    signals ──▶ pressure ──▶ smoothed ──▶ above 1: factor = max(floor, 0.5 ** (elapsed / halving) * min(factor, used))
@@ -25,12 +25,13 @@ const UNWATCHED: LoadState = Object.freeze({ factor: 1, pressure: 0, used: undef
  *    process ◀── calls ◀── limiters: maxCalls = baseMaxCalls * factor ──▶ used
  * ```
  *
- * A pressure is where a reading stands in its signal's band: 0 at `low`, 1 at `high`. A factor is cut by a share and grows by
- * a sum, as TCP's window does (AIMD, Chiu and Jain 1989), with a band between the two in which it rests. It is cut from what
- * is `used`: the highest share of its base limit that any key had live at a decision since the last tick.
+ * A pressure is the position of a reading in the band of its signal: 0 at `low`, 1 at `high`. The factor decreases by
+ * multiplication and increases by addition, as TCP's window does (AIMD, Chiu and Jain 1989), with a band between the two in which
+ * it does not change. A cut starts from `used`: the highest fraction of its base limit that any key had used at a decision since the
+ * last tick.
  *
- * It starts with the first limiter that listens, or by {@link start}; one serves many limiters. Its timer keeps no process
- * alive. It sees this process, and nothing beyond: a slow database leaves the event loop idle.
+ * It starts with the first limiter that listens, or by {@link start}. One monitor serves many limiters. Its timer does not keep the
+ * process alive. It measures this process only: while a database is slow, the event loop is idle.
  *
  * @example
  * const load = new LoadMonitor({ onSample: ({ factor }) => gauge.set(factor) });
@@ -39,12 +40,12 @@ const UNWATCHED: LoadState = Object.freeze({ factor: 1, pressure: 0, used: undef
 export class LoadMonitor {
   readonly #plan: MonitorPlan;
   readonly #listeners = new Set<(factor: number) => void>();
-  #gauges: readonly SignalReader[] = [];
-  #state = UNWATCHED;
+  #readers: readonly SignalReader[] = [];
+  #state = INITIAL;
   #used: number | undefined;
   #tickedAt = 0;
-  /** Calls off the next tick; undefined while it does not run. */
-  #callOff: (() => void) | undefined;
+  /** Cancels the next tick; undefined while it does not run. */
+  #cancelTick: (() => void) | undefined;
   #wasStopped = false;
   #hasWarned = false;
 
@@ -57,35 +58,35 @@ export class LoadMonitor {
     this.intervalMs = this.#plan.intervalMs;
   }
 
-  /** The share of their base limits that limiters enforce now: from the floor to 1; 1 while it does not run. */
+  /** The fraction of their base limits that limiters enforce now: from the floor to 1; 1 while it does not run. */
   get factor(): number {
     return this.#state.factor;
   }
 
-  /** What it saw at the last tick, and made of it. */
+  /** The readings of the last tick, and the factor that followed. */
   get state(): LoadState {
     return this.#state;
   }
 
-  /** Starts to watch, afresh; does nothing where it runs already. */
+  /** Starts from the initial state; does nothing while it runs. */
   start(): void {
     this.#wasStopped = false;
-    if (this.#callOff !== undefined) return;
+    if (this.#cancelTick !== undefined) return;
     this.#used = undefined;
     this.#tickedAt = this.#plan.clock.now();
-    this.#gauges = this.#plan.signals.map((signal) => new SignalReader(signal));
-    for (const gauge of this.#gauges) gauge.start();
+    this.#readers = this.#plan.signals.map((signal) => new SignalReader(signal));
+    for (const reader of this.#readers) reader.start();
     this.#sleep();
   }
 
-  /** Stops, and sets the factor to 1: a limit that nobody watches must not stay reduced for good. */
+  /** Stops, and sets the factor to 1, so that no limit stays reduced. */
   stop(): void {
     this.#wasStopped = true;
-    if (this.#callOff === undefined) return;
-    this.#callOff();
-    this.#callOff = undefined;
-    for (const gauge of this.#gauges) gauge.stop();
-    this.#enter(UNWATCHED);
+    if (this.#cancelTick === undefined) return;
+    this.#cancelTick();
+    this.#cancelTick = undefined;
+    for (const reader of this.#readers) reader.stop();
+    this.#enter(INITIAL);
   }
 
   /** {@link stop}, for `using`. */
@@ -94,9 +95,9 @@ export class LoadMonitor {
   }
 
   /**
-   * Calls `listener` with each new factor, and starts to watch, unless it was stopped: then {@link start} does.
+   * Calls `listener` with each new factor. Starts the monitor, unless {@link stop} was called.
    *
-   * @returns a function that ends that.
+   * @returns a function that removes the listener.
    */
   listen(listener: (factor: number) => void): () => void {
     this.#listeners.add(listener);
@@ -104,45 +105,45 @@ export class LoadMonitor {
     return () => void this.#listeners.delete(listener);
   }
 
-  /** Hears how much of its base limit a key has live, from 0 to 1: limiters tell it after each decision. NaN is no report. */
+  /** Limiters call this after each decision with the used fraction of the base limit, from 0 to 1. NaN is ignored. */
   report(used: number): void {
     if (used >= (this.#used ?? 0)) this.#used = used;
   }
 
   #sleep(): void {
-    const callOff = this.#plan.clock.wake(this.intervalMs, () => {
+    const cancel = this.#plan.clock.wake(this.intervalMs, () => {
       this.#tick();
-      // Whoever heard of the tick may have stopped it, and started it again.
-      if (this.#callOff === callOff) this.#sleep();
+      // A listener may have stopped the monitor, and started it again.
+      if (this.#cancelTick === cancel) this.#sleep();
     });
-    this.#callOff = callOff;
+    this.#cancelTick = cancel;
   }
 
   #tick(): void {
-    const signals = this.#gauges.map((gauge) => gauge.read());
+    const signals = this.#readers.map((reader) => reader.read());
     const used = this.#used;
     const now = this.#plan.clock.now();
     const elapsedMs = now - this.#tickedAt;
     this.#used = undefined;
     this.#tickedAt = now;
     const worst = signals.reduce((most, reading) => Math.max(most, reading.pressure ?? -Infinity), -Infinity);
-    // A signal that is not known may be the one that presses: others can cut without it, and nothing grows.
+    // A signal without a reading may be the one under pressure: others can still cut the factor, but it does not grow.
     const isKnown = signals.every((reading) => reading.pressure !== undefined);
-    const next = isKnown || worst > 1 ? step(this.#state, worst, used, elapsedMs, this.#plan.law) : this.#state;
+    const next = isKnown || worst > 1 ? step(this.#state, worst, used, elapsedMs, this.#plan.controller) : this.#state;
     this.#enter({ ...next, used, signals });
     const { onSample } = this.#plan;
-    this.#tell(() => onSample?.(this.#state));
+    this.#call(() => onSample?.(this.#state));
   }
 
   #enter(state: LoadState): void {
     const isMoved = state.factor !== this.#state.factor;
     this.#state = Object.freeze(state);
     if (!isMoved) return;
-    for (const listener of [...this.#listeners]) this.#tell(() => listener(state.factor));
+    for (const listener of [...this.#listeners]) this.#call(() => listener(state.factor));
   }
 
-  /** A listener that fails fails at every tick: it is told once, and the monitor goes on. */
-  #tell(listener: () => unknown): void {
+  /** Warns once, because a listener that fails does so at every tick. */
+  #call(listener: () => unknown): void {
     callListener(listener, (error) => {
       if (this.#hasWarned) return;
       this.#hasWarned = true;

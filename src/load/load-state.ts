@@ -1,16 +1,16 @@
 import type { Reading } from "./signal-reader.js";
 
-/** What a `LoadMonitor` saw at its last tick, and what it made of it. */
+/** The state of a `LoadMonitor` after its last tick. */
 export interface LoadState {
-  /** The share of their base limits that limiters enforce now: from the floor to 1. */
+  /** The fraction of their base limits that limiters enforce now: from the floor to 1. */
   readonly factor: number;
   /**
-   * How hard it is pressed, smoothed: below 0 limits grow, and between 0 and 1 they hold. Above 1 they are cut, which leaves
-   * it at 0.5. From -1 up.
+   * The smoothed pressure: below 0 limits grow, between 0 and 1 they stay, above 1 they are cut, after which it is 0.5. At least
+   * -1.
    */
   readonly pressure: number;
-  /** The highest share of its base limit that any key had live since the tick before; undefined if no call was decided. */
+  /** The highest fraction of its base limit that any key had used since the tick before; undefined without calls. */
   readonly used: number | undefined;
-  /** What each signal read. */
+  /** The reading of each signal. */
   readonly signals: readonly Reading[];
 }

@@ -18,34 +18,34 @@ export interface LoadMonitorOptions {
   /** The time from one tick to the next. From 20 ms to 1 minute. @default "25ms" */
   readonly interval?: Duration | undefined;
   /**
-   * The least factor: above 0, up to 1. So much of the base limits is admitted whatever the load, because without calls
-   * nobody would see that they can be served again.
+   * The least factor: above 0, up to 1. This fraction of the base limits is admitted whatever the load, because without calls the
+   * monitor could not measure that the load has gone.
    * @default 0.1
    */
   readonly floor?: number | undefined;
   /**
-   * The time in which steady cuts halve the factor. At least the interval. Large cuts are not safer: a log repeats the silence
-   * after a cut, and the burst that follows it, at every period.
+   * The time in which steady cuts halve the factor. At least the interval. Large cuts are not safer: the pause after a cut, and the
+   * burst that follows it, recur at every period.
    * @default "1s"
    */
   readonly halving?: Duration | undefined;
-  /** The time in which the factor grows from 0 to 1 when nothing holds it. At least the interval. @default "5s" */
+  /** The time in which the factor grows from 0 to 1 without pressure. At least the interval. @default "5s" */
   readonly recovery?: Duration | undefined;
   /**
-   * What is watched; the worst of them counts.
+   * The signals to read. The one with the highest pressure counts.
    * @default [eventLoopUtilization(), eventLoopDelay({ percentile: 99 }), eventLoopDelay({ percentile: 100 })]
    */
   readonly signals?: readonly Signal[] | undefined;
-  /** Hears the state after each tick: for metrics. What it throws, or rejects with, becomes a process warning, once. */
+  /** Called with the state after each tick, for metrics. If it throws or rejects, there is one process warning. */
   readonly onSample?: ((state: LoadState) => unknown) | undefined;
-  /** What it ticks by. @default a timer that does not keep the process alive */
+  /** The clock of the ticks. @default a timer that does not keep the process alive */
   readonly clock?: Required<Clock> | undefined;
 }
 
-/** What a monitor does, and by what it ticks: its options, read and checked. */
+/** The options of a monitor, checked and converted. */
 export interface MonitorPlan {
   readonly intervalMs: number;
-  readonly law: AimdController;
+  readonly controller: AimdController;
   readonly signals: readonly Signal[];
   readonly onSample: ((state: LoadState) => unknown) | undefined;
   readonly clock: Required<Clock>;
@@ -53,7 +53,7 @@ export interface MonitorPlan {
 
 const OPTIONS = ["interval", "floor", "halving", "recovery", "signals", "onSample", "clock"];
 
-/** Reads a monitor's options. @throws TypeError for one that is unknown or of the wrong type, RangeError for one out of range. */
+/** Checks the options of a monitor. @throws TypeError for one that is unknown or of the wrong type, RangeError for one out of range. */
 export function monitorPlan(options: LoadMonitorOptions): MonitorPlan {
   const checked = parseOptions("options", options, OPTIONS);
   const { interval = "25ms", floor = 0.1, halving = "1s", recovery = "5s", signals, onSample, clock } = checked;
@@ -66,7 +66,7 @@ export function monitorPlan(options: LoadMonitorOptions): MonitorPlan {
   assertOptionalFunction("onSample", onSample);
   return {
     intervalMs,
-    law: aimdController(assertFraction("floor", floor, false), { intervalMs, halvingMs, recoveryMs }),
+    controller: aimdController(assertFraction("floor", floor, false), { intervalMs, halvingMs, recoveryMs }),
     signals: signalsFrom(signals ?? defaultSignals()),
     onSample,
     clock: clock === undefined ? unreferencedClock : wakingClock(clock),
@@ -90,7 +90,7 @@ function wakingClock(value: unknown): Required<Clock> {
   throw new TypeError(argumentError("clock", "a clock with a `wake` function", value));
 }
 
-/** The clock of a process, whose wake-ups keep no process alive. */
+/** The clock of the process, whose timers do not keep it alive. */
 export const unreferencedClock: Required<Clock> = {
   now: () => performance.now(),
   wake(afterMs, run) {

@@ -1,5 +1,5 @@
-// As much of Node as this room uses. Declared and not taken from `@types/node`, whose globals would then be known to every
-// file of the house; the tests compile the same files against the real types.
+// The part of Node that this folder uses. With `@types/node`, every file of `src` could use the globals of Node; the tests
+// compile the same files against the real types.
 
 declare module "node:perf_hooks" {
   export interface EventLoopUtilization {

@@ -2,20 +2,20 @@ import { warn } from "../core/callbacks.js";
 import { pressureOf } from "./aimd-controller.js";
 import type { Signal } from "./signal.js";
 
-/** What one signal read at a tick. */
+/** The reading of one signal at a tick. */
 export interface Reading {
-  /** What the signal is called. */
+  /** The name of the signal. */
   readonly name: string;
-  /** The figure, in the signal's own unit; NaN where there was none. */
+  /** The value in the unit of the signal; NaN if there was none. */
   readonly value: number;
-  /** Where it stands in the signal's band: 0 at `low`, 1 at `high`, from -1 to 2; undefined for a reading not to be trusted. */
+  /** Its position in the band of the signal: 0 at `low`, 1 at `high`, from -1 to 2; undefined for an unreliable reading. */
   readonly pressure: number | undefined;
 }
 
-/** So many equal readings in a row are those of a sensor that is stuck. */
+/** After so many equal readings in a row a sensor is considered stuck. */
 const STUCK_AFTER = 30;
 
-/** Reads one signal, and knows a reading that is not to be trusted: it says so, once. */
+/** Reads one signal. It detects unreliable readings, and warns of them once. */
 export class SignalReader {
   readonly #signal: Signal;
   #latest = NaN;
@@ -30,7 +30,7 @@ export class SignalReader {
     try {
       this.#signal.start?.();
     } catch (error) {
-      this.#distrust("could not be started", error);
+      this.#warnOnce("could not be started", error);
     }
   }
 
@@ -38,7 +38,7 @@ export class SignalReader {
     try {
       this.#signal.stop?.();
     } catch (error) {
-      this.#distrust("could not be stopped", error);
+      this.#warnOnce("could not be stopped", error);
     }
   }
 
@@ -54,14 +54,14 @@ export class SignalReader {
     this.#repeats = value === this.#latest ? this.#repeats + 1 : 1;
     this.#latest = value;
     const isStuck = mayRepeat !== true && value >= low && this.#repeats >= STUCK_AFTER;
-    if (isStuck) this.#distrust(`has read the same ${this.#repeats} times, and seems to be stuck`, value);
-    else if (!Number.isFinite(value)) this.#distrust("has no reading", failure ?? value);
+    if (isStuck) this.#warnOnce(`has read the same ${this.#repeats} times, and seems to be stuck`, value);
+    else if (!Number.isFinite(value)) this.#warnOnce("has no reading", failure ?? value);
     else return { name, value, pressure: pressureOf(value, low, high) };
     return { name, value, pressure: undefined };
   }
 
-  /** Once for each run, because a sensor that is broken is so ten times a second. */
-  #distrust(what: string, why: unknown): void {
+  /** Once for each run, because a broken sensor fails at every tick. */
+  #warnOnce(what: string, why: unknown): void {
     if (this.#hasWarned) return;
     this.#hasWarned = true;
     warn(`The signal "${this.#signal.name}" ${what}; limits that follow it hold`, why);

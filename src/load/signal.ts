@@ -1,36 +1,36 @@
 import { argumentError, parseOptions, memberOf, assertOptionalFunction } from "../core/validate.js";
 
-/** Where a reading is as it should be. */
+/** The range of readings in which limits do not change. */
 export interface Band {
-  /** Below it the limits grow. */
+  /** Below this value the limits grow. */
   readonly low: number;
-  /** Above it the limits shrink. Between the two they hold. */
+  /** Above this value the limits shrink. */
   readonly high: number;
 }
 
 /**
- * One thing that a `LoadMonitor` watches: a figure that rises with the load, and the band in which it is as it should be.
+ * A value that rises with the load, with its band, for a `LoadMonitor` to read.
  *
- * Those of this entry point watch the process. One of your own watches what they cannot see, the pool of a database:
+ * The signals of this entry point measure the process. Others can measure anything else, such as the pool of a database:
  *
  * @example
  * const pool: Signal = { name: "db pool", low: 0.7, high: 0.9, mayRepeat: true, read: () => busy() / size };
  */
 export interface Signal extends Band {
-  /** What it is called in `state` and in warnings. */
+  /** Its name in `state` and in warnings. */
   readonly name: string;
   /**
-   * The figure now; NaN where there is none: limits do not grow then. Called once a tick, so it must be quick. What it throws
+   * Returns the current value; NaN if there is none: limits do not grow then. Called once a tick, so it must be fast. An exception
    * counts as NaN.
    */
   readonly read: () => number;
   /** Called before the first reading. */
   readonly start?: (() => void) | undefined;
-  /** Called after the last. */
+  /** Called after the last reading. */
   readonly stop?: (() => void) | undefined;
   /**
-   * Whether the very same reading may come again and again, as that of a full pool does. Of others thirty equal readings in
-   * a row, and not below `low`, count as those of a sensor that is stuck.
+   * Whether equal readings in a row are normal, as for a full pool. Otherwise, after thirty equal readings in a row that are not
+   * below `low`, the sensor counts as stuck.
    * @default false
    */
   readonly mayRepeat?: boolean | undefined;
@@ -47,16 +47,16 @@ export function bandFrom(name: string, { low, high }: { low?: unknown; high?: un
   return { low, high };
 }
 
-/** The band of a built-in signal, whose author may move either end. @throws as {@link bandFrom} does, and for other options. */
-export function movedBand(name: string, band: Partial<Band> | undefined, usual: Band): Band {
-  const { low = usual.low, high = usual.high } = parseOptions(name, band ?? {}, ["low", "high"]);
+/** The band of a built-in signal, either end of which can be an option. @throws as {@link bandFrom} does, and for other options. */
+export function movedBand(name: string, band: Partial<Band> | undefined, defaults: Band): Band {
+  const { low = defaults.low, high = defaults.high } = parseOptions(name, band ?? {}, ["low", "high"]);
   return bandFrom(name, { low, high });
 }
 
 /**
- * Checks what is to be watched and returns a copy of the list.
+ * Checks a list of signals and returns a copy of it.
  *
- * @throws TypeError or RangeError for a list that is none or empty, or a part that is missing, of the wrong type or range.
+ * @throws TypeError or RangeError if it is not a list, is empty, or has a signal with a missing or invalid property.
  */
 export function signalsFrom(value: unknown): readonly Signal[] {
   if (!Array.isArray(value)) throw new TypeError(argumentError("signals", "an array of signals", value));

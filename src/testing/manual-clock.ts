@@ -2,13 +2,13 @@ import type { Clock } from "../core/clock.js";
 import { type Duration, parseDuration } from "../core/duration.js";
 import { argumentError } from "../core/validate.js";
 
-interface Alarm {
+interface Timer {
   readonly dueMs: number;
   readonly run: () => void;
 }
 
 /**
- * A clock that stands still until it is moved: limits are tested in no time, and to the millisecond.
+ * A clock that moves only when a test moves it, to the millisecond, so that tests of limits do not wait.
  *
  * @example
  * const clock = new ManualClock();
@@ -20,36 +20,36 @@ interface Alarm {
  */
 export class ManualClock implements Clock {
   #nowMs: number;
-  #alarms: Alarm[] = [];
+  #timers: Timer[] = [];
 
   /**
-   * @param startMs - where the clock stands at first, in milliseconds.
-   * @throws TypeError when it is not a number, RangeError when it is not finite.
+   * @param startMs - the first time of the clock, in milliseconds.
+   * @throws TypeError if it is not a number, RangeError if it is not finite.
    */
   constructor(startMs: number = 0) {
     this.#nowMs = instant("startMs", startMs);
   }
 
-  /** Where the clock stands, in milliseconds. */
+  /** The time of the clock, in milliseconds. */
   now(): number {
     return this.#nowMs;
   }
 
   /**
-   * Moves the clock on by a duration with its unit, and runs what was to be woken on the way, in order, each at its own
+   * Moves the clock forward by a duration with its unit, and runs the timers that are due on the way, in order, each at its
    * instant.
    *
-   * @throws TypeError when it is a number: of what unit? RangeError when it is no duration.
+   * @throws TypeError if it is a number, which has no unit; RangeError if it is not a duration.
    */
   advance(duration: Duration): void {
     this.set(this.#nowMs + parseDuration("duration", duration, 0));
   }
 
   /**
-   * Moves the clock to an instant in milliseconds, forwards as {@link advance} does. Backwards it wakes nobody; a limiter
-   * takes it as no time passing. Where somebody woken on the way moves it further, it stays there.
+   * Moves the clock to an instant in milliseconds; forward as {@link advance} does, or backward without running timers. For a
+   * limiter no time passes then. If a timer moves the clock further forward, it stays there.
    *
-   * @throws TypeError when it is not a number, RangeError when it is not finite.
+   * @throws TypeError if it is not a number, RangeError if it is not finite.
    */
   set(ms: number): void {
     const target = instant("ms", ms);
@@ -57,34 +57,34 @@ export class ManualClock implements Clock {
       this.#nowMs = target;
       return;
     }
-    for (let alarm = this.#nextUpTo(target); alarm !== undefined; alarm = this.#nextUpTo(target)) {
-      this.#cancel(alarm);
-      this.#nowMs = alarm.dueMs;
-      alarm.run();
+    for (let timer = this.#nextUpTo(target); timer !== undefined; timer = this.#nextUpTo(target)) {
+      this.#cancel(timer);
+      this.#nowMs = timer.dueMs;
+      timer.run();
     }
     this.#nowMs = Math.max(this.#nowMs, target);
   }
 
-  /** Runs `run` once, when the clock has moved on by `afterMs`; the function it returns calls that off. */
+  /** Calls `run` once, when the clock has moved forward by `afterMs`. The returned function cancels that. */
   wake(afterMs: number, run: () => void): () => void {
-    const alarm = { dueMs: this.#nowMs + instant("afterMs", afterMs, 0), run };
-    this.#alarms.push(alarm);
+    const timer = { dueMs: this.#nowMs + instant("afterMs", afterMs, 0), run };
+    this.#timers.push(timer);
     return () => {
-      this.#cancel(alarm);
+      this.#cancel(timer);
     };
   }
 
-  /** The earliest alarm due by `target`; of several due at once the one set first. */
-  #nextUpTo(target: number): Alarm | undefined {
-    let next: Alarm | undefined;
-    for (const alarm of this.#alarms) {
-      if (alarm.dueMs <= target && (next === undefined || alarm.dueMs < next.dueMs)) next = alarm;
+  /** The earliest timer that is due by `target`; of several at one instant the one that was set first. */
+  #nextUpTo(target: number): Timer | undefined {
+    let next: Timer | undefined;
+    for (const timer of this.#timers) {
+      if (timer.dueMs <= target && (next === undefined || timer.dueMs < next.dueMs)) next = timer;
     }
     return next;
   }
 
-  #cancel(alarm: Alarm): void {
-    this.#alarms = this.#alarms.filter((other) => other !== alarm);
+  #cancel(timer: Timer): void {
+    this.#timers = this.#timers.filter((other) => other !== timer);
   }
 }
 

@@ -3,48 +3,48 @@ import { argumentError, memberOf } from "../core/validate.js";
 import type { WaitOptions } from "../limiter/acquire-options.js";
 
 /**
- * What the wrapper needs of a limiter, by structure: any limiter of this package, of another copy of it, or a fake.
+ * The methods of a limiter that `rateLimited` and HTTP need: any limiter of this package, of another copy of it, or a fake.
  *
- * `check` is a property on purpose: parameters of a property's type are compared strictly, so that a limiter of
- * `` `user:${string}` `` is refused where keys are any string. A method would take it.
+ * `check` is a property, because TypeScript compares the parameters of a property strictly: a limiter of `` `user:${string}` `` is
+ * a type error where keys are any string. With a method it would be accepted.
  */
 export interface LimiterLike<K extends string = string> {
-  /** Decides on a call of `key` and records it if allowed. */
+  /** Decides a call of `key`, and records it if it is allowed. */
   readonly check: (key: K, options?: { readonly cost?: number | undefined }) => Promise<Decision>;
-  /** Waits until a call of `key` is admitted. Needed by `wait` only. */
+  /** Waits until a call of `key` is admitted. Needed for `wait` only. */
   readonly acquire?: ((key: K, options?: WaitingCall) => Promise<Decision>) | undefined;
-  /** Takes back what a decision spent. Needed by `refundWhen` only. */
+  /** Removes what a decision recorded. Needed for `refundWhen` only. */
   readonly refund?: ((decision: Decision) => Promise<boolean>) | undefined;
 }
 
-/** What a call that waits for its turn is given. */
+/** Options of a call that waits. */
 export interface WaitingCall extends WaitOptions {
   readonly cost?: number | undefined;
 }
 
-/** Whether `limiter` is a function that finds a limiter, and not a limiter that can be called. */
+/** Whether `limiter` is a function that returns a limiter, and not a limiter that is a function. */
 export function isLookup<L>(limiter: L): limiter is Extract<L, (...given: never) => unknown> {
   return typeof limiter === "function" && memberOf(limiter, "check") === undefined;
 }
 
 /**
- * Checks that `value` can do what a {@link LimiterLike} must, and returns it.
+ * Checks that `value` has the methods of a {@link LimiterLike}, and returns it.
  *
- * @param verbs - what it is to do beside `check`, with what needs it.
- * @throws TypeError when it cannot.
+ * @param methods - which methods it needs in addition to `check`.
+ * @throws TypeError if a method is missing.
  */
 export function limiterLike<K extends string>(
   name: string,
   value: unknown,
-  verbs: Readonly<Record<"refund" | "acquire", boolean>>,
+  methods: Readonly<Record<"refund" | "acquire", boolean>>,
 ): LimiterLike<K> {
-  const need = (verb: keyof LimiterLike<K>, why: string = ""): void => {
-    if (typeof memberOf(value, verb) !== "function") {
-      throw new TypeError(argumentError(name, `a limiter with a \`${verb}\` function${why}`, value));
+  const assertMethod = (method: keyof LimiterLike<K>, reason: string = ""): void => {
+    if (typeof memberOf(value, method) !== "function") {
+      throw new TypeError(argumentError(name, `a limiter with a \`${method}\` function${reason}`, value));
     }
   };
-  need("check");
-  if (verbs.refund) need("refund", ", which `refundWhen` needs");
-  if (verbs.acquire) need("acquire", ", which `wait` needs");
+  assertMethod("check");
+  if (methods.refund) assertMethod("refund", ", which `refundWhen` needs");
+  if (methods.acquire) assertMethod("acquire", ", which `wait` needs");
   return value as LimiterLike<K>;
 }

@@ -18,16 +18,16 @@ import { isLookup, limiterLike } from "./limiter-like.js";
 /**
  * Options of {@link rateLimited}.
  *
- * @typeParam P - the arguments that the key is made of.
- * @typeParam R - what the wrapped function results in, for `refundWhen`.
- * @typeParam F - what `onRefused` returns in its place.
+ * @typeParam P - the arguments that `keyOf` takes.
+ * @typeParam R - the result of the wrapped function, for `refundWhen`.
+ * @typeParam F - the result of `onRefused`.
  */
 export interface RateLimitedOptions<P extends readonly unknown[], R = unknown, F = never> {
-  /** The message of the error that a refusal throws, in place of the default one. */
+  /** The message of the error that a refusal throws, instead of the default one. */
   readonly message?: string | undefined;
-  /** What to return, or throw, in place of a `RateLimitExceededError`. Called with the `this` and arguments of the call. */
+  /** Called for a refused call, with its `this` and arguments; returns or throws what the call results in. @default throws a `RateLimitExceededError` */
   readonly onRefused?: ((decision: Decision, args: P) => F | PromiseLike<F>) | undefined;
-  /** What a call spends: a whole number, at least 1, or a function of the arguments that `keyOf` declares. @default 1 */
+  /** The cost of a call: a whole number, at least 1, or a function of the arguments that `keyOf` declares. @default 1 */
   readonly cost?: number | ((...args: P) => number) | undefined;
   /**
    * Waits until the call is admitted, as `acquire` does, instead of refusing it: `true` without a timeout, or an object with
@@ -36,8 +36,8 @@ export interface RateLimitedOptions<P extends readonly unknown[], R = unknown, F
    */
   readonly wait?: boolean | WaitOptions | undefined;
   /**
-   * Whether a call that was let through is to be given back, now that it has ended: to count failed logins only, say. What
-   * goes wrong here or in the refund becomes a process warning, and the outcome stays what it was.
+   * Whether to refund an admitted call after it has ended: to count failed logins only, for example. An error here or in the
+   * refund becomes a process warning, and does not change the outcome of the call.
    */
   readonly refundWhen?: ((outcome: PromiseSettledResult<R>) => boolean) | undefined;
 }
@@ -46,17 +46,16 @@ export interface RateLimitedOptions<P extends readonly unknown[], R = unknown, F
 export type KeyOf<T, P extends readonly unknown[], K extends string> = (this: T, ...args: P) => K | PromiseLike<K>;
 
 /**
- * Wraps a function, or decorates a method, so that each call first asks a limiter. A refusal throws a
+ * Wraps a function, or decorates a method, so that a limiter checks each call first. A refused call throws a
  * `RateLimitExceededError`, and the function is not called.
  *
- * `this`, the types of the arguments, `name` and `length` are kept. The result is always a promise, so a synchronous
- * method is no target of the decorator, and says so when it is compiled. Standard decorators and `experimentalDecorators`
- * take the same export.
+ * `this`, the types of the arguments, `name` and `length` are kept. The result is always a promise, so decorating a synchronous
+ * method is a type error. It works as a standard decorator and with `experimentalDecorators`.
  *
- * @param limiter - any limiter by structure; or a function of `this` that returns it, for limiters that each instance has
- *   for itself.
- * @param keyOf - makes the key from the arguments. The target may take more of them than it does.
- * @throws TypeError when an argument is not fit, here or, for what a function returns, as a rejection at the call.
+ * @param limiter - an object with the methods of a limiter; or a function of `this` that returns one, for limiters that belong to
+ *   an instance.
+ * @param keyOf - makes the key from the arguments. The wrapped function may take more arguments.
+ * @throws TypeError if an argument is invalid; as a rejection of the call, if what `limiter` or `keyOf` returns is invalid.
  *
  * @example
  * const sendReset = rateLimited(limiter, (email: string) => email)(async (email: string) => mailer.send(email));
@@ -88,17 +87,17 @@ export function rateLimited<T, K extends string, P extends readonly unknown[], R
   const limiterOf = limiterOfThis(limiter, { refund: refundWhen !== undefined, acquire: wait !== false });
 
   type Target = (this: T, ...args: [...P]) => R | PromiseLike<R>;
-  type Guarded = (this: T, ...args: [...P]) => Promise<R | F>;
+  type Wrapped = (this: T, ...args: [...P]) => Promise<R | F>;
 
-  function guard(target: Target): Guarded {
+  function wrap(target: Target): Wrapped {
     if (typeof target !== "function") throw new TypeError(argumentError("target", "a function or a method", target));
-    const guarded: Guarded = async function (...args) {
-      const asked = limiterOf(this);
+    const wrapped: Wrapped = async function (...args) {
+      const ownLimiter = limiterOf(this);
       const key = await keyOf.apply(this, args);
       const call = { cost: typeof cost === "function" ? cost.apply(this, args) : cost };
       const [isAllowed, decision, waitError] = await (wait === false
-        ? checkedCall(asked, key, call)
-        : admittedCall(asked, key, call, wait));
+        ? checkedCall(ownLimiter, key, call)
+        : admittedCall(ownLimiter, key, call, wait));
       if (!isAllowed) {
         if (onRefused !== undefined) return onRefused.call(this, decision, args);
         throw new RateLimitExceededError(decision, {
@@ -108,45 +107,45 @@ export function rateLimited<T, K extends string, P extends readonly unknown[], R
       }
       if (refundWhen === undefined) return target.apply(this, args);
       const [outcome] = await Promise.allSettled([promiseOf(() => target.apply(this, args))]);
-      await giveBack(asked, decision, outcome, refundWhen);
+      await refundIfWanted(ownLimiter, decision, outcome, refundWhen);
       if (outcome.status === "rejected") throw outcome.reason;
       return outcome.value;
     };
-    // What the target shows of itself, in stack traces and to whatever dispatches by `length`.
+    // For stack traces, and for code that dispatches by `length`.
     for (const property of ["name", "length"] as const) {
-      Object.defineProperty(guarded, property, ownCopy({ value: target[property], configurable: true }));
+      Object.defineProperty(wrapped, property, ownCopy({ value: target[property], configurable: true }));
     }
-    return guarded;
+    return wrapped;
   }
 
   function apply(
     target: unknown,
     context?: unknown,
     descriptor?: TypedPropertyDescriptor<Target>,
-  ): Guarded | TypedPropertyDescriptor<Guarded> {
-    // Three arguments are an `experimentalDecorators` call, whose target is the prototype and not the method.
+  ): Wrapped | TypedPropertyDescriptor<Wrapped> {
+    // With `experimentalDecorators` there are three arguments, and the target is the prototype and not the method.
     if (descriptor !== undefined) {
-      return ownCopy({ ...descriptor, value: guard(descriptor.value as Target) }) as TypedPropertyDescriptor<Guarded>;
+      return ownCopy({ ...descriptor, value: wrap(descriptor.value as Target) }) as TypedPropertyDescriptor<Wrapped>;
     }
     const kind = memberOf(context, "kind") ?? "method";
     if (kind !== "method") throw new TypeError(argumentError("target", "a function or a method", kind));
-    return guard(target as Target);
+    return wrap(target as Target);
   }
   return apply as RateLimited<T, P, R, F>;
 }
 
-/** The error that ended the wait, whatever copy of the package has thrown it. */
+/** The error of a failed wait, thrown by any copy of the package. */
 type WaitError = Pick<RateLimitExceededError, "decision" | "message" | "waitFailedBy">;
 
-type Answer = readonly [isAllowed: boolean, decision: Decision, waitError?: WaitError];
+type CallResult = readonly [isAllowed: boolean, decision: Decision, waitError?: WaitError];
 
-async function checkedCall<K extends string>(limiter: LimiterLike<K>, key: K, call: WaitingCall): Promise<Answer> {
+async function checkedCall<K extends string>(limiter: LimiterLike<K>, key: K, call: WaitingCall): Promise<CallResult> {
   const decision = await limiter.check(key, call);
   return [decision.allowed, decision];
 }
 
 /**
- * Waits until the call is admitted. A failed wait is a refusal like any other, for `onRefused` and `message` as well.
+ * Waits until the call is admitted. A failed wait is treated as any other refusal, by `onRefused` and `message` too.
  *
  * Precondition: the limiter has an `acquire`.
  */
@@ -155,42 +154,42 @@ async function admittedCall<K extends string>(
   key: K,
   call: WaitingCall,
   wait: true | WaitOptions,
-): Promise<Answer> {
+): Promise<CallResult> {
   try {
     const admitted = limiter.acquire?.(key, wait === true ? call : { ...wait, ...call });
     return [true, (await admitted) as Decision];
   } catch (error) {
-    // By its code and not its class: the limiter may be of another copy of the package.
+    // By code and not by class, because the limiter may be of another copy of the package.
     if (memberOf(error, "code") !== "RATE_LIMIT_EXCEEDED" || memberOf(error, "decision") === undefined) throw error;
     return [false, (error as WaitError).decision, error as WaitError];
   }
 }
 
-/** Gives a call back if `refundWhen` says so. It never rejects: the outcome is the caller's, whatever becomes of this. */
-async function giveBack<K extends string, R>(
+/** Refunds a call if `refundWhen` returns true. It never rejects, because a failed refund must not change the outcome. */
+async function refundIfWanted<K extends string, R>(
   limiter: LimiterLike<K>,
   decision: Decision,
   outcome: PromiseSettledResult<R>,
   refundWhen: (outcome: PromiseSettledResult<R>) => boolean,
 ): Promise<void> {
   try {
-    const answer: unknown = refundWhen(outcome);
-    if (typeof answer !== "boolean") throw new TypeError(argumentError("refundWhen(outcome)", "a boolean", answer));
-    if (answer) await limiter.refund?.(decision);
+    const isWanted: unknown = refundWhen(outcome);
+    if (typeof isWanted !== "boolean") throw new TypeError(argumentError("refundWhen(outcome)", "a boolean", isWanted));
+    if (isWanted) await limiter.refund?.(decision);
   } catch (error) {
     warn("A refund failed; the outcome of the call stands", error);
   }
 }
 
-/** The limiter for a `this`: the one given, or the one a function finds for it. */
+/** Returns the limiter for a `this`: the given one, or the result of the given function. */
 function limiterOfThis<T, K extends string>(
   limiter: LimiterLike<K> | ((self: T) => LimiterLike<K>),
-  verbs: Parameters<typeof limiterLike>[2],
+  methods: Parameters<typeof limiterLike>[2],
 ): (self: T) => LimiterLike<K> {
   if (isLookup(limiter)) {
-    return (self) => limiterLike("limiter(this)", limiter(self), verbs);
+    return (self) => limiterLike("limiter(this)", limiter(self), methods);
   }
-  const fixed = limiterLike<K>("limiter", limiter, verbs);
+  const fixed = limiterLike<K>("limiter", limiter, methods);
   return () => fixed;
 }
 
@@ -211,7 +210,7 @@ function checked<O extends RateLimitedOptions<never, never, unknown>>(keyOf: unk
   return copy;
 }
 
-/** A call as a promise, even where it throws at once. */
+/** Turns the result of a call into a promise, which rejects if the call throws. */
 async function promiseOf<R>(call: () => R | PromiseLike<R>): Promise<R> {
   return call();
 }

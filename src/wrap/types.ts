@@ -3,7 +3,7 @@ export interface RateLimited<T, P extends readonly unknown[], R, F> {
   /** Wraps a function, which may take more arguments than the key is made of. The result is always a promise. */
   <This extends T, A extends readonly [...P, ...unknown[]], V extends R>(
     target: (this: This, ...args: A) => V | PromiseLike<V>,
-    // Keeps compilers from taking this signature for a decorator's, since a decorator may leave its context out.
+    // So that TypeScript does not choose this signature for a decorator.
     context?: undefined,
   ): (this: This, ...args: A) => Promise<V | F>;
   /** Decorates an asynchronous method: a standard decorator. */
@@ -19,15 +19,15 @@ export interface RateLimited<T, P extends readonly unknown[], R, F> {
   ): TypedPropertyDescriptor<Decorated<M, F>>;
 }
 
-// eslint-disable-next-line @typescript-eslint/no-explicit-any -- whatever its arguments, and whatever its `this`
+// eslint-disable-next-line @typescript-eslint/no-explicit-any -- any arguments and any `this`
 type AsyncMethod = (this: any, ...args: any) => Promise<unknown>;
 
-/** A method keeps its own type, generic ones too, unless `onRefused` adds to its result. */
+/** The type of a decorated method: its own type, also if it is generic, unless `onRefused` adds to its result. */
 type Decorated<M extends AsyncMethod, F> = [F] extends [never]
   ? M
   : (this: ThisParameterType<M>, ...args: Parameters<M>) => Promise<Awaited<ReturnType<M>> | F>;
 
-/** Nothing where the method is a fitting target, else a property that nothing has, and that says what is wrong. */
+/** `unknown` for a compatible method; else a type with a property that no method has, whose type is the error message. */
 type CompatibleTarget<This, M extends AsyncMethod, T, P extends readonly unknown[], R> = This extends T
   ? Arguments<M> extends readonly [...P, ...unknown[]]
     ? Awaited<ReturnType<M>> extends R
@@ -36,7 +36,7 @@ type CompatibleTarget<This, M extends AsyncMethod, T, P extends readonly unknown
     : IncompatibleTarget<"keyOf expects other arguments than this method's">
   : IncompatibleTarget<"the limiter is looked up on another class than this method's">;
 
-/** What fits everywhere for a synchronous method, which is no M at all: that it is synchronous is what is wrong with it. */
+/** `never` for a synchronous method, so that TypeScript reports the missing promise and not a mismatch of arguments. */
 type Arguments<M extends AsyncMethod> = 0 extends 1 & Parameters<M> ? never : Parameters<M>;
 
 interface IncompatibleTarget<Reason extends string> {

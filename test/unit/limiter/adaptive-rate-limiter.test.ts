@@ -150,7 +150,7 @@ describe("a decision of a reduced limit", () => {
     expect(await limiter.check("ada")).toMatchObject({ reduced: false, allowed: false });
   });
 
-  it("shows one layer, as many as there are limits", async () => {
+  it("has one layer in each decision", async () => {
     const { limiter } = made();
     limiter.adjustForLoad(0.9, 0);
     expect((await limiter.check("ada")).layers).toHaveLength(1);
@@ -158,7 +158,7 @@ describe("a decision of a reduced limit", () => {
     expect(limiter.checkSync("ada").layers).toHaveLength(1);
   });
 
-  it("puts a cost between the reduced and the full limit off: for good by hand, to the next look with a source", async () => {
+  it("has an infinite wait for a cost between the reduced and the full limit without a source, and the interval with one", async () => {
     const byHand = made().limiter;
     byHand.adjustForLoad(0.9, 0);
     expect(await byHand.check("ada", { cost: 6 })).toMatchObject({ retryAfterMs: Infinity, reduced: true });
@@ -175,7 +175,7 @@ describe("a decision of a reduced limit", () => {
     expect(await limiter.isAllowed("ada", { cost: 6 })).toBe(true);
   });
 
-  it("is a refusal of the reduction in allOf, too", async () => {
+  it("is refused by load in allOf too", async () => {
     const store = new MemoryStore({ clock: new ManualClock() });
     const load = new AdaptiveRateLimiter({ ...limit, name: "load", store, bypass: false });
     const user = new AsyncRateLimiter({ maxCalls: 100, period: "1s", name: "user", store, bypass: false });
@@ -193,7 +193,7 @@ describe("a decision of a reduced limit", () => {
     expect(await limiter.check("ada")).toMatchObject({ bypassed: true, limit: reduced, layers: [reduced] });
   });
 
-  it("is never one of room: a full store that denies says so", async () => {
+  it("is a refusal by capacity if the store is full and denies new keys", async () => {
     const store = new MemoryStore({ clock: new ManualClock(), maxKeys: 1, onFull: "deny" });
     const limiter = new AdaptiveRateLimiter({ ...limit, store, bypass: false });
     limiter.adjustForLoad(0.9, 0);
@@ -201,7 +201,7 @@ describe("a decision of a reduced limit", () => {
     expect(await limiter.check("eve")).toMatchObject({ reduced: false, refusedBy: "capacity" });
   });
 
-  it("lets everybody through in shadow mode, and says what it would have done", async () => {
+  it("allows every call in shadow mode, with the cause that enforce mode would give", async () => {
     const { limiter } = made({ mode: "shadow" });
     limiter.adjustForLoad(0.9, 0);
     for (let call = 0; call < 5; call += 1) await limiter.check("ada");
@@ -209,8 +209,8 @@ describe("a decision of a reduced limit", () => {
   });
 });
 
-describe("whoever waits", () => {
-  it("is let in as soon as the limit is raised", async () => {
+describe("acquire of an adaptive limiter", () => {
+  it("resolves when a raised limit allows the call", async () => {
     const { limiter } = made();
     limiter.adjustForLoad(0.9, 0);
     for (let call = 0; call < 5; call += 1) await limiter.check("ada");
@@ -219,7 +219,7 @@ describe("whoever waits", () => {
     expect((await waiting).remaining).toBe(4);
   });
 
-  it("waits for the next look with a cost between the limits", async () => {
+  it("waits for the next factor with a cost between the reduced and the full limit", async () => {
     const load = new HandSource();
     const { limiter } = made({ load });
     load.set(0.5);
@@ -230,13 +230,13 @@ describe("whoever waits", () => {
 });
 
 describe("a limiter with a load source", () => {
-  it("starts from the factor that is in force", () => {
+  it("starts with the current factor of the source", () => {
     const load = new HandSource();
     load.factor = 0.5;
     expect(made({ load }).limiter.maxCalls).toBe(5);
   });
 
-  it("tells it how much of the base limit a key has live, after every decision but those of peek and bypass", async () => {
+  it("reports the used fraction of the base limit after every decision but those of peek and bypass", async () => {
     const load = new HandSource();
     const onDecision = vi.fn();
     const { limiter } = made({ load, onDecision, bypass: (key) => key === "staff" });
@@ -253,7 +253,7 @@ describe("a limiter with a load source", () => {
     expect(onDecision).toHaveBeenCalledTimes(6);
   });
 
-  it.each([NaN, 2, -1, "0.5", undefined])("does not move by a factor of %o, and says so", (factor) => {
+  it.each([NaN, 2, -1, "0.5", undefined])("ignores an invalid factor of %o, and warns", (factor) => {
     const warned = vi.spyOn(process, "emitWarning").mockImplementation(() => undefined);
     const load = new HandSource();
     const { limiter } = made({ load });
@@ -263,7 +263,7 @@ describe("a limiter with a load source", () => {
     expect(warned).toHaveBeenCalledOnce();
   });
 
-  it("is not adjusted by hand as well", () => {
+  it("throws on adjustForLoad", () => {
     const { limiter } = made({ load: new HandSource() });
     expect(() => limiter.adjustForLoad(0.9, 0)).toThrow("Expected `load` to be absent for adjustForLoad");
   });
@@ -294,7 +294,7 @@ describe("a limiter with a load source", () => {
   );
 });
 
-describe("an option that is not fit", () => {
+describe("an invalid option", () => {
   it.each([
     [{ baseMaxCalls: 2.5 }, "Expected `baseMaxCalls` to be a non-negative integer, got `2.5` (number)"],
     [{ baseMaxCalls: "9" }, "`baseMaxCalls`"],
@@ -308,7 +308,7 @@ describe("an option that is not fit", () => {
 });
 
 describe("while the limit moves between any two calls", () => {
-  it("every decision is what brute force says of the limit in force at that instant", async () => {
+  it("every decision equals that of a brute-force model at the limit in force", async () => {
     const step = fc.oneof(
       { weight: 6, arbitrary: fc.record({ do: fc.constant("check" as const), cost: fc.integer({ min: 1, max: 9 }) }) },
       { weight: 2, arbitrary: fc.record({ do: fc.constant("move" as const), to: fc.integer({ min: 0, max: 20 }) }) },

@@ -45,10 +45,10 @@ function lateStore(broken: { check?: boolean } = {}): AsyncStore {
   };
 }
 
-describe.each(["memory", "a store that answers later"])("several keys at once, over %s", (kind) => {
+describe.each(["memory", "an asynchronous store"])("several keys at once, over %s", (kind) => {
   const store = (): { store?: Store } => (kind === "memory" ? {} : { store: lateStore() });
 
-  it("pass if no member refuses, and are recorded in all or in none", async () => {
+  it("are allowed if no member refuses, and are recorded in all or in none", async () => {
     const ip = new AsyncRateLimiter({ ...limit(3), ...store() });
     const user = new AsyncRateLimiter({ ...limit(2), ...store() });
     const both = allOf({ ip, user });
@@ -84,7 +84,7 @@ describe.each(["memory", "a store that answers later"])("several keys at once, o
     await expect(both.refund({ ...decision })).rejects.toThrow(TypeError);
   });
 
-  it("are forgotten by reset: the keys given, or all", async () => {
+  it("are forgotten by reset: the given keys, or all keys without an argument", async () => {
     const ip = new AsyncRateLimiter({ ...limit(1), ...store() });
     const user = new AsyncRateLimiter({ ...limit(1), ...store() });
     const both = allOf({ ip, user });
@@ -119,7 +119,7 @@ describe.each(["memory", "a store that answers later"])("several keys at once, o
 });
 
 describe("several keys at once, in memory", () => {
-  it("are judged and spent in one run: neither onDecision nor a moving limit comes in between", async () => {
+  it("are checked and recorded in one synchronous run, without onDecision in between", async () => {
     const clock = new ManualClock();
     const meddle: (() => void)[] = [];
     const ip: AnyLimiter = new AnyLimiter([{ maxCalls: 5, periodMs: 1000 }], {
@@ -142,7 +142,7 @@ describe("several keys at once, in memory", () => {
     expect((await ip.state("10.0.0.1")).calls).toBe(1);
   });
 
-  it("tell onDecision of a refusal, and not of what the others would have let through", async () => {
+  it("call onDecision only of the members that refuse", async () => {
     const heard: [string, boolean][] = [];
     const tell = (name: string) => ({
       onDecision: ({ allowed }: Decision) => heard.push([name, allowed]),
@@ -159,7 +159,7 @@ describe("several keys at once, in memory", () => {
     ]);
   });
 
-  it("speak with the longest wait of several refusals, and with the least that remains otherwise", async () => {
+  it("have the decision with the longest wait of several refusals, else that with the least remaining", async () => {
     const clock = new ManualClock();
     const both = allOf({
       short: new AsyncRateLimiter({ maxCalls: 1, period: "1s", clock, bypass: false }),
@@ -171,7 +171,7 @@ describe("several keys at once, in memory", () => {
     expect(await both.check(keys)).toMatchObject({ member: "long", retryAfterMs: 3_600_000 });
   });
 
-  it("find room for every new key together, or spend nothing and forget nobody", async () => {
+  it("need room for every new key together, else record nothing and evict no key", async () => {
     const store = new MemoryStore({ maxKeys: 3 });
     const ip = new AsyncRateLimiter({ ...limit(2), name: "ip", store });
     const user = new AsyncRateLimiter({ ...limit(2), name: "user", store });
@@ -193,7 +193,7 @@ describe("several keys at once, in memory", () => {
     expect([store.size, store.evictions]).toEqual([3, 1]);
   });
 
-  it("let a newcomer in after refusals, because each moves the hand on", async () => {
+  it("are admitted after a few refusals for room, because each refusal moves the position of the evictor", async () => {
     const store = new MemoryStore({ maxKeys: 80 });
     const ip = new AsyncRateLimiter({ ...limit(2), name: "ip", store });
     const user = new AsyncRateLimiter({ ...limit(2), name: "user", store });
@@ -205,7 +205,7 @@ describe("several keys at once, in memory", () => {
     expect(refused).toBeLessThanOrEqual(4);
   });
 
-  it("ask every bypass before the first limit is read", async () => {
+  it("call every bypass before the first limit is read", async () => {
     const a: AnyLimiter = new AnyLimiter([{ maxCalls: 5, periodMs: 1000 }], { bypass: false });
     const b: AnyLimiter = new AnyLimiter([{ maxCalls: 5, periodMs: 1000 }], {
       bypass: () => {
@@ -238,7 +238,7 @@ describe("several keys at once, in memory", () => {
     expect([(await a.state("x")).calls, (await b.state("y")).calls]).toEqual([1, 0]);
   });
 
-  it("speak with a member that counted the call, where one did", async () => {
+  it("have the decision of a member that recorded the call, if there is one", async () => {
     const open = new AsyncRateLimiter({ maxCalls: 1, period: "1m", bypass: () => true });
     const shadow = new AsyncRateLimiter({ ...limit(0), mode: "shadow" });
     const real = new AsyncRateLimiter(limit(100));
@@ -246,7 +246,7 @@ describe("several keys at once, in memory", () => {
     expect(decision).toMatchObject({ member: "real", bypassed: false, shadowed: false, remaining: 99 });
   });
 
-  it("agree with one oracle for each member, whatever their limits, keys and costs", async () => {
+  it("agree with one brute-force model for each member, whatever the limits, keys and costs", async () => {
     const call = fc.record({
       ip: fc.constantFrom("a", "b", null),
       user: fc.constantFrom("x", "y", null),
@@ -297,8 +297,8 @@ describe("several keys at once, in memory", () => {
   });
 });
 
-describe("several keys at once, where a store answers later", () => {
-  it("are asked in the order of making, whatever the names, so that two calls do not refuse each other", async () => {
+describe("several keys at once, in an asynchronous store", () => {
+  it("are checked in the order in which the limiters were created, so that of two concurrent calls one is allowed", async () => {
     const asked: string[] = [];
     const tell = (name: string) => ({ onDecision: () => asked.push(name) });
     const first = new AsyncRateLimiter({ ...limit(1), store: lateStore(), ...tell("first") });
@@ -311,7 +311,7 @@ describe("several keys at once, where a store answers later", () => {
     expect(asked[0]).toBe("first");
   });
 
-  it("ask nobody behind a refusal, and say so", async () => {
+  it("have no decision of the members after one that refuses", async () => {
     const shut = new AsyncRateLimiter({ ...limit(0), store: lateStore() });
     const open = new AsyncRateLimiter({ ...limit(9), store: lateStore() });
     const decision = await allOf({ open, shut }).check({ open: "a", shut: "a" });
@@ -319,7 +319,7 @@ describe("several keys at once, where a store answers later", () => {
     expect((await open.state("a")).calls).toBe(0);
   });
 
-  it("are asked in order as soon as one of their stores is such", async () => {
+  it("are checked in order if one of their stores is asynchronous", async () => {
     const memory = new AsyncRateLimiter(limit(9));
     const late = new AsyncRateLimiter({ ...limit(0), store: lateStore() });
     for (const members of [
@@ -349,7 +349,7 @@ describe("several keys at once, where a store answers later", () => {
     expect(batches.map((items) => items.map(({ key }) => key))).toEqual([["10.0.0.1", "ada"]]);
   });
 
-  it("take back what was spent when a store fails, and reject with its error", async () => {
+  it("are refunded when a store fails, and the call rejects with the error of the store", async () => {
     const broken = { check: false };
     const first = new AsyncRateLimiter({ ...limit(9), store: lateStore() });
     const second = new AsyncRateLimiter({ ...limit(9), store: lateStore(broken) });
@@ -359,7 +359,7 @@ describe("several keys at once, where a store answers later", () => {
   });
 });
 
-describe("what allOf is given is checked", () => {
+describe("the arguments of allOf", () => {
   const ip = new AsyncRateLimiter(limit(1));
   const user = new LayeredRateLimiter<`user:${string}`>({ limits: [{ name: "Burst", maxCalls: 1, period: "1s" }] });
 
@@ -385,7 +385,7 @@ describe("what allOf is given is checked", () => {
     expect(() => allOf({ ip, user: member })).toThrow(message);
   });
 
-  it("a key that is missing, undefined, no string or nobody's is a TypeError, and nothing is spent", async () => {
+  it("a key that is missing, undefined, not a string or of no member is a TypeError, and nothing is recorded", async () => {
     const both = allOf({ ip, user });
     const wrong = [
       { ip: "10.0.0.1" },
@@ -405,7 +405,7 @@ describe("what allOf is given is checked", () => {
     expect((await ip.state("10.0.0.1")).calls).toBe(0);
   });
 
-  it("is typed by its members", async () => {
+  it("have types that follow from the members", async () => {
     const both = allOf({ ip, user });
     // @ts-expect-error -- a key of another kind
     void both.check({ ip: "10.0.0.1", user: "guest:7" });
