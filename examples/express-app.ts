@@ -32,7 +32,7 @@ export function createApp(): Express {
 
   // Only failures count, and a request counts before its password is verified: of many concurrent guesses, five are verified.
   app.post("/login", rateLimit({ limiter: logins, refundWhen: (_, status) => status < 400 }), (request, response) => {
-    const { password } = request.body as { password?: unknown };
+    const { password } = (request.body ?? {}) as { password?: unknown };
     response.status(password === "correct horse" ? 200 : 401).end();
   });
   app.post("/upload", rateLimit({ limiter: uploads, key: userOrClient }), (_request, response) => {

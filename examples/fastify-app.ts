@@ -36,7 +36,7 @@ export async function createApp(): Promise<FastifyInstance> {
     // Only failures count, and a request counts before its password is verified: of many concurrent guesses, five are verified.
     const login = { limiter: logins, key: clientKey, refundWhen: (_: FastifyRequest, status: number) => status < 400 };
     narrow.post("/login", { config: { rateLimit: login } }, async (request, reply) => {
-      const { password } = request.body as { password?: unknown };
+      const { password } = (request.body ?? {}) as { password?: unknown };
       return reply.code(password === "correct horse" ? 200 : 401).send();
     });
     narrow.post("/upload", { config: { rateLimit: { limiter: uploads } } }, async (_request, reply) => {
