@@ -17,34 +17,39 @@ import { rateLimitDraft11 } from "./headers-draft-11.js";
 import type { RequestAdapter } from "./request-adapter.js";
 import { xRateLimit } from "./headers-legacy.js";
 
-/** The request goes on, and nobody hears of it. */
-const UNCOUNTED: Outcome = passage(undefined, []);
+/** The request passes, and no limit applies to it. */
+const NOT_LIMITED: Outcome = makeOutcome(undefined, []);
 
-/** Nobody is there to read an answer, and without an address there is no key: the request must not go on uncounted. */
-const GONE: Outcome = passage(undefined, [], { status: 400, fields: [], body: undefined, error: undefined });
+/** A client that has disconnected has no address, so the request has no key and must not pass uncounted. No client reads the response. */
+const DISCONNECTED: Outcome = makeOutcome(undefined, [], {
+  status: 400,
+  fields: [],
+  body: undefined,
+  error: undefined,
+});
 
 /** @see The Fetch standard, section 4.8, CORS-preflight fetch */
 const NEVER_IN_PREFLIGHTS = ["authorization", "cookie", "content-type", "transfer-encoding"];
 
-/** A response that a cache must not keep, and that is no answer to a later request. @see RFC 6585, section 4 */
-const NOT_STORED: HeaderEntry = ["Cache-Control", "no-store"];
+/** A cache must not store a refusal, or it would send it in response to a later request. @see RFC 6585, section 4 */
+const NO_STORE: HeaderEntry = ["Cache-Control", "no-store"];
 
 /**
- * The one pipeline behind every adapter: asks the limiters about a request, and says what is to become of it.
+ * The pipeline behind every framework: runs the limiters on a request, and returns the outcome.
  *
- * It knows no framework: `view` looks at the requests of one, and its adapter does what the passage says.
+ * It does not depend on a framework: a {@link RequestAdapter} reads the requests of one, and the caller acts on the outcome.
  */
 export class HttpRateLimiter<R, A extends readonly unknown[] = readonly [], K extends string = string> {
   readonly #options: AnswerOptions<R, A>;
-  readonly #view: RequestAdapter<R>;
-  readonly #asker: CallResolver<R>;
-  /** Whether refusals are for the framework's error handler. */
+  readonly #adapter: RequestAdapter<R>;
+  readonly #resolver: CallResolver<R>;
+  /** Whether a refusal goes to the error handler of the framework. */
   readonly throws: boolean;
-  /** Who answers refusals in place of the adapter, where somebody does. */
+  /** The callback that responds to a refusal in place of the adapter. */
   readonly onRefused: ((request: R, decision: Decision, ...rest: A) => unknown) | undefined;
 
   /** @throws TypeError for an option that is unknown or of the wrong type, RangeError for one out of range. */
-  constructor(options: HttpOptions<R, K, A>, view: RequestAdapter<R>) {
+  constructor(options: HttpOptions<R, K, A>, adapter: RequestAdapter<R>) {
     const checked = checkedHttpOptions(options);
     const {
       client = {},
@@ -55,133 +60,134 @@ export class HttpRateLimiter<R, A extends readonly unknown[] = readonly [], K ex
       warnings = true,
     } = checked;
     this.#options = checked;
-    this.#view = view;
+    this.#adapter = adapter;
     this.throws = throws;
     this.onRefused = onRefused;
-    this.#asker = callResolver(checked, {
-      clientOf: clientOfRequest(view, client, warnings),
-      misuse: warnings ? misuseView(view) : undefined,
+    this.#resolver = callResolver(checked, {
+      clientOf: clientOfRequest(adapter, client, warnings),
+      misuse: warnings ? misuseAdapter(adapter) : undefined,
       isNamed: headers === "draft-11" || headers === "both",
       needsRefund: refundWhen !== undefined,
     });
   }
 
   /**
-   * Decides on a request, at once where nothing has to be waited for: each promise is felt on a fast framework.
+   * Decides on a request. The outcome is a promise only if a callback or a store is asynchronous, because each promise slows a
+   * fast framework noticeably.
    *
-   * It throws, or rejects, when the code around it is wrong: a key that is none, or what a callback throws.
+   * @throws (or rejects with) an error of the calling code: a TypeError for an invalid key, or the error of a callback.
    */
   handle(request: R): Outcome | Promise<Outcome> {
-    if (this.#isPreflight(request)) return UNCOUNTED;
+    if (this.#isPreflight(request)) return NOT_LIMITED;
     const { skip } = this.#options;
-    if (skip === undefined) return this.#limited(request);
+    if (skip === undefined) return this.#resolveCall(request);
     const proceed = (answer: boolean): Outcome | Promise<Outcome> =>
-      isTrue("skip(request)", answer) ? UNCOUNTED : this.#limited(request);
+      assertBoolean("skip(request)", answer) ? NOT_LIMITED : this.#resolveCall(request);
     return andThen(skip(request), proceed);
   }
 
-  #limited(request: R): Outcome | Promise<Outcome> {
-    let question;
+  #resolveCall(request: R): Outcome | Promise<Outcome> {
+    let call;
     try {
-      question = this.#asker(request);
+      call = this.#resolver(request);
     } catch (error) {
-      return this.#lost(error, request);
+      return this.#onResolveError(error, request);
     }
-    return isPromiseLike(question)
-      ? question.then(
-          (late) => this.#priced(late, request),
-          (error: unknown) => this.#lost(error, request),
+    return isPromiseLike(call)
+      ? call.then(
+          (late) => this.#resolveCost(late, request),
+          (error: unknown) => this.#onResolveError(error, request),
         )
-      : this.#priced(question, request);
+      : this.#resolveCost(call, request);
   }
 
-  #lost(error: unknown, request: R): Outcome {
-    let isGone = false;
+  #onResolveError(error: unknown, request: R): Outcome {
+    let isDisconnected = false;
     try {
-      isGone = this.#view.isDisconnected(request);
+      isDisconnected = this.#adapter.isDisconnected(request);
     } catch {
-      // A request that cannot be looked at: the first error says what is wrong with it.
+      // The request cannot be read. The first error is the more useful one.
     }
-    // Its address went with the client, and with that whatever was to be made of it.
-    if (isGone) return GONE;
+    // The address of a disconnected client is unknown, so an error of its key is expected.
+    if (isDisconnected) return DISCONNECTED;
     throw error;
   }
 
-  #priced(question: LimiterCall | undefined, request: R): Outcome | Promise<Outcome> {
-    if (question === undefined) return UNCOUNTED;
+  #resolveCost(call: LimiterCall | undefined, request: R): Outcome | Promise<Outcome> {
+    if (call === undefined) return NOT_LIMITED;
     const { cost } = this.#options;
-    if (typeof cost !== "function") return this.#asked(question, cost, request);
-    return andThen(cost(request), (spend) => this.#asked(question, assertInteger("cost(request)", spend, 1), request));
+    if (typeof cost !== "function") return this.#runLimiter(call, cost, request);
+    return andThen(cost(request), (units) => this.#runLimiter(call, assertInteger("cost(request)", units, 1), request));
   }
 
-  #asked(question: LimiterCall, spend: number | undefined, request: R): Outcome | Promise<Outcome> {
+  #runLimiter(call: LimiterCall, units: number | undefined, request: R): Outcome | Promise<Outcome> {
     let decision;
     try {
-      decision = question.check(spend);
+      decision = call.check(units);
     } catch (error) {
-      return this.#failed(error, request);
+      return this.#onLimiterError(error, request);
     }
     return isPromiseLike(decision)
       ? decision.then(
-          (late) => this.#passage(late, question, request),
-          (error: unknown) => this.#failed(error, request),
+          (late) => this.#outcome(late, call, request),
+          (error: unknown) => this.#onLimiterError(error, request),
         )
-      : this.#passage(decision, question, request);
+      : this.#outcome(decision, call, request);
   }
 
-  #failed(error: unknown, request: R): Promise<Outcome> {
+  #onLimiterError(error: unknown, request: R): Promise<Outcome> {
     // An invalid key or cost, a bypass that throws, and a closed limiter are errors of the calling code: `whenDown` must not let
     // such a request pass. So a store reports its own failures as other errors. A closed limiter may be of another copy of the
     // package, so its code identifies it.
     if (error instanceof TypeError || error instanceof RangeError || isClosed(error)) throw error;
-    return this.#down(error, request);
+    return this.#onStoreDown(error, request);
   }
 
   #isPreflight(request: R): boolean {
-    const { method, header, mayHaveUnannouncedBody, isPlain } = this.#view;
+    const { method, header, mayHaveUnannouncedBody, isPlain } = this.#adapter;
     if (method(request) !== "OPTIONS" || (this.#options.countPreflights ?? isPlain(request))) return false;
     const has = (name: string): boolean => (header(request, name) ?? "") !== "";
-    // A browser sends neither credentials nor a body with one: whoever does wants something of the handler.
+    // A browser sends neither credentials nor a body with a preflight.
     if (!has("origin") || !has("access-control-request-method") || NEVER_IN_PREFLIGHTS.some(has)) return false;
     // Some proxies add a `Content-Length` of 0 to requests without a body.
     if (!["", "0"].includes(header(request, "content-length") ?? "")) return false;
     return !mayHaveUnannouncedBody(request);
   }
 
-  #passage(decision: Decision, question: LimiterCall, request: R): Outcome {
-    const answers = question.answersIn(decision);
-    const fields = this.#fields(decision, answers);
+  #outcome(decision: Decision, call: LimiterCall, request: R): Outcome {
+    const results = call.answersIn(decision);
+    const fields = this.#fields(decision, results);
     if (!decision.allowed) {
-      const problem = problemOf(decision, answers, question.isAbuse(decision));
-      return passage(decision, fields, this.#refused(decision, problem, fields));
+      const problem = problemOf(decision, results, call.isAbuse(decision));
+      return makeOutcome(decision, fields, this.#rejection(decision, problem, fields));
     }
     const { refundWhen } = this.#options;
-    if (refundWhen === undefined) return passage(decision, fields);
-    const giveBack = (): Promise<unknown> => question.refund(decision);
-    return passage(decision, fields, undefined, (status) => refunded(giveBack, () => refundWhen(request, status)));
+    if (refundWhen === undefined) return makeOutcome(decision, fields);
+    const refund = (): Promise<unknown> => call.refund(decision);
+    return makeOutcome(decision, fields, undefined, (status) => refundIf(refund, () => refundWhen(request, status)));
   }
 
-  #fields(decision: Decision, answers: readonly LimiterResult[]): readonly HeaderEntry[] {
+  #fields(decision: Decision, results: readonly LimiterResult[]): readonly HeaderEntry[] {
     switch (this.#options.headers) {
       case undefined:
       case "draft-11":
-        return rateLimitDraft11(answers);
+        return rateLimitDraft11(results);
       case "legacy":
         return xRateLimit(decision, Date.now());
       case "both":
-        return [...rateLimitDraft11(answers), ...xRateLimit(decision, Date.now())];
+        return [...rateLimitDraft11(results), ...xRateLimit(decision, Date.now())];
       case false:
         return [];
     }
   }
 
-  #refused(decision: Decision, problem: Problem, limits: readonly HeaderEntry[]): Rejection {
+  #rejection(decision: Decision, problem: Problem, limits: readonly HeaderEntry[]): Rejection {
     const seconds = retryAfterSeconds(decision);
     const wait: HeaderEntry[] = seconds < Infinity ? [["Retry-After", String(seconds)]] : [];
-    return this.#refusal(problem, [...wait, NOT_STORED], limits, () => new RateLimitExceededError(decision));
+    return this.#makeRejection(problem, [...wait, NO_STORE], limits, () => new RateLimitExceededError(decision));
   }
 
-  async #down(error: unknown, request: R): Promise<Outcome> {
+  async #onStoreDown(error: unknown, request: R): Promise<Outcome> {
     const { onStoreError, whenDown = "deny" } = this.#options;
     if (onStoreError !== undefined) {
       callListener(
@@ -189,17 +195,17 @@ export class HttpRateLimiter<R, A extends readonly unknown[] = readonly [], K ex
         (failure) => warn("onStoreError failed; the request was answered all the same", failure),
       );
     }
-    const wish =
+    const action =
       typeof whenDown === "function"
         ? assertOneOf("whenDown(error, request)", await whenDown(error, request), ["allow", "deny"])
         : whenDown;
-    if (wish === "allow") return UNCOUNTED;
+    if (action === "allow") return NOT_LIMITED;
     const failure = (): StoreError =>
       new StoreError("The store could not answer, so the request was refused", { cause: error });
-    return passage(undefined, [], this.#refusal(UNAVAILABLE, [NOT_STORED], [], failure));
+    return makeOutcome(undefined, [], this.#makeRejection(UNAVAILABLE, [NO_STORE], [], failure));
   }
 
-  #refusal(
+  #makeRejection(
     problem: Problem,
     fields: readonly HeaderEntry[],
     limits: readonly HeaderEntry[],
@@ -209,8 +215,8 @@ export class HttpRateLimiter<R, A extends readonly unknown[] = readonly [], K ex
       status: problem.status,
       fields,
       body: JSON.stringify(problem),
-      error: (told) => {
-        const headers = [...limits, ...fields].map((field) => [field[0], valueOf(told?.(field[0]), field)]);
+      error: (currentHeader) => {
+        const headers = [...limits, ...fields].map((field) => [field[0], valueOf(currentHeader?.(field[0]), field)]);
         return Object.assign(error(), { headers: Object.fromEntries(headers) as Record<string, string>, expose: true });
       },
     };
@@ -221,41 +227,41 @@ function isClosed(error: unknown): boolean {
   return memberOf(error, "code") === "LIMITER_CLOSED";
 }
 
-/** A passage with each property of its own, so that nothing that is left out comes from `Object.prototype`. */
-function passage(
+/** Creates an outcome with four own properties, so that none of them is read from `Object.prototype`. */
+function makeOutcome(
   decision: Decision | undefined,
   fields: readonly HeaderEntry[],
-  refusal?: Rejection,
+  rejection?: Rejection,
   onResponse?: (status: number) => Promise<void>,
 ): Outcome {
-  return { decision, fields, refusal, onResponse };
+  return { decision, fields, rejection, onResponse };
 }
 
-/** Reads what a view may leave out from itself or its class alone. */
-function misuseView<R>(view: RequestAdapter<R>): MisuseView<R> {
-  const target = memberOf(view, "target") as RequestAdapter<R>["target"];
-  const identity = memberOf(view, "identity") as RequestAdapter<R>["identity"];
-  // The address, because a handler may find the limiter of a client by it.
-  return { target, identity: identity && ((request) => `${view.address(request)} ${identity(request)}`) };
+/** Reads the optional members of an adapter, ignoring those of `Object.prototype`. */
+function misuseAdapter<R>(adapter: RequestAdapter<R>): MisuseView<R> {
+  const target = memberOf(adapter, "target") as RequestAdapter<R>["target"];
+  const identity = memberOf(adapter, "identity") as RequestAdapter<R>["identity"];
+  // With the address, because a limiter may be looked up by it.
+  return { target, identity: identity && ((request) => `${adapter.address(request)} ${identity(request)}`) };
 }
 
-/** What an answer has of a field by now, or else the field's own value. */
-function valueOf(told: unknown, [, value]: HeaderEntry): string {
-  return typeof told === "string" && told !== "" ? told : value;
+/** The value of a field that the response already has, or else the value of `entry`. */
+function valueOf(currentHeader: unknown, [, value]: HeaderEntry): string {
+  return typeof currentHeader === "string" && currentHeader !== "" ? currentHeader : value;
 }
 
-/** Gives a request back where that is wished. It never rejects: the answer is out, whatever becomes of this. */
-async function refunded(refund: () => Promise<unknown>, isWished: () => boolean): Promise<void> {
+/** Refunds a request if `decide` returns true. It never rejects, because the response was already sent. */
+async function refundIf(refund: () => Promise<unknown>, decide: () => boolean): Promise<void> {
   try {
-    if (isTrue("refundWhen(request, status)", isWished())) await refund();
+    if (assertBoolean("refundWhen(request, status)", decide())) await refund();
   } catch (error) {
     warn("A refund failed; the request stays counted", error);
   }
 }
 
-/** Checks an answer that is to be a boolean: a promise of one would always be true. */
-function isTrue(name: string, answer: unknown): boolean {
-  // Nobody waits for it, so nobody would hear of its rejection either.
+/** Checks that a callback returned a boolean, and returns it: a promise would always be truthy. */
+function assertBoolean(name: string, answer: unknown): boolean {
+  // The promise is not awaited, so its rejection would be unhandled.
   if (isPromiseLike(answer)) answer.then(undefined, () => undefined);
   if (typeof answer !== "boolean") throw new TypeError(argumentError(name, "a boolean", answer));
   return answer;
@@ -267,21 +273,21 @@ export interface Closable {
 }
 
 /**
- * Decides on a request for a framework that goes on by a callback: without a promise where the guard needs none.
+ * Decides on a request for a framework that continues by a callback, without a promise if the limiter needs none.
  *
- * Every error goes to `failed`, whether the guard throws it or rejects with it, or `proceed` throws it, now or later.
+ * Every error goes to `failed`: one that the limiter throws or rejects with, and one that `proceed` throws.
  */
 export function runWithCallback<R, A extends readonly unknown[]>(
-  guard: HttpRateLimiter<R, A>,
+  limiter: HttpRateLimiter<R, A>,
   request: R,
   response: Closable,
-  proceed: (passage: Outcome) => void,
+  proceed: (outcome: Outcome) => void,
   failed: (error: Error) => void,
 ): void {
-  let passage;
+  let outcome;
   try {
-    passage = guard.handle(request);
-    if (!isPromiseLike(passage)) return proceed(passage);
+    outcome = limiter.handle(request);
+    if (!isPromiseLike(outcome)) return proceed(outcome);
   } catch (error) {
     return failed(callbackError(error));
   }
@@ -293,10 +299,10 @@ export function runWithCallback<R, A extends readonly unknown[]>(
       fail(error);
     }
   };
-  passage.then(attempt, fail).then(undefined, closing(response));
+  outcome.then(attempt, fail).then(undefined, closing(response));
 }
 
-/** Makes what handles an error of the error handler itself behind a promise: no caller could catch it any more. */
+/** Returns a handler for an error that the error handler itself throws behind a promise, where no caller can catch it. */
 export function closing(response: Closable): (error: unknown) => void {
   return (error) => {
     warn("The error handler failed; the connection was closed", error);

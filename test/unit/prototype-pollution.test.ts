@@ -357,8 +357,16 @@ const SCENARIOS: Readonly<Record<string, Readonly<Record<string, Scenario>>>> = 
       served((options) => {
         const guard = new http.HttpRateLimiter<object>(options as never, plainView);
         return async () => {
-          const { decision, fields, refusal, onResponse } = await guard.handle({});
-          return [decision, fields, refusal?.status, refusal?.body, refusal?.fields, typeof onResponse, guard.throws];
+          const { decision, fields, rejection, onResponse } = await guard.handle({});
+          return [
+            decision,
+            fields,
+            rejection?.status,
+            rejection?.body,
+            rejection?.fields,
+            typeof onResponse,
+            guard.throws,
+          ];
         };
       }),
     clientKey: () => [

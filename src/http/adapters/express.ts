@@ -13,10 +13,10 @@ import type { NodeResponse } from "../response-end.js";
 import { whenSent } from "../response-end.js";
 
 declare global {
-  // Where the types of express say that what a middleware adds to a request is to be declared.
+  // The types of express expect declarations of request properties here.
   namespace Express {
     interface Request {
-      /** The latest decision on this request; undefined where none was asked for. */
+      /** The latest decision on this request; undefined if no limit applied. */
       rateLimit?: Decision | undefined;
     }
   }
@@ -26,7 +26,7 @@ declare global {
 export interface ExpressRequest extends NodeRequest {
   /** Set by express and connect, and by no server of Node's. */
   readonly originalUrl?: string | undefined;
-  /** The latest decision on this request; undefined where none was asked for. */
+  /** The latest decision on this request; undefined if no limit applied. */
   rateLimit?: Decision | undefined;
 }
 
@@ -39,12 +39,12 @@ export interface ExpressResponse extends NodeResponse, Closable {
 }
 
 /**
- * A middleware of express or connect. With Node's HTTP server, `next` is what a request that passes goes on to, and is
- * told of an error, which must not pass: `(error) => (error ? fail() : handle())`.
+ * A middleware of express or connect. With Node's HTTP server, `next` handles a request that passes, or an error:
+ * `(error) => (error ? fail() : handle())`.
  */
 export type ExpressMiddleware<R, S> = (request: R, response: S, next: (error?: unknown) => void) => void;
 
-const view: RequestAdapter<ExpressRequest> = {
+const requestAdapter: RequestAdapter<ExpressRequest> = {
   ...nodeRequestAdapter,
   isPlain: (request) => memberOf(request, "originalUrl") === undefined || isInRouteOfMoreMethods(request),
 };
@@ -59,7 +59,7 @@ function isInRouteOfMoreMethods(request: ExpressRequest): boolean {
  * Limits the requests that reach a point of an express or connect app, or of a plain Node HTTP server.
  *
  * A refused request is answered with 429 and `application/problem+json`, and goes no further. The decision is
- * `request.rateLimit`. Errors of your code go to `next`: a `key` that is no string, or what a handler behind `next` throws
+ * `request.rateLimit`. Errors of your code go to `next`: an invalid `key`, or an error that a handler behind `next` throws
  * before it returns. So `next` may be called twice for one request, the second time with an error.
  *
  * @throws TypeError for an option that is unknown or of the wrong type, RangeError for one out of range.
@@ -72,40 +72,40 @@ export function rateLimit<
   S extends ExpressResponse = ExpressResponse,
   K extends string = string,
 >(options: HttpOptions<R, K, readonly [response: S]>): ExpressMiddleware<R, S> {
-  const guard = new HttpRateLimiter(options, view);
+  const limiter = new HttpRateLimiter(options, requestAdapter);
   return function rateLimit(request, response, next) {
-    runWithCallback(guard, request, response, (passage) => proceed(guard, passage, request, response, next), next);
+    runWithCallback(limiter, request, response, (outcome) => proceed(limiter, outcome, request, response, next), next);
   };
 }
 
 function proceed<R extends ExpressRequest, S extends ExpressResponse>(
-  guard: HttpRateLimiter<R, readonly [response: S]>,
-  { decision, fields, refusal, onResponse }: Outcome,
+  limiter: HttpRateLimiter<R, readonly [response: S]>,
+  { decision, fields, rejection, onResponse }: Outcome,
   request: R,
   response: S,
   next: (error?: unknown) => void,
 ): void {
   if (decision !== undefined) request.rateLimit = decision;
-  // Somebody else has answered meanwhile, a timeout say: nothing can be said any more, and a refusal still ends here.
+  // Other code has responded meanwhile, such as a timeout. No field can be set any more, and a refused request still ends here.
   if (response.headersSent) {
-    if (refusal === undefined) next();
-    else if (refusal.error !== undefined) next(refusal.error());
+    if (rejection === undefined) next();
+    else if (rejection.error !== undefined) next(rejection.error());
     return;
   }
   setFields(response, fields);
-  if (refusal === undefined) {
+  if (rejection === undefined) {
     if (onResponse !== undefined) whenSent(response, onResponse);
     return next();
   }
-  setFields(response, refusal.fields);
-  if (guard.throws && refusal.error !== undefined) return next(refusal.error((name) => response.getHeader(name)));
+  setFields(response, rejection.fields);
+  if (limiter.throws && rejection.error !== undefined) return next(rejection.error((name) => response.getHeader(name)));
   const before = response.statusCode;
-  response.statusCode = refusal.status;
-  if (guard.onRefused === undefined || decision === undefined) return write(response, refusal);
-  answer(guard.onRefused, request, decision, response)
+  response.statusCode = rejection.status;
+  if (limiter.onRefused === undefined || decision === undefined) return write(response, rejection);
+  answer(limiter.onRefused, request, decision, response)
     .catch((error: unknown) => {
       // The error handler decides on the status, as with `throw: true`.
-      if (response.statusCode === refusal.status && !response.headersSent) response.statusCode = before;
+      if (response.statusCode === rejection.status && !response.headersSent) response.statusCode = before;
       next(callbackError(error));
     })
     .catch(closing(response));

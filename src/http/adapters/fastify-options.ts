@@ -1,7 +1,7 @@
 import { ownCopy } from "../../core/validate.js";
 import type { AnswerOptions, HttpOptions } from "../options.js";
 
-/** Options of which any may be left out, because they go over others. */
+/** Options that override those of the plugin, so each of them is optional. */
 export type RouteOptions<R, P, K extends string = string> =
   | HttpOptions<R, K, readonly [reply: P]>
   | (AnswerOptions<R, readonly [reply: P]> & {
@@ -10,8 +10,8 @@ export type RouteOptions<R, P, K extends string = string> =
       readonly limiters?: undefined;
     });
 
-/** Options of a route over those of the plugin: who is asked is one of them, so one way of asking replaces the other. */
-export function over<O extends RouteOptions<never, never>>(plugin: O, route: O): O {
+/** Merges the options of a route over those of the plugin. The choice of limiters is one option: `limiter` replaces `limiters`, and vice versa. */
+export function mergeRouteOptions<O extends RouteOptions<never, never>>(plugin: O, route: O): O {
   const { limiter, limiters, key, ...rest } = ownCopy(plugin);
   const own = ownCopy(route);
   const asking = own.limiter !== undefined ? { key } : own.limiters !== undefined ? {} : { limiter, limiters, key };

@@ -1,6 +1,6 @@
 import type { Decision } from "../../core/decision.js";
 import { argumentError, memberOf, ownCopy } from "../../core/validate.js";
-import { over } from "./fastify-options.js";
+import { mergeRouteOptions } from "./fastify-options.js";
 import type { FastifyContextConfig, FastifyOptions, FastifyReply, FastifyRequest } from "./fastify-types.js";
 import type { HeaderEntry } from "../headers.js";
 import { appendHeader } from "../headers.js";
@@ -12,7 +12,7 @@ import type { RequestAdapter } from "../request-adapter.js";
 import { nodeRequestAdapter } from "../request-adapter.js";
 import { whenSent } from "../response-end.js";
 
-/** What Node has, and ES2022 does not name. */
+/** Part of Node, but not of ES2022. */
 declare const TextEncoder: new () => { encode(text: string): Uint8Array };
 
 /** An app of fastify. */
@@ -22,7 +22,7 @@ export interface FastifyLike {
   addHook(name: "onRegister" | "onRoute" | "onRequest", hook: (...given: never[]) => unknown): unknown;
 }
 
-type FastifyGuard = HttpRateLimiter<FastifyRequest, readonly [reply: FastifyReply]>;
+type FastifyLimiter = HttpRateLimiter<FastifyRequest, readonly [reply: FastifyReply]>;
 
 const requestAdapter: RequestAdapter<FastifyRequest> = {
   ...nodeRequestAdapter,
@@ -33,7 +33,7 @@ const requestAdapter: RequestAdapter<FastifyRequest> = {
   },
 };
 
-/** Goes on to what is behind the hook, or to the error handler. */
+/** Continues after the hook, or calls the error handler. */
 type Done = (error?: Error) => void;
 
 /**
@@ -51,8 +51,8 @@ interface App extends FastifyLike {
  *
  * A request counts in every registration around its route. `config.rateLimit` of a route, or of a not-found handler, goes over
  * the options of the nearest registration; `false` switches all of them off. A refused request is answered with 429 and
- * `application/problem+json`, before its body is read. The decision is `request.rateLimit`. Errors of your code, as a `key`
- * that is no string, go to fastify's error handler.
+ * `application/problem+json`, before its body is read. The decision is `request.rateLimit`. Errors of your code, such as an invalid
+ * `key`, go to the error handler of fastify.
  *
  * @throws TypeError for an option that is unknown or of the wrong type, RangeError for one out of range: as a rejection of
  *   `register`; where a route is added; for a not-found handler, or a route that is added before the plugin is loaded, at
@@ -66,20 +66,20 @@ interface App extends FastifyLike {
 export async function rateLimit(app: FastifyLike, options: FastifyOptions): Promise<void> {
   const registration = {};
   const markNearest = (marked: App): void => void (marked[NEAREST] = registration);
-  // What `register` takes for itself, and hands over all the same.
+  // Options of `register` itself, which it passes on as well.
   const plugin = without(options, ["prefix", "logLevel", "logSerializers"]);
   checkedHttpOptions(plugin);
-  const guard = guardFrom(plugin);
+  const limiter = limiterFrom(plugin);
   if (!app.hasRequestDecorator("rateLimit")) app.decorateRequest("rateLimit", null);
 
-  const guards = new WeakMap<object, FastifyGuard>();
-  const guardOf = (own: FastifyOptions): FastifyGuard => {
+  const guards = new WeakMap<object, FastifyLimiter>();
+  const limiterOf = (own: FastifyOptions): FastifyLimiter => {
     const known = guards.get(own);
     if (known !== undefined) return known;
     if (typeof own !== "object" || (own as unknown) === null) {
       throw new TypeError(argumentError("config.rateLimit", "an object of options, or false", own));
     }
-    const made = guardFrom(over(plugin, own));
+    const made = limiterFrom(mergeRouteOptions(plugin, own));
     if (made === undefined) {
       throw new TypeError(
         argumentError("config.rateLimit.limiter", "a limiter, because the plugin has none", undefined),
@@ -90,27 +90,27 @@ export async function rateLimit(app: FastifyLike, options: FastifyOptions): Prom
   };
 
   markNearest(app);
-  // Runs for the same apps, and in the same order, as the hook below: an app inherits both when it is made.
+  // Runs for the same apps, and in the same order, as the hook below: an app inherits both when it is created.
   app.addHook("onRegister", markNearest);
 
   app.addHook("onRoute", function (this: App, { config }: { config?: FastifyContextConfig }) {
     const own = routeOptionsIn(config);
     // Only to report wrong options early: fastify calls this for no not-found handler, and for no route that came before it.
-    if (own !== undefined && own !== false && this[NEAREST] === registration) guardOf(own);
+    if (own !== undefined && own !== false && this[NEAREST] === registration) limiterOf(own);
   });
 
-  // With a callback, because each promise of a hook is felt on a framework this fast.
+  // With a callback, because each promise of a hook slows fastify noticeably.
   app.addHook("onRequest", function rateLimit(request: FastifyRequest, reply: FastifyReply, done: Done) {
     const own = routeOptionsIn(request.routeOptions.config);
     if (own === false) return done();
     const isOwn = own !== undefined && (request.server as App)[NEAREST] === registration;
-    const asked = isOwn ? guardOf(own) : guard;
+    const asked = isOwn ? limiterOf(own) : limiter;
     if (asked === undefined) return done();
-    runWithCallback(asked, request, reply.raw, (passage) => proceed(asked, passage, request, reply, done), done);
+    runWithCallback(asked, request, reply.raw, (outcome) => proceed(asked, outcome, request, reply, done), done);
   });
 }
 
-// Without an encapsulation of its own, as fastify has plugins say it that act on the app that registers them.
+// Without encapsulation: these symbols mark a plugin that acts on the app that registers it.
 Object.assign(rateLimit, {
   [Symbol.for("skip-override")]: true,
   [Symbol.for("fastify.display-name")]: "sluicegate",
@@ -121,8 +121,8 @@ function routeOptionsIn(config: FastifyContextConfig | undefined): FastifyContex
   return memberOf(config, "rateLimit") as FastifyContextConfig["rateLimit"];
 }
 
-/** The guard of these options; undefined where they leave the limiter to the routes. */
-function guardFrom(options: FastifyOptions): FastifyGuard | undefined {
+/** The limiter of these options; undefined if only the routes have one. */
+function limiterFrom(options: FastifyOptions): FastifyLimiter | undefined {
   return options.limiter === undefined && options.limiters === undefined
     ? undefined
     : new HttpRateLimiter(options, requestAdapter);
@@ -133,45 +133,45 @@ function without<T extends object>(options: T, names: readonly string[]): T {
 }
 
 function proceed(
-  guard: FastifyGuard,
-  { decision, fields, refusal, onResponse }: Outcome,
+  limiter: FastifyLimiter,
+  { decision, fields, rejection, onResponse }: Outcome,
   request: FastifyRequest,
   reply: FastifyReply,
   done: Done,
 ): void {
   const isFirst = request.rateLimit === null;
   if (decision !== undefined) request.rateLimit = decision;
-  // Somebody else has answered meanwhile, and nothing goes on behind that.
+  // Other code has responded meanwhile, and the request ends there.
   if (reply.sent) return;
   setFields(reply, fields, isFirst);
-  if (refusal === undefined) {
+  if (rejection === undefined) {
     if (onResponse !== undefined) whenSent(reply.raw, onResponse);
     return done();
   }
-  setFields(reply, refusal.fields, true);
-  if (guard.throws && refusal.error !== undefined) return done(refusal.error((name) => reply.getHeader(name)));
-  if (guard.onRefused !== undefined && decision !== undefined) {
+  setFields(reply, rejection.fields, true);
+  if (limiter.throws && rejection.error !== undefined) return done(rejection.error((name) => reply.getHeader(name)));
+  if (limiter.onRefused !== undefined && decision !== undefined) {
     const { raw } = reply;
     const before = raw.statusCode;
     // Not by `reply.code`, which cannot be undone: fastify would prefer this status to that of a redirect or an error.
-    raw.statusCode = refusal.status;
-    answer(guard.onRefused, request, decision, reply)
+    raw.statusCode = rejection.status;
+    answer(limiter.onRefused, request, decision, reply)
       .catch((error: unknown) => {
-        if (raw.statusCode === refusal.status) raw.statusCode = before;
+        if (raw.statusCode === rejection.status) raw.statusCode = before;
         done(callbackError(error));
       })
       .catch(closing(raw));
     return;
   }
-  reply.code(refusal.status);
+  reply.code(rejection.status);
   reply.header("Content-Type", PROBLEM_TYPE);
   // As bytes: to a text fastify adds a charset, a parameter that the type does not have.
-  reply.send(refusal.body === undefined ? undefined : new TextEncoder().encode(refusal.body));
+  reply.send(rejection.body === undefined ? undefined : new TextEncoder().encode(rejection.body));
 }
 
-/** Lets somebody else answer, by sending something or by returning it. */
+/** Calls `onRefused`, which sends the response or returns its payload. */
 async function answer(
-  onRefused: NonNullable<FastifyGuard["onRefused"]>,
+  onRefused: NonNullable<FastifyLimiter["onRefused"]>,
   request: FastifyRequest,
   decision: Decision,
   reply: FastifyReply,
@@ -181,7 +181,7 @@ async function answer(
   if (payload !== undefined && payload !== reply && !reply.sent) reply.send(payload);
 }
 
-/** @param isFirst - no guard has said anything before, so that there is nothing to look up and add to. */
+/** @param isFirst - no other limiter has set fields, so there are none to append to. */
 function setFields(reply: FastifyReply, fields: readonly HeaderEntry[], isFirst: boolean): void {
   for (const field of fields) {
     reply.header(field[0], isFirst ? field[1] : appendHeader(field, reply.getHeader(field[0])));

@@ -14,7 +14,7 @@ export function isResponse(value: unknown): value is FetchResponse {
   );
 }
 
-/** The answer that `onRefused` has made. @throws TypeError for none: a refused request would be answered as if it had passed. */
+/** The response that `onRefused` returned. @throws TypeError if it returned none: a refused request would seem to have passed. */
 export function responseOf(value: unknown): FetchResponse {
   if (isResponse(value)) return value;
   throw new TypeError(argumentError("onRefused(request, decision)", "a Response, or a promise of one", value));

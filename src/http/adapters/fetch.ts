@@ -18,22 +18,22 @@ declare const Response: new (body: unknown, init: object) => FetchResponse;
 /** A handler of requests: of `Bun.serve` or `Deno.serve`, a route of Next.js, or the `fetch` of a worker. */
 export type FetchHandler<Q, S, X extends readonly unknown[]> = (request: Q, ...rest: X) => S | PromiseLike<S>;
 
-/** What each platform handed over beside a request: where it keeps the address of the client. */
-const companions = new WeakMap<object, unknown>();
+/** The second argument of the handler, by request: it holds the address of the client on some platforms. */
+const environments = new WeakMap<object, unknown>();
 
-const view: RequestAdapter<FetchRequest> = {
+const requestAdapter: RequestAdapter<FetchRequest> = {
   method: ({ method }) => method,
   header: ({ headers }, name) => headers.get(name) ?? undefined,
-  address: (request) => peerAddress(companions.get(request), request),
-  isDisconnected: (request) => isPeerGone(companions.get(request)),
-  mayHaveUnannouncedBody: (request) => mayPeerSendBody(companions.get(request)),
+  address: (request) => peerAddress(environments.get(request), request),
+  isDisconnected: (request) => isPeerGone(environments.get(request)),
+  mayHaveUnannouncedBody: (request) => mayPeerSendBody(environments.get(request)),
   isPlain: () => true,
   identity: identityOf,
 };
 
 const decisions = new WeakMap<object, Decision>();
 
-/** The latest decision on a request; undefined where none was asked for. */
+/** The latest decision on a request; undefined if no limit applied. */
 export function rateLimitOf(request: FetchRequest): Decision | undefined {
   return decisions.get(request);
 }
@@ -52,17 +52,17 @@ export function rateLimit<Q extends FetchRequest = FetchRequest, K extends strin
 ): <P extends Q, S, X extends readonly unknown[]>(
   handler: FetchHandler<P, S, X>,
 ) => (request: P, ...rest: X) => Promise<S> {
-  // Once for all that it limits: what is not fit is to be heard of here.
-  const guard = new HttpRateLimiter(options, view);
-  return (handler) => limited(handler, guard);
+  // Created here, so that invalid options throw before a handler is given.
+  const limiter = new HttpRateLimiter(options, requestAdapter);
+  return (handler) => limited(handler, limiter);
 }
 
 /**
  * Limits a handler of the Fetch standard's requests.
  *
  * A refused request is answered with 429 and `application/problem+json`, and the handler is not called. In the handler
- * `rateLimitOf(request)` is the decision. What `onRefused` returns is the answer. Errors of your code, as a `key` that is
- * no string, reject, as do those of the handler.
+ * `rateLimitOf(request)` is the decision. `onRefused` returns the response. Errors of your code, such as an invalid
+ * `key`, reject, as do those of the handler.
  *
  * The client's address is known where the second argument is Bun's `server` or Deno's `info`. Elsewhere name the header
  * that the platform writes: `client: { header: "cf-connecting-ip" }`.
@@ -76,36 +76,36 @@ export function withRateLimit<Q extends FetchRequest, S, X extends readonly unkn
   handler: FetchHandler<Q, S, X>,
   options: HttpOptions<Q, K>,
 ): (request: Q, ...rest: X) => Promise<S> {
-  return limited(handler, new HttpRateLimiter(options, view));
+  return limited(handler, new HttpRateLimiter(options, requestAdapter));
 }
 
 function limited<Q extends FetchRequest, S, X extends readonly unknown[]>(
   handler: FetchHandler<Q, S, X>,
-  guard: HttpRateLimiter<Q>,
+  limiter: HttpRateLimiter<Q>,
 ): (request: Q, ...rest: X) => Promise<S> {
   if (typeof handler !== "function")
     throw new TypeError(argumentError("handler", "a function of the request", handler));
   return async function rateLimit(request, ...rest) {
-    companions.set(request, rest[0]);
-    const { decision, fields, refusal, onResponse } = await guard.handle(request);
+    environments.set(request, rest[0]);
+    const { decision, fields, rejection, onResponse } = await limiter.handle(request);
     if (decision !== undefined) decisions.set(request, decision);
-    if (refusal === undefined) {
+    if (rejection === undefined) {
       const report = onResponse && outcomeReporter(rest[0], request, onResponse);
       return withHeaders(await answered(() => handler(request, ...rest), report), fields);
     }
-    if (guard.throws && refusal.error !== undefined) throw refusal.error();
-    if (guard.onRefused !== undefined && decision !== undefined) {
-      return withHeaders(responseOf(await guard.onRefused(request, decision)) as S, fields, refusal.fields);
+    if (limiter.throws && rejection.error !== undefined) throw rejection.error();
+    if (limiter.onRefused !== undefined && decision !== undefined) {
+      return withHeaders(responseOf(await limiter.onRefused(request, decision)) as S, fields, rejection.fields);
     }
-    const headers = Object.fromEntries([...fields, ...refusal.fields, ["Content-Type", PROBLEM_TYPE]]);
-    return new Response(request.method === "HEAD" ? null : (refusal.body ?? null), {
-      status: refusal.status,
+    const headers = Object.fromEntries([...fields, ...rejection.fields, ["Content-Type", PROBLEM_TYPE]]);
+    return new Response(request.method === "HEAD" ? null : (rejection.body ?? null), {
+      status: rejection.status,
       headers,
     }) as S;
   };
 }
 
-/** Runs the handler and reports the status of its answer; for a handler that throws, the server's 500. */
+/** Runs the handler and reports the status of its response: 500 if it throws. */
 async function answered<S>(
   handler: () => S | PromiseLike<S>,
   report: ((status: number) => Promise<void> | undefined) | undefined,
@@ -117,7 +117,7 @@ async function answered<S>(
     await report?.(500);
     throw error;
   }
-  // Before the answer is returned, because a worker may stop then.
+  // Before the response is returned, because a worker may stop then.
   if (isResponse(answer)) await report?.(answer.status);
   return answer;
 }

@@ -11,13 +11,13 @@ import { HttpRateLimiter } from "../pipeline.js";
 import type { RequestAdapter } from "../request-adapter.js";
 import { isPeerGone, mayPeerSendBody, outcomeReporter, peerAddress } from "../request-adapter.js";
 
-/** What `c.get` knows behind a limit, for the type of an app: `new Hono<{ Variables: RateLimitVariables }>()`. */
+/** The variables of `c.get` behind a limit, for the type of an app: `new Hono<{ Variables: RateLimitVariables }>()`. */
 export interface RateLimitVariables {
-  /** The latest decision on this request; undefined where none was asked for. */
+  /** The latest decision on this request; undefined if no limit applied. */
   rateLimit: Decision | undefined;
 }
 
-/** A response as far as it is looked at here. */
+/** The members of a response that are read here. */
 export interface HonoResponse {
   readonly status: number;
   readonly headers: { get(name: string): string | null };
@@ -43,7 +43,7 @@ export interface HonoContext {
 /** A middleware of hono. */
 export type HonoMiddleware<C> = (context: C, next: () => Promise<void>) => Promise<void>;
 
-const view: RequestAdapter<HonoContext> = {
+const requestAdapter: RequestAdapter<HonoContext> = {
   method: ({ req }) => req.method,
   header: ({ req }, name) => req.header(name),
   address: ({ env, req }) => peerAddress(env, req.raw),
@@ -54,22 +54,22 @@ const view: RequestAdapter<HonoContext> = {
 };
 
 /**
- * Where a context keeps what guards further out have said of the limits: hono shows that to nobody before there is an answer.
- * On the context itself, because a WeakMap with an entry for each request keeps the garbage collector busy. The symbol is a
- * registered one, so that two copies of the package agree on it.
+ * The property of a context that holds the fields of outer limiters, which hono does not expose before there is a response. It is
+ * on the context, because a WeakMap with an entry for each request keeps the garbage collector busy. The symbol is registered,
+ * so that two copies of the package share it.
  */
-const TOLD = Symbol.for("sluicegate.hono.fields");
+const PENDING_HEADERS = Symbol.for("sluicegate.hono.fields");
 
-interface Telling {
-  [TOLD]?: readonly HeaderEntry[];
+interface PendingHeaders {
+  [PENDING_HEADERS]?: readonly HeaderEntry[];
 }
 
 /**
  * Limits the requests that reach a point of a hono app, on whatever it runs.
  *
  * A refused request is answered with 429 and `application/problem+json`, and goes no further. The decision is
- * `c.get("rateLimit")`. Errors of your code, as a `key` that is no string, are thrown, as hono has it. What `onRefused`
- * returns is the answer.
+ * `c.get("rateLimit")`. Errors of your code, such as an invalid `key`, are thrown, as hono expects. `onRefused` returns
+ * the response.
  *
  * The client's address is known on Node (`@hono/node-server`), Bun and Deno. Elsewhere name the header that the platform
  * writes: `client: { header: "cf-connecting-ip" }`.
@@ -82,40 +82,40 @@ interface Telling {
 export function rateLimit<C extends HonoContext = HonoContext, K extends string = string>(
   options: HttpOptions<C, K>,
 ): HonoMiddleware<C> {
-  const guard = new HttpRateLimiter(options, view);
+  const limiter = new HttpRateLimiter(options, requestAdapter);
   return async function rateLimit(context, next) {
-    const passage = guard.handle(context);
-    const { decision, fields, refusal, onResponse } = isPromiseLike(passage) ? await passage : passage;
+    const outcome = limiter.handle(context);
+    const { decision, fields, rejection, onResponse } = isPromiseLike(outcome) ? await outcome : outcome;
     if (decision !== undefined) context.set("rateLimit", decision);
-    const carrier = context as Telling;
-    const before = carrier[TOLD];
-    const telling = before === undefined ? fields : fields.map((field) => added(field, before));
-    carrier[TOLD] = telling;
-    setFields(context, telling);
-    if (refusal === undefined) {
+    const carrier = context as PendingHeaders;
+    const before = carrier[PENDING_HEADERS];
+    const limits = before === undefined ? fields : fields.map((field) => added(field, before));
+    carrier[PENDING_HEADERS] = limits;
+    setFields(context, limits);
+    if (rejection === undefined) {
       const report = onResponse && outcomeReporter(context.env, context.req.raw, onResponse);
       await next();
-      setFields(context, missingFields(context.res, telling));
+      setFields(context, missingFields(context.res, limits));
       await report?.(context.res.status);
       return;
     }
-    const { error, status, body } = refusal;
-    setFields(context, refusal.fields);
+    const { error, status, body } = rejection;
+    setFields(context, rejection.fields);
     const answer = (): HonoResponse => {
       context.status(status as never);
       context.header("Content-Type", PROBLEM_TYPE);
       return context.body(context.req.method === "HEAD" ? null : (body ?? null));
     };
-    // Without an error handler of the app's own, hono asks the error for its answer.
-    if (guard.throws && error !== undefined) throw Object.assign(error(), { getResponse: answer });
-    if (guard.onRefused === undefined || decision === undefined) {
+    // If the app has no error handler, hono calls `getResponse` of the error.
+    if (limiter.throws && error !== undefined) throw Object.assign(error(), { getResponse: answer });
+    if (limiter.onRefused === undefined || decision === undefined) {
       context.res = answer();
       return;
     }
     context.status(status as never);
     let response;
     try {
-      response = responseOf(await guard.onRefused(context, decision));
+      response = responseOf(await limiter.onRefused(context, decision));
     } catch (failure) {
       // The error handler decides on the status, as with `throw: true`: hono's default is 200.
       context.status(200 as never);
@@ -123,8 +123,8 @@ export function rateLimit<C extends HonoContext = HonoContext, K extends string 
     }
     // Hono overwrites fields of a new response by those of an earlier one, which a middleware may have created. So the fields
     // of this response are read before, and set after.
-    const own = refusal.fields.map(([name, value]): HeaderEntry => [name, response.headers.get(name) ?? value]);
-    const missing = missingFields(response, telling);
+    const own = rejection.fields.map(([name, value]): HeaderEntry => [name, response.headers.get(name) ?? value]);
+    const missing = missingFields(response, limits);
     context.res = response;
     if (response.status >= 200) setFields(context, [...missing, ...own]);
   };
@@ -134,7 +134,7 @@ function setFields(context: HonoContext, fields: readonly HeaderEntry[]): void {
   for (const [name, value] of fields) context.header(name, value);
 }
 
-/** A field with what guards further out have said in it. */
+/** A field, appended to that of outer limiters. */
 function added(field: HeaderEntry, before: readonly HeaderEntry[]): HeaderEntry {
   return [field[0], appendHeader(field, before.find(([name]) => name === field[0])?.[1])];
 }

@@ -9,9 +9,9 @@ import { nodeRequestAdapter } from "../request-adapter.js";
 import type { NodeResponse } from "../response-end.js";
 import { whenSent } from "../response-end.js";
 
-/** What `ctx.state` holds behind a limit, for the type of an app: `new Koa<RateLimitState>()`. */
+/** The members of `ctx.state` behind a limit, for the type of an app: `new Koa<RateLimitState>()`. */
 export interface RateLimitState {
-  /** The latest decision on this request; undefined where none was asked for. */
+  /** The latest decision on this request; undefined if no limit applied. */
   rateLimit?: Decision | undefined;
 }
 
@@ -29,7 +29,7 @@ export interface KoaContext {
   state: object;
   status: number;
   body: unknown;
-  /** A field of the request, `""` for one that is not there. */
+  /** A field of the request, `""` if it has none. */
   get(name: string): string;
   set(name: string, value: string): void;
 }
@@ -44,7 +44,7 @@ export type KoaMiddleware<C> = (context: C, next: () => Promise<unknown>) => Pro
  * Limits the requests that reach a point of a koa app.
  *
  * A refused request is answered with 429 and `application/problem+json`, and goes no further. The decision is
- * `ctx.state.rateLimit`. Errors of your code, as a `key` that is no string, are thrown, as koa has it.
+ * `ctx.state.rateLimit`. Errors of your code, such as an invalid `key`, are thrown, as koa expects.
  *
  * @throws TypeError for an option that is unknown or of the wrong type, RangeError for one out of range.
  *
@@ -54,40 +54,40 @@ export type KoaMiddleware<C> = (context: C, next: () => Promise<unknown>) => Pro
 export function rateLimit<C extends KoaContext = KoaContext, K extends string = string>(
   options: HttpOptions<C, K>,
 ): KoaMiddleware<C> {
-  const guard = new HttpRateLimiter(options, requestAdapter);
+  const limiter = new HttpRateLimiter(options, requestAdapter);
   return async function rateLimit(context, next) {
-    const { decision, fields, refusal, onResponse } = await erring(() => guard.handle(context));
+    const { decision, fields, rejection, onResponse } = await withErrors(() => limiter.handle(context));
     if (decision !== undefined) (context.state as RateLimitState).rateLimit = decision;
     // Koa ignores fields that come after the headers were sent.
     setFields(context, fields);
-    if (refusal === undefined) {
+    if (rejection === undefined) {
       if (onResponse !== undefined) whenSent(context.res, onResponse);
       await next();
       return;
     }
-    setFields(context, refusal.fields);
+    setFields(context, rejection.fields);
     // A body would go to the end of the response that has begun; koa only reports an error there.
-    if (refusal.error !== undefined && (guard.throws || context.headerSent))
-      throw refusal.error((name) => context.response.get(name));
-    context.status = refusal.status;
-    if (guard.onRefused !== undefined && decision !== undefined) {
+    if (rejection.error !== undefined && (limiter.throws || context.headerSent))
+      throw rejection.error((name) => context.response.get(name));
+    context.status = rejection.status;
+    if (limiter.onRefused !== undefined && decision !== undefined) {
       try {
-        await erring(() => guard.onRefused?.(context, decision));
+        await withErrors(() => limiter.onRefused?.(context, decision));
       } catch (error) {
-        // Koa cannot unset a status, and an error handler that sets none must not send that of the refusal.
-        if (context.status === refusal.status) context.status = 500;
+        // Koa cannot unset a status, and an error handler that sets none must not send the status of the refusal.
+        if (context.status === rejection.status) context.status = 500;
         throw error;
       }
       return;
     }
     context.set("Content-Type", PROBLEM_TYPE);
     // Not null, of which koa makes a 204 without a type.
-    context.body = refusal.body ?? "";
+    context.body = rejection.body ?? "";
   };
 }
 
-/** Runs callbacks of the user's. Koa leaves a request without an answer when what is thrown is no error. */
-async function erring<T>(run: () => T | Promise<T>): Promise<T> {
+/** Converts whatever `run` throws to an error: koa does not respond to a request if another value is thrown. */
+async function withErrors<T>(run: () => T | Promise<T>): Promise<T> {
   try {
     return await run();
   } catch (error) {

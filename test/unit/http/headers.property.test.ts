@@ -46,8 +46,8 @@ describe("the fields of draft 11", () => {
         for (const call of calls) {
           clock.advance(`${call.wait}ms`);
           cost = call.cost;
-          const { decision, fields, refusal } = await guard.handle({});
-          const told = new Map([...fields, ...(refusal?.fields ?? [])]);
+          const { decision, fields, rejection } = await guard.handle({});
+          const told = new Map([...fields, ...(rejection?.fields ?? [])]);
           const policies = items(told.get("RateLimit-Policy"));
           const standing = items(told.get("RateLimit"));
           expect(policies).toEqual(
@@ -127,15 +127,15 @@ describe("the fields of draft 11", () => {
           for (const call of calls) {
             clock.set(clock.now() + call.wait);
             cost = call.cost;
-            const { decision, fields, refusal } = await guard.handle({});
+            const { decision, fields, rejection } = await guard.handle({});
             const { limit, retryAfterMs } = decision!;
-            const told = new Map([...fields, ...(refusal?.fields ?? [])]);
+            const told = new Map([...fields, ...(rejection?.fields ?? [])]);
             const reset = told.get("X-RateLimit-Reset");
             expect(reset === undefined).toBe(limit.maxCalls === 0);
             if (reset !== undefined) {
               expect(Number(reset)).toBeLessThanOrEqual(Math.ceil((now + limit.periodMs) / 1000));
             }
-            if (refusal === undefined || retryAfterMs === Infinity) continue;
+            if (rejection === undefined || retryAfterMs === Infinity) continue;
             refusals += 1;
             const window = Math.ceil(limit.periodMs / 1000);
             if (Math.ceil(retryAfterMs / 1000) > window) capped += 1;
