@@ -363,7 +363,7 @@ export function noteCall<R>(
 function warnOfSecond(name: string | undefined): void {
   warnOnce(
     "SLUICEGATE_COUNTED_TWICE",
-    "A limiter counted one request twice, which halves its limit. Put its middleware once on the way of each request",
+    "A limiter counted one request twice, which halves its limit. Apply its middleware once to each request",
     `The limiter is ${name === undefined ? "one without a name" : `"${name}"`}. \`warnings: false\` switches this warning off.`,
   );
 }
