@@ -4,64 +4,65 @@ import type { HeaderEntry, LimiterResult } from "./headers.js";
 import { checkPolicyNames, policyName, quotaOf } from "./headers.js";
 
 /**
- * The fields of draft-ietf-httpapi-ratelimit-headers-11. Later drafts rename their parameters: another file then.
+ * Returns the header fields of draft-ietf-httpapi-ratelimit-headers-11.
  *
- * `RateLimit-Policy` tells of each limit its quota `q` in the window of `w` seconds; of a limit that load has reduced, what
- * it is in quiet times, because a policy is to stay the same. `RateLimit` tells what remains, `r`, and the effective window
- * `t`: for how many seconds no more than that can be used. There is no `t` where nothing has been used, nor where nothing
- * ever can be.
+ * `RateLimit-Policy` contains the quota `q` and the window `w` of each limit, in seconds. If load has reduced a limit, `q` is its
+ * quota without load, because a policy must not change. `RateLimit` contains the remaining quota `r` and the effective window `t`:
+ * the seconds until more than `r` can be used. `t` is absent if nothing is used, or if the limit never allows a call.
  *
- * Windows are whole seconds, so parts of one are rounded up: a client that keeps to `10 in 1 s` is within `10 in 500 ms`.
+ * Windows are rounded up to whole seconds. A client that complies with `10 in 1 s` also complies with `10 in 500 ms`.
  *
  * @see https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/11/
  */
-export function rateLimitDraft11(answers: readonly LimiterResult[]): readonly HeaderEntry[] {
+export function rateLimitDraft11(results: readonly LimiterResult[]): readonly HeaderEntry[] {
   let policy = "";
-  let standing = "";
-  for (const { name, limits, decision } of answers) {
+  let status = "";
+  for (const { name, limits, decision } of results) {
     const { layers } = decision;
-    const told = limits?.length === layers.length ? constantsOf(name, limits) : formatPolicies(name, layers);
-    policy += policy === "" ? told.policy : `, ${told.policy}`;
-    for (const [at, { remaining, moreAfterMs, periodMs }] of layers.entries()) {
-      standing += `${standing === "" ? "" : ", "}${told.names[at] ?? ""};r=${remaining}`;
-      // Of a call just made it is a millisecond more than the period, because time is rounded to the safe side.
-      if (moreAfterMs < Infinity) standing += `;t=${wholeSeconds(Math.min(moreAfterMs, periodMs))}`;
+    const policies = limits?.length === layers.length ? cachedPolicies(name, limits) : formatPolicies(name, layers);
+    policy += policy === "" ? policies.policy : `, ${policies.policy}`;
+    for (const [index, { remaining, moreAfterMs, periodMs }] of layers.entries()) {
+      status += `${status === "" ? "" : ", "}${policies.names[index] ?? ""};r=${remaining}`;
+      // Directly after a call, `moreAfterMs` exceeds the period by a millisecond, because time is rounded up to be safe.
+      if (moreAfterMs < Infinity) status += `;t=${wholeSeconds(Math.min(moreAfterMs, periodMs))}`;
     }
   }
   return [
     ["RateLimit-Policy", policy],
-    ["RateLimit", standing],
+    ["RateLimit", status],
   ];
 }
 
-/** What is the same in every answer of a limiter: its policies, and the names of its limits as they are spelled. */
-interface Constants {
+/** The parts of the fields that do not change between the decisions of a limiter. */
+interface FormattedPolicies {
   readonly limiterName: string | undefined;
+  /** The members of `RateLimit-Policy`. */
   readonly policy: string;
+  /** The names of the limits, quoted. */
   readonly names: readonly string[];
 }
 
-const constants = new WeakMap<readonly Limit[], Constants>();
+const cache = new WeakMap<readonly Limit[], FormattedPolicies>();
 
-function constantsOf(limiterName: string | undefined, limits: readonly Limit[]): Constants {
-  const known = constants.get(limits);
-  if (known !== undefined && known.limiterName === limiterName) return known;
-  const made = formatPolicies(limiterName, limits);
-  constants.set(limits, made);
-  return made;
+function cachedPolicies(limiterName: string | undefined, limits: readonly Limit[]): FormattedPolicies {
+  const cached = cache.get(limits);
+  if (cached !== undefined && cached.limiterName === limiterName) return cached;
+  const formatted = formatPolicies(limiterName, limits);
+  cache.set(limits, formatted);
+  return formatted;
 }
 
-function formatPolicies(limiterName: string | undefined, limits: readonly Limit[]): Constants {
-  // Of a limiter that tells its limits they were checked when the guard was made; of a fake they are seen here first.
+function formatPolicies(limiterName: string | undefined, limits: readonly Limit[]): FormattedPolicies {
+  // The names of a limiter that does not publish its limits have not been checked before.
   checkPolicyNames(limiterName, limits);
   const names = limits.map((limit) => quoted(policyName(limiterName, limit)));
-  const policy = limits.map((limit, at) => {
-    return `${names[at] ?? ""};q=${quotaOf(limit)};w=${wholeSeconds(limit.periodMs)}`;
+  const policy = limits.map((limit, index) => {
+    return `${names[index] ?? ""};q=${quotaOf(limit)};w=${wholeSeconds(limit.periodMs)}`;
   });
   return { limiterName, policy: policy.join(", "), names };
 }
 
-/** A String of RFC 9651, section 3.3.3. Precondition: printable ASCII. */
+/** Formats a name as a String of RFC 9651, section 3.3.3. The name must be printable ASCII. */
 function quoted(name: string): string {
   return `"${name.replace(/["\\]/g, "\\$&")}"`;
 }

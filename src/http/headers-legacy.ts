@@ -2,13 +2,13 @@ import type { Decision } from "../core/decision.js";
 import type { HeaderEntry } from "./headers.js";
 
 /**
- * The `X-RateLimit-*` fields, which services sent before the IETF draft, of the limit that binds: its `Limit`, what is
- * `Remaining`, and `Reset`, the second at which all of it is free again. `Reset` counts from 1970, as at GitHub, and is never
- * later than the end of a window that begins now, rounded up to a second.
+ * Returns the `X-RateLimit-*` fields, a convention from before the IETF draft. They describe `decision.limit`: `Limit` is its
+ * number of calls, `Remaining` the calls left, and `Reset` the time at which all calls are available again, in seconds since 1970
+ * as at GitHub. `Reset` is never later than the end of a window that starts now, rounded up to a second.
  *
- * If the store has no room for a new key, `Reset` is the time of the next attempt, as `Retry-After` is. A limit of 0 has no `Reset`.
+ * If the store has no room for a new key, `Reset` is the time of the next attempt, as in `Retry-After`. A limit of 0 has no `Reset`.
  *
- * @param now - the time of day in milliseconds from 1970.
+ * @param now - the current time, in milliseconds since 1970.
  */
 export function xRateLimit(decision: Decision, now: number): HeaderEntry[] {
   const { limit, remaining } = decision;

@@ -3,13 +3,14 @@ import { formatDuration } from "../core/duration.js";
 import type { Limit } from "../core/limit.js";
 import { argumentError, memberOf } from "../core/validate.js";
 
-/** A header field of an answer. */
+/** A header field of a response. */
 export type HeaderEntry = readonly [name: string, value: string];
 
 /**
- * The value that a field is to have, given the one that it has already: RateLimit and RateLimit-Policy are lists, to which
- * each limiter on the way of a request adds what it knows; every other field says what the last one says.
+ * Returns the value of a field after a limiter adds `entry` to the response. `RateLimit` and `RateLimit-Policy` are lists, so the
+ * value is appended to the current one. In every other field, it replaces the current one.
  *
+ * @param before - the current value of the field, or its lines; anything but a string or an array counts as absent.
  * @see RFC 9651, section 3.1
  */
 export function appendHeader([name, value]: HeaderEntry, before: unknown): string {
@@ -19,10 +20,10 @@ export function appendHeader([name, value]: HeaderEntry, before: unknown): strin
 }
 
 /**
- * The fields to set on a response that a handler made: each limit is added to what the response has of it, unless the limit is
- * there already, and the `defaults` are set where the response has none.
+ * Returns the fields to set on a response that a handler created: each of `limits` that the response does not contain, merged by
+ * {@link appendHeader}, and each of `defaults` whose field the response does not have.
  *
- * @param valueOf - the value that the response has of a field.
+ * @param valueOf - returns the current value of a field; null if the response does not have the field.
  */
 export function missingHeaders(
   limits: readonly HeaderEntry[],
@@ -37,19 +38,19 @@ export function missingHeaders(
   return [...missing, ...defaults.filter(([name]) => valueOf(name) === null)];
 }
 
-/** What one limiter answered, and what it is called in HTTP. */
+/** The decision of one limiter, with the name and the limits that the headers contain. */
 export interface LimiterResult {
-  /** The name that its limits are called by; undefined for a limiter without a name. */
+  /** The name of its policies; undefined for a limiter without a name. */
   readonly name: string | undefined;
-  /** Its limits, where it tells of them: the same array as long as they are the same. */
+  /** Its limits, in the same array until they change; undefined for a limiter that does not publish them. */
   readonly limits: readonly Limit[] | undefined;
   readonly decision: Decision;
 }
 
 /**
- * The name of a limit in HTTP: its limiter's name, its own, or both (`"api"`, `"Burst"`, `"api/Burst"`). Where neither has a
- * name it is made of the limit: `"100-in-1m"`, by what the limit is without load. So several limits on the way of one request
- * have distinct names, unless they are equal and have none.
+ * Returns the name of a limit in headers: the name of its limiter, its own name, or both (`"api"`, `"Burst"`, `"api/Burst"`). If
+ * neither has a name, the limit without load makes the name: `"100-in-1m"`. So several limits of one request have distinct names,
+ * unless they are equal and unnamed.
  */
 export function policyName(limiterName: string | undefined, limit: Limit): string {
   const { name, periodMs } = limit;
@@ -57,18 +58,18 @@ export function policyName(limiterName: string | undefined, limit: Limit): strin
   return limiterName ?? `${quotaOf(limit)}-in-${formatDuration(periodMs)}`;
 }
 
-/** What a limit is without load: a policy is to stay the same. */
+/** Returns the calls that a limit allows without load, because a policy must not change with load. */
 export function quotaOf(limit: Limit): number {
-  // A status of a fake, or of a layer that is not reduced, need not have it.
+  // A fake, or a layer that is not reduced, may lack `reducedFrom`.
   return (memberOf(limit, "reducedFrom") as number | undefined) ?? limit.maxCalls;
 }
 
-/** The names of the limits that refused, in their order. */
-export function violatedPolicies(answers: readonly LimiterResult[]): string[] {
+/** Returns the names of the limits that refused, in order. */
+export function violatedPolicies(results: readonly LimiterResult[]): string[] {
   const refusing = ({ retryAfterMs }: LayerStatus): boolean => retryAfterMs > 0;
-  // A limiter in shadow mode refuses nobody, whatever its layers say.
-  const asked = answers.filter(({ decision }) => !decision.allowed);
-  return asked.flatMap(({ name, decision }) =>
+  // A limiter in shadow mode allows the call although a layer may be exceeded.
+  const refusals = results.filter(({ decision }) => !decision.allowed);
+  return refusals.flatMap(({ name, decision }) =>
     decision.layers.filter(refusing).map((layer) => policyName(name, layer)),
   );
 }
@@ -76,9 +77,9 @@ export function violatedPolicies(answers: readonly LimiterResult[]): string[] {
 /**
  * Checks that the names of a limiter's policies are valid in a header.
  *
- * @param limits - undefined for a limiter that does not publish them: then only its own name is checked.
- * @param nameOption - the option that holds the name of the limiter, for errors.
- * @param limitsOption - the option that holds its limits, for errors.
+ * @param limits - undefined for a limiter that does not publish them: only its own name is checked then.
+ * @param nameOption - the option that contains the name of the limiter, for errors.
+ * @param limitsOption - the option that contains its limits, for errors.
  * @throws RangeError for a name that is not printable ASCII. @see RFC 9651, section 3.3.3
  */
 export function checkPolicyNames(

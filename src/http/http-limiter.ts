@@ -6,27 +6,27 @@ import type { LimiterLike } from "../wrap/limiter-like.js";
 import { limiterLike } from "../wrap/limiter-like.js";
 
 /**
- * What HTTP needs of a limiter, by structure: any limiter of this package, of another copy of it, or a fake. All but
- * `check` may be missing.
+ * The members of a limiter that the HTTP middleware uses. The type is structural: a limiter of this package, a limiter of another
+ * copy of it, and a fake all match. Only `check` is required.
  */
 export interface HttpLimiter<K extends string = string> extends LimiterLike<K> {
-  /** The name that its policies are called by; `"default"`, the name of a limiter that was given none, counts as none. */
+  /** The name of its policies. `"default"`, the name of a limiter that was created without one, is ignored. */
   readonly name?: string | undefined;
-  /** The limits it enforces, whose names are checked when the guard is made. */
+  /** The limits that it enforces. Their names are checked when the middleware is created. */
   readonly limits?: readonly Limit[] | undefined;
-  /** Whether {@link checkSync} answers, and is asked in place of `check`: it makes no promise. */
+  /** Whether {@link checkSync} is called in place of `check`, because it creates no promise. */
   readonly synchronous?: boolean | undefined;
   readonly checkSync?: ((key: K, options?: { readonly cost?: number | undefined }) => Decision) | undefined;
-  /** Whether misuse of it is warned of. @default true */
+  /** Whether the middleware warns of misuse of the limiter. @default true */
   readonly warnings?: boolean | undefined;
-  /** What it is there for, where that is not to enforce a quota. */
+  /** The purpose of the limiter; undefined if it enforces a quota. */
   readonly guardsAgainst?: "abnormal-usage" | undefined;
 }
 
 /**
- * Checks that `value` is a limiter that HTTP can ask, and returns it.
+ * Checks that the HTTP middleware can call `value` as a limiter, and returns it.
  *
- * @throws TypeError when it is not: one of several tiers, say, which has to be told the tier.
+ * @throws TypeError if it cannot: for example, a tiered limiter needs a tier for each call.
  */
 export function httpLimiter<K extends string>(name: string, value: unknown, needsRefund: boolean): HttpLimiter<K> {
   if (typeof memberOf(value, "tier") === "function") {
@@ -41,24 +41,24 @@ export function httpLimiter<K extends string>(name: string, value: unknown, need
   return limiterLike<K>(name, value, { refund: needsRefund, acquire: false });
 }
 
-/** Where one middleware is on the way twice, the first requests show it. */
+/** The number of calls to note for each limiter. A middleware that is applied twice shows in the first requests. */
 const CALLS_TO_NOTE = 1000;
 
-/** A limiter that was checked. What is the same for all requests is read once, which also keeps the prototype out of it. */
+/** A limiter that passed its checks. Members that never change are read once, ignoring those of `Object.prototype`. */
 export class CheckedLimiter<K extends string = string> {
   readonly limiter: HttpLimiter<K>;
-  /** The name in HTTP; undefined for a limiter that was given none. */
+  /** The name in headers; undefined for a limiter without a name. */
   readonly name: string | undefined;
-  /** Whether a refusal is one of abnormal use, and not of a quota. */
+  /** Whether a refusal means abnormal use, and not an exceeded quota. */
   readonly guardsAgainstAbuse: boolean;
-  /** Whether misuse of it is warned of. */
+  /** Whether the middleware warns of misuse of the limiter. */
   readonly warns: boolean;
-  /** How many further calls are noted, to see a request that is counted twice. Later calls cost nothing. */
+  /** The number of further calls to note, to detect a request that is counted twice. Later calls cost nothing. */
   callsToNote: number;
-  /** Whether it keeps its history in this process, so that history ends with it. */
+  /** Whether its logs are in the memory of this process, so that a new limiter starts empty. */
   readonly isInMemory: boolean;
-  readonly #answersAtOnce: boolean;
-  readonly #saysItsLimits: boolean;
+  readonly #hasCheckSync: boolean;
+  readonly #hasLimits: boolean;
 
   constructor(limiter: HttpLimiter<K>) {
     const name = memberOf(limiter, "name");
@@ -68,18 +68,18 @@ export class CheckedLimiter<K extends string = string> {
     this.warns = memberOf(limiter, "warnings") !== false;
     this.callsToNote = this.warns ? CALLS_TO_NOTE : 0;
     this.isInMemory = memberOf(limiter, "synchronous") === true;
-    this.#answersAtOnce = this.isInMemory && memberOf(limiter, "checkSync") !== undefined;
-    this.#saysItsLimits = memberOf(limiter, "limits") !== undefined;
+    this.#hasCheckSync = this.isInMemory && memberOf(limiter, "checkSync") !== undefined;
+    this.#hasLimits = memberOf(limiter, "limits") !== undefined;
   }
 
-  /** The limits in force; undefined for a limiter that does not say. */
+  /** The limits in force; undefined for a limiter that does not publish them. */
   get limits(): readonly Limit[] | undefined {
-    return this.#saysItsLimits ? this.limiter.limits : undefined;
+    return this.#hasLimits ? this.limiter.limits : undefined;
   }
 
   check(key: K, cost: number | undefined): Decision | Promise<Decision> {
     const options = cost === undefined ? undefined : { cost };
-    if (this.#answersAtOnce && this.limiter.checkSync !== undefined) return this.limiter.checkSync(key, options);
+    if (this.#hasCheckSync && this.limiter.checkSync !== undefined) return this.limiter.checkSync(key, options);
     return options === undefined ? this.limiter.check(key) : this.limiter.check(key, options);
   }
 }

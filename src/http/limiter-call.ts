@@ -1,7 +1,8 @@
-import { andThen, isPromiseLike, warnOnce } from "../core/callbacks.js";
+import { andThen, isPromiseLike } from "../core/callbacks.js";
 import { countInProcess, published } from "../core/copies.js";
 import type { Decision } from "../core/decision.js";
 import { argumentError, assertOptionalFunction, parseOptions } from "../core/validate.js";
+import { noteCall } from "./counted-twice.js";
 import type { HttpLimiter } from "./http-limiter.js";
 import { CheckedLimiter, httpLimiter } from "./http-limiter.js";
 import { isHandlingRequest, noteMadeFor } from "./made-per-request.js";
@@ -14,49 +15,52 @@ import { allOf } from "../limiter/all-of.js";
 import type { RateLimiter } from "../limiter/rate-limiter.js";
 import { isLookup } from "../wrap/limiter-like.js";
 
-/** What there is to ask about one request: its limiters and keys are known. */
+/** A call of the limiters of one request, with its keys. */
 export interface LimiterCall {
   check(cost: number | undefined): Decision | Promise<Decision>;
-  /** What each limiter that was asked said. */
-  answersIn(decision: Decision): readonly LimiterResult[];
-  /** Whether the limiter that binds is one against abnormal use. */
+  /** Returns the decision of each limiter that was consulted. */
+  resultsOf(decision: Decision): readonly LimiterResult[];
+  /** Whether the limiter that made the decision guards against abnormal use. */
   isAbuse(decision: Decision): boolean;
   refund(decision: Decision): Promise<unknown>;
 }
 
 /**
- * Makes the question about a request; undefined where no limit applies to it.
+ * Resolves the limiters and keys of a request. Returns undefined if no limit applies to the request.
  *
- * It is there at once where nothing has to be waited for, which is the rule: each promise more is felt on a fast framework.
+ * The result is a promise only if a callback is asynchronous, because each promise slows a fast framework noticeably.
  */
 export type CallResolver<R> = (request: R) => LimiterCall | undefined | Promise<LimiterCall | undefined>;
 
-/** What misuse is noticed by. */
+/** The members of an adapter that the detection of misuse reads. */
 export type MisuseView<R> = Pick<RequestAdapter<R>, "target" | "identity">;
 
-/** What a question is made of beside the options. */
+/** The settings of a resolver that are not options of the user. */
 export interface ResolverContext<R> {
-  /** How misuse is noticed; undefined where it is not to be warned of. */
+  /** Reads what the detection of misuse needs; undefined if warnings are off. */
   readonly misuse: MisuseView<R> | undefined;
-  /** The key of a request's client, where there is no other; null where nobody is to be limited. */
+  /** Returns the key of the client, used if no `key` is set; null if the request is not limited. */
   readonly clientOf: (request: R) => string | null;
-  /** The names of limits stand in a header, and must be fit for it. */
+  /** Whether a header contains the names of limits, which must then be valid in it. */
   readonly isNamed: boolean;
+  /** Whether each limiter must have a `refund` method. */
   readonly needsRefund: boolean;
 }
 
 /**
- * Makes what asks about requests: one limiter, or several at once.
+ * Creates the resolver for the options `limiter` or `limiters`.
  *
- * @throws TypeError when neither or both are given, or a limiter is none; RangeError for the name of a limit that cannot
- *   stand in a header. For what a function returns: as a rejection, at the request.
+ * A limiter that a function returns is checked when the request arrives, and its error is a rejection.
+ *
+ * @throws TypeError if neither or both options are set, or a limiter is invalid; RangeError if the name of a limit is invalid
+ *   in a header, or `limiters` is empty.
  */
 export function callResolver<R, K extends string, A extends readonly unknown[]>(
   options: HttpOptions<R, K, A>,
-  asking: ResolverContext<R>,
+  context: ResolverContext<R>,
 ): CallResolver<R> {
   if (options.limiters === undefined) {
-    return oneLimiter(options.limiter, options.key, asking);
+    return oneLimiter(options.limiter, options.key, context);
   }
   const { limiter, key }: { limiter?: unknown; key?: unknown } = options;
   for (const [name, value] of Object.entries({ limiter, key })) {
@@ -64,30 +68,30 @@ export function callResolver<R, K extends string, A extends readonly unknown[]>(
       throw new TypeError(argumentError(name, "absent beside `limiters`, each of which has its own", value));
     }
   }
-  return severalLimiters(options.limiters, asking);
+  return severalLimiters(options.limiters, context);
 }
 
-/** Makes what asks one limiter about requests. */
+/** Creates the resolver for one limiter. */
 export function oneLimiter<R, K extends string>(
   limiter: HttpLimiter<K> | ((request: R) => Soon<HttpLimiter<K>>),
   key: ((request: R) => Soon<K | null>) | undefined,
-  asking: ResolverContext<R>,
+  context: ResolverContext<R>,
 ): CallResolver<R> {
-  const limiterOf = limiterOfRequest<R, K>("limiter", limiter, asking);
-  const keyOf = keyOfRequest("key(request)", key, asking);
-  const question = (asked: CheckedLimiter<K>, found: string | null, request: R): LimiterCall | undefined =>
-    found === null ? undefined : new OneLimiter(asked, found as K, request, asking.misuse);
+  const limiterOf = limiterOfRequest<R, K>("limiter", limiter, context);
+  const keyOf = keyOfRequest("key(request)", key, context);
+  const makeCall = (checked: CheckedLimiter<K>, requestKey: string | null, request: R): LimiterCall | undefined =>
+    requestKey === null ? undefined : new OneLimiterCall(checked, requestKey as K, request, context.misuse);
   return (request) => {
-    // In this order: a key that throws would leave behind the promise of a limiter, whose rejection nobody hears.
-    const found = keyOf(request);
-    const asked = limiterOf(request);
-    if (!isPromiseLike(asked) && !isPromiseLike(found)) return question(asked, found, request);
-    return Promise.all([asked, found]).then(([late, lately]) => question(late, lately, request));
+    // The key comes first: if it threw after the lookup of the limiter, a rejection of the lookup would be unhandled.
+    const requestKey = keyOf(request);
+    const checked = limiterOf(request);
+    if (!isPromiseLike(checked) && !isPromiseLike(requestKey)) return makeCall(checked, requestKey, request);
+    return Promise.all([checked, requestKey]).then((resolved) => makeCall(resolved[0], resolved[1], request));
   };
 }
 
-/** The question to one limiter. A class, because one is made for each request, and methods cost nothing then. */
-class OneLimiter<R, K extends string> implements LimiterCall {
+/** A call of one limiter. A class, because closures would be allocated for each request. */
+class OneLimiterCall<R, K extends string> implements LimiterCall {
   readonly #limiter: CheckedLimiter<K>;
   readonly #key: K;
   readonly #request: R;
@@ -105,7 +109,7 @@ class OneLimiter<R, K extends string> implements LimiterCall {
     return this.#limiter.check(this.#key, cost);
   }
 
-  answersIn(decision: Decision): readonly LimiterResult[] {
+  resultsOf(decision: Decision): readonly LimiterResult[] {
     const { name, limits } = this.#limiter;
     return [{ name, limits, decision }];
   }
@@ -119,26 +123,26 @@ class OneLimiter<R, K extends string> implements LimiterCall {
   }
 }
 
-/** Makes what asks several limiters about requests, all or nothing. */
-export function severalLimiters<R>(limiters: BySeveral<R>["limiters"], asking: ResolverContext<R>): CallResolver<R> {
+/** Creates the resolver for several limiters, which count a request all or nothing. */
+export function severalLimiters<R>(limiters: BySeveral<R>["limiters"], context: ResolverContext<R>): CallResolver<R> {
   if (typeof limiters !== "object" || (limiters as unknown) === null || Array.isArray(limiters)) {
     throw new TypeError(argumentError("limiters", "an object of limiters by name", limiters));
   }
-  const members = Object.entries(limiters).map(([name, value]) => member(name, value, asking));
+  const members = Object.entries(limiters).map(([name, value]) => member(name, value, context));
   if (members.length === 0) {
     throw new RangeError(argumentError("limiters", "an object of at least one limiter", "{}"));
   }
-  // Limiters that are the same for all requests are checked now, the others at each request.
+  // Limiters that a function returns are checked at each request instead.
   assertCombinable(members.flatMap(({ name, fixed }) => (fixed === undefined ? [] : [[name, fixed]])));
   return async (request) => {
-    const asked = await Promise.all(
+    const resolved = await Promise.all(
       members.map(async ({ name, limiterOf, keyOf }) => ({
         name,
         limiter: await limiterOf(request),
         key: await keyOf(request),
       })),
     );
-    const applying = asked.filter(({ key }) => key !== null);
+    const applying = resolved.filter(({ key }) => key !== null);
     if (applying.length === 0) return undefined;
     assertCombinable(applying.map(({ name, limiter }) => [name, limiter.limiter]));
     const all = allOf(
@@ -147,19 +151,19 @@ export function severalLimiters<R>(limiters: BySeveral<R>["limiters"], asking: R
     const keys = Object.fromEntries(applying.map(({ name, key }) => [name, key]));
     return {
       check: (cost) => {
-        for (const { limiter, key } of applying) noteCall(request, limiter, key as string, cost, asking.misuse);
+        for (const { limiter, key } of applying) noteCall(request, limiter, key as string, cost, context.misuse);
         return all.check(keys, cost === undefined ? undefined : { cost });
       },
-      answersIn: (decision) => {
-        const { members: decided } = decision as AllOfDecision;
+      resultsOf: (decision) => {
+        const { members: decisions } = decision as AllOfDecision;
         return applying.flatMap(({ name, limiter: { limits } }) => {
-          const its = decided[name];
-          return its === undefined || its === null ? [] : [{ name, limits, decision: its }];
+          const own = decisions[name];
+          return own === undefined || own === null ? [] : [{ name, limits, decision: own }];
         });
       },
       isAbuse: (decision) => {
         const { member } = decision as AllOfDecision;
-        return asked.find(({ name }) => name === member)?.limiter.guardsAgainstAbuse === true;
+        return resolved.find(({ name }) => name === member)?.limiter.guardsAgainstAbuse === true;
       },
       refund: (decision) => all.refund(decision),
     };
@@ -167,18 +171,18 @@ export function severalLimiters<R>(limiters: BySeveral<R>["limiters"], asking: R
 }
 
 /**
- * Checks that `allOf` can combine limiters, whose own errors do not name the options of HTTP.
+ * Checks that `allOf` can combine the limiters. The errors of `allOf` itself would not name the HTTP options.
  *
- * @throws TypeError if one of them is not a limiter of this package, or has two names.
+ * @throws TypeError if one of them is not a limiter of this package, or is listed under two names.
  */
 function assertCombinable(members: readonly (readonly [name: string, limiter: object])[]): void {
   const limiters = members.map(([, limiter]) => limiter);
-  for (const [at, [name, limiter]] of members.entries()) {
+  for (const [index, [name, limiter]] of members.entries()) {
     const option = `limiters.${name}.limiter`;
     if (published(option, limiter, "limiter") === undefined) {
       throw new TypeError(argumentError(option, "a limiter of this package, which counts several at once", limiter));
     }
-    if (limiters.indexOf(limiter) !== at) {
+    if (limiters.indexOf(limiter) !== index) {
       throw new TypeError(argumentError(option, "a limiter that no other name has", "the same limiter"));
     }
   }
@@ -186,184 +190,120 @@ function assertCombinable(members: readonly (readonly [name: string, limiter: ob
 
 interface Member<R> {
   readonly name: string;
-  /** The limiter, where it is the same for all requests. */
+  /** The limiter if it is the same for all requests; undefined if a function returns it. */
   readonly fixed: Pick<RateLimiter, "name" | "limits"> | undefined;
   readonly limiterOf: (request: R) => Promise<CheckedLimiter> | CheckedLimiter;
   readonly keyOf: (request: R) => string | null | Promise<string | null>;
 }
 
-function member<R>(name: string, value: MemberOptions<R>, asking: ResolverContext<R>): Member<R> {
+function member<R>(name: string, value: MemberOptions<R>, context: ResolverContext<R>): Member<R> {
   const { limiter, key } = parseOptions(`limiters.${name}`, value, ["limiter", "key"]);
   assertOptionalFunction(`limiters.${name}.key`, key);
-  const limiterOf = limiterOfRequest<R, string>(`limiters.${name}.limiter`, limiter, asking, name);
+  const limiterOf = limiterOfRequest<R, string>(`limiters.${name}.limiter`, limiter, context, name);
   return {
     name,
     fixed: typeof limiter === "function" ? undefined : limiter,
     limiterOf,
-    keyOf: keyOfRequest(`limiters.${name}.key(request)`, key, asking),
+    keyOf: keyOfRequest(`limiters.${name}.key(request)`, key, context),
   };
 }
 
 /**
- * The limiter for a request: the one given, or the one that a function finds for it. Each is checked once.
+ * Returns a function that resolves the limiter of a request: `limiterOrLookup`, or the limiter that it returns. Each limiter is
+ * checked once.
  *
- * @param name - of the option that holds it, for errors.
- * @param label - the name of its policies, in place of its own.
+ * @param name - the name of the option, for errors.
+ * @param policyLabel - the name of the policies of the limiter; default: the name of the limiter.
  */
 export function limiterOfRequest<R, K extends string>(
   name: string,
-  given: HttpLimiter<K> | ((request: R) => Soon<HttpLimiter<K>>),
+  limiterOrLookup: HttpLimiter<K> | ((request: R) => Soon<HttpLimiter<K>>),
   { isNamed, needsRefund, misuse }: ResolverContext<R>,
-  label?: string,
+  policyLabel?: string,
 ): (request: R) => CheckedLimiter<K> | Promise<CheckedLimiter<K>> {
   const known = new WeakMap<object, CheckedLimiter<K>>();
-  const fit = (value: unknown): CheckedLimiter<K> => {
-    const before = known.get(value as object);
-    if (before !== undefined) return before;
+  const check = (value: unknown): CheckedLimiter<K> => {
+    const previous = known.get(value as object);
+    if (previous !== undefined) return previous;
     const limiter = httpLimiter<K>(name, value, needsRefund);
     const checked = new CheckedLimiter(limiter);
     if (isNamed) {
-      const nameOption = label === undefined ? `${name}.name` : "limiters";
-      checkPolicyNames(label ?? checked.name, checked.limits, nameOption, `${name}.limits`);
+      const nameOption = policyLabel === undefined ? `${name}.name` : "limiters";
+      checkPolicyNames(policyLabel ?? checked.name, checked.limits, nameOption, `${name}.limits`);
     }
     known.set(limiter, checked);
     return checked;
   };
   const identify = misuse?.identity;
-  const noteMade = (request: R, { isInMemory, warns }: CheckedLimiter<K>): void => {
+  const noteCreated = (request: R, { isInMemory, warns }: CheckedLimiter<K>): void => {
     if (identify !== undefined && isInMemory && warns) noteMadeFor(identify(request));
   };
-  if (isLookup(given)) {
+  if (isLookup(limiterOrLookup)) {
     return async (request) => {
-      const madeBefore = countInProcess();
-      const found = await given(request);
-      const isNew = !known.has(found);
-      const checked = fit(found);
-      if (isNew && countInProcess() > madeBefore) noteMade(request, checked);
+      const countBefore = countInProcess();
+      const limiter = await limiterOrLookup(request);
+      const isNew = !known.has(limiter);
+      const checked = check(limiter);
+      if (isNew && countInProcess() > countBefore) noteCreated(request, checked);
       return checked;
     };
   }
-  const fixed = fit(given);
-  let isMadeForOne = identify !== undefined && !fixedBefore.has(given) && isHandlingRequest();
-  fixedBefore.add(given);
+  const fixed = check(limiterOrLookup);
+  let isMadeForRequest = identify !== undefined && !fixedBefore.has(limiterOrLookup) && isHandlingRequest();
+  fixedBefore.add(limiterOrLookup);
   return (request) => {
-    if (isMadeForOne) {
-      isMadeForOne = false;
-      noteMade(request, fixed);
+    if (isMadeForRequest) {
+      isMadeForRequest = false;
+      noteCreated(request, fixed);
     }
     return fixed;
   };
 }
 
-/** The limiters that were handed over once: those are not made for a request, whatever is made around them. */
+/** Limiters that a middleware already uses. They were not created for one request, even if a later middleware is. */
 const fixedBefore = new WeakSet();
 
-/** The key for a request, digested where it is long; null where the limit does not apply. */
+/** Returns a function that resolves the key of a request: hashed if it is long, null if the limit does not apply. */
 export function keyOfRequest<R>(
   name: string,
   key: ((request: R) => Soon<string | null>) | undefined,
   { clientOf }: ResolverContext<R>,
 ): (request: R) => string | null | Promise<string | null> {
-  const fit = (found: string | null): string | null | Promise<string> => {
-    if (found === null) return null;
-    if (typeof found === "string") return hashLongKey(found);
-    throw new TypeError(argumentError(name, "a string, or null where the limit does not apply", found));
+  const checkKey = (value: string | null): string | null | Promise<string> => {
+    if (value === null) return null;
+    if (typeof value === "string") return hashLongKey(value);
+    throw new TypeError(argumentError(name, "a string, or null where the limit does not apply", value));
   };
   if (key === undefined) return clientOf;
-  return (request) => andThen(key(request), fit);
+  return (request) => andThen(key(request), checkKey);
 }
 
-/** What Node, browsers and edge workers have in common, and ES2022 does not name. */
+/** The part of Web Crypto that is used here. The ES2022 library does not declare it; Node, browsers and edge workers have it. */
 declare const crypto: { readonly subtle: { digest(algorithm: "SHA-256", data: Uint8Array): Promise<ArrayBuffer> } };
 
-/** Longer than any address, id or e-mail address, and short enough to be kept a million times. */
-const LONGEST_KEY = 256;
+/** Longer than an address, an id or an e-mail address; a million keys of this length fit into memory. */
+const MAX_KEY_LENGTH = 256;
 const PREFIX = "sha256:";
 
 /**
- * The key itself, or its SHA-256 when it is longer than 256 characters: a client that chooses the key does not choose how
+ * Returns the key, or its SHA-256 if it is longer than 256 characters, so that a client that chooses the key cannot choose how
  * much memory it takes.
  *
- * A key that begins like a digest is digested as well. So every result that begins like one is the digest of its key, and
- * two different keys never share a bucket.
+ * A key that starts with the prefix of a hash is hashed too. So a result with this prefix is always a hash, and a client cannot
+ * send the hash of another key to share its log.
  */
 export function hashLongKey(key: string): string | Promise<string> {
-  return key.length <= LONGEST_KEY && !key.startsWith(PREFIX) ? key : digestOf(key);
+  return key.length <= MAX_KEY_LENGTH && !key.startsWith(PREFIX) ? key : digestOf(key);
 }
 
 async function digestOf(key: string): Promise<string> {
-  // Code units, and not UTF-8: there, all lone surrogates are one, and two keys would be.
+  // UTF-8 would encode all lone surrogates as the same bytes, so different keys would have one hash.
   const units = new Uint8Array(2 * key.length);
-  for (let at = 0; at < key.length; at += 1) {
-    const unit = key.charCodeAt(at);
-    units[2 * at] = unit >> 8;
-    units[2 * at + 1] = unit & 255;
+  for (let index = 0; index < key.length; index += 1) {
+    const unit = key.charCodeAt(index);
+    units[2 * index] = unit >> 8;
+    units[2 * index + 1] = unit & 255;
   }
   const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", units));
   return `${PREFIX}${Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("")}`;
-}
-
-/** The limiter of a call, whatever its keys. */
-interface Counting extends Pick<CheckedLimiter, "name" | "callsToNote"> {
-  readonly limiter: object;
-}
-
-/** A call that a request was counted with. */
-interface RequestCall {
-  readonly limiter: object;
-  readonly key: string;
-  readonly cost: number;
-  /** What the request asked for then; undefined where that does not change. */
-  readonly target: string | undefined;
-  readonly before: RequestCall | undefined;
-  /** How many calls were before it. */
-  readonly place: number;
-}
-
-/** The most calls of a request that are noted: a request object that is used again and again must not grow. */
-const MOST_CALLS = 16;
-
-/** On the request itself, because a WeakMap with an entry for each request keeps the garbage collector busy. */
-const LATEST = Symbol("sluicegate latest call");
-
-interface Noted {
-  [LATEST]?: RequestCall;
-}
-
-/**
- * Notes that a request is counted, and warns when the same limiter has counted it before with the same key and cost: when a
- * middleware is on a router and on its route, say, which halves the limit.
- *
- * A request that was rewritten in between, to be dispatched again, is another request; a second call of another cost is meant.
- */
-export function noteCall<R>(
-  request: R,
-  counting: Counting,
-  key: string,
-  cost: number | undefined,
-  misuse: MisuseView<R> | undefined,
-): void {
-  if (misuse === undefined || counting.callsToNote === 0) return;
-  counting.callsToNote -= 1;
-  if (typeof request !== "object" || request === null) return;
-  const { limiter, name } = counting;
-  const target = misuse.target?.(request);
-  const latest = (request as Noted)[LATEST];
-  for (let other = latest; other !== undefined; other = other.before) {
-    if (other.limiter === limiter && other.key === key && other.cost === (cost ?? 1) && other.target === target) {
-      warnOfSecond(name);
-    }
-  }
-  const place = latest === undefined ? 0 : latest.place + 1;
-  const call: RequestCall = { limiter, key, cost: cost ?? 1, target, before: latest, place };
-  // An assignment would throw where the request is frozen, or a proxy that takes no properties.
-  if (place < MOST_CALLS) Reflect.set(request, LATEST, call);
-}
-
-function warnOfSecond(name: string | undefined): void {
-  warnOnce(
-    "SLUICEGATE_COUNTED_TWICE",
-    "A limiter counted one request twice, which halves its limit. Apply its middleware once to each request",
-    `The limiter is ${name === undefined ? "one without a name" : `"${name}"`}. \`warnings: false\` switches this warning off.`,
-  );
 }

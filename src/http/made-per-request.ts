@@ -1,26 +1,26 @@
 import { warnOnce } from "../core/callbacks.js";
 
-/** So many equal requests, each with a limiter of its own, leave no doubt. */
+/** The number of equal requests with a new limiter each that triggers the warning. */
 const EQUAL_REQUESTS = 3;
 
-/** The most requests that are remembered, which are as large as their headers. */
-const MOST_REQUESTS = 100;
+/** The maximum number of identities kept. An identity can be as large as the headers of a request. */
+const MAX_IDENTITIES = 100;
 
-/** How often each request has come that a limiter was made for, by what tells requests apart. */
-const requests = new Map<string, number>();
+/** How many limiters were created for requests of each identity. */
+const timesByIdentity = new Map<string, number>();
 
 /**
- * Notes that a limiter in memory was made for a request, and warns when equal requests get new limiters again and again: such
- * limiters admit everything.
+ * Notes that an in-memory limiter was created for a request, and warns if equal requests repeatedly create new limiters. Such
+ * limiters allow every request.
  *
- * A limiter that is made at the first request of a tenant is found again at the next, so no equal requests make several.
+ * A limiter that is created at the first request of a tenant and then reused does not trigger the warning.
  *
- * @param identity - what tells the request from others: equal for equal requests of one client.
+ * @param identity - a string that is equal for equal requests of one client.
  */
 export function noteMadeFor(identity: string): void {
-  if (requests.size >= MOST_REQUESTS) requests.clear();
-  const times = (requests.get(identity) ?? 0) + 1;
-  requests.set(identity, times);
+  if (timesByIdentity.size >= MAX_IDENTITIES) timesByIdentity.clear();
+  const times = (timesByIdentity.get(identity) ?? 0) + 1;
+  timesByIdentity.set(identity, times);
   if (times < EQUAL_REQUESTS) return;
   warnOnce(
     "SLUICEGATE_LIMITER_PER_REQUEST",
@@ -29,24 +29,24 @@ export function noteMadeFor(identity: string): void {
   );
 }
 
-/** Frames of a stack within the handling of a request: those of Node's servers, and of the routers of express 4 and 5. */
-const HANDLING = /node:_http_server|node:internal\/http2|\bLayer\.handle/;
+/** Matches the stack frames of request handling: the servers of Node, and the routers of Express 4 and 5. */
+const HANDLER_FRAME = /node:_http_server|node:internal\/http2|\bLayer\.handle/;
 
-/** More frames than the routers of an app leave on the stack. */
-const FRAMES = 100;
+/** The number of stack frames to capture, more than the routers of an app add. */
+const STACK_DEPTH = 100;
 
-/** Whether a request is being handled now, as far as the stack tells; false on platforms whose stacks do not. */
+/** Whether the stack shows that a request is being handled. Always false on platforms whose stacks lack such frames. */
 export function isHandlingRequest(): boolean {
-  const holder = Error as { stackTraceLimit?: number };
-  const { stackTraceLimit } = holder;
+  const errorClass = Error as { stackTraceLimit?: number };
+  const { stackTraceLimit } = errorClass;
   if (stackTraceLimit === undefined) return false;
   try {
-    holder.stackTraceLimit = FRAMES;
-    return HANDLING.test(new Error().stack ?? "");
+    errorClass.stackTraceLimit = STACK_DEPTH;
+    return HANDLER_FRAME.test(new Error().stack ?? "");
   } catch {
-    // Frozen intrinsics.
+    // `Error` is frozen (`--frozen-intrinsics`).
     return false;
   } finally {
-    holder.stackTraceLimit = stackTraceLimit;
+    errorClass.stackTraceLimit = stackTraceLimit;
   }
 }

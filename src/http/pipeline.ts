@@ -155,7 +155,7 @@ export class HttpRateLimiter<R, A extends readonly unknown[] = readonly [], K ex
   }
 
   #outcome(decision: Decision, call: LimiterCall, request: R): Outcome {
-    const results = call.answersIn(decision);
+    const results = call.resultsOf(decision);
     const fields = this.#fields(decision, results);
     if (!decision.allowed) {
       const problem = problemOf(decision, results, call.isAbuse(decision));

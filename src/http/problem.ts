@@ -5,11 +5,11 @@ import { violatedPolicies } from "./headers.js";
 
 /** The body of a refusal, as `application/problem+json`. @see RFC 9457 */
 export interface Problem {
-  /** A URI that tells one kind of problem from others. */
+  /** A URI that identifies the type of the problem. */
   readonly type: string;
   readonly title: string;
   readonly status: number;
-  /** The names of the limits that refused, as they stand in the RateLimit header. */
+  /** The names of the limits that refused, as in the `RateLimit` header. */
   readonly "violated-policies"?: readonly string[];
 }
 
@@ -29,19 +29,19 @@ const ABUSE = {
 };
 
 /**
- * What kind of problem a refusal is: 503 where the service is short of capacity, else 429.
+ * Returns the problem of a refusal. The status is 503 if the service is short of capacity, otherwise 429.
  *
- * @param isAbuse - the limiter is there against abnormal use, and not to enforce a quota.
+ * @param isAbuse - whether the limiter guards against abnormal use, and does not enforce a quota.
  * @see draft-ietf-httpapi-ratelimit-headers-11, section 5
  */
-export function problemOf(decision: Decision, answers: readonly LimiterResult[], isAbuse: boolean): Problem {
+export function problemOf(decision: Decision, results: readonly LimiterResult[], isAbuse: boolean): Problem {
   const isShort = isShortage(decision);
   return {
     ...(isShort ? CAPACITY : isAbuse ? ABUSE : QUOTA),
     status: isShort ? 503 : 429,
-    "violated-policies": violatedPolicies(answers),
+    "violated-policies": violatedPolicies(results),
   };
 }
 
-/** The problem of a store that could not answer: never a quota of the client's. */
+/** The problem of a request that was refused because the store failed. It names no quota. */
 export const UNAVAILABLE: Problem = { type: "about:blank", title: "Service Unavailable", status: 503 };
