@@ -16,7 +16,7 @@ interface RequestCall {
   readonly target: string | undefined;
   readonly previous: RequestCall | undefined;
   /** The number of calls before this one. */
-  readonly index: number;
+  readonly place: number;
 }
 
 /** The maximum number of calls noted for one request object, because an object that is reused must not grow. */
@@ -53,10 +53,10 @@ export function noteCall<R>(
       warnCountedTwice(name);
     }
   }
-  const index = last === undefined ? 0 : last.index + 1;
-  const current: RequestCall = { limiter, key, cost: cost ?? 1, target, previous: last, index };
+  const place = last === undefined ? 0 : last.place + 1;
+  const current: RequestCall = { limiter, key, cost: cost ?? 1, target, previous: last, place };
   // An assignment would throw if the request is frozen, or is a proxy that rejects new properties.
-  if (index < MAX_CALLS) Reflect.set(request, LAST_CALL, current);
+  if (place < MAX_CALLS) Reflect.set(request, LAST_CALL, current);
 }
 
 function warnCountedTwice(name: string | undefined): void {
