@@ -15,32 +15,36 @@ import {
   parseNetwork,
 } from "./ip.js";
 
-/** How the address of a client is found, and made a key of. */
+/** How the address of a client is found, and how the key is made from it. */
 export interface ClientKeyOptions {
   /**
-   * Whose `X-Forwarded-For` is believed: nobody's; that of the last so many proxies, 1 for the one in front of this
-   * service; or that of the proxies at these addresses and in these networks (`"10.0.0.0/8"`). It is read from the right,
-   * and what anybody else wrote into it is not read at all.
+   * Which proxies are trusted to write `X-Forwarded-For`: `false` for none; a number of proxies of at least 1, where 1 is the
+   * proxy in front of this service; or a list of the addresses and networks (`"10.0.0.0/8"`) of the proxies.
    *
-   * A number is right where nobody can get past the proxies. Where they can, list the proxies.
+   * The header is read from the right, and entries that a trusted proxy did not write are ignored. If the header has fewer
+   * entries than proxies, or an invalid entry is reached, the address of the socket is used.
+   *
+   * Use a number only if no client can bypass the proxies, and a list otherwise: with a number, a client that connects directly
+   * chooses its own address.
    * @default false
    */
   readonly trustProxy?: false | number | readonly string[] | undefined;
   /**
-   * A header that holds the one address of the client, written by a platform that lets no client send it:
-   * `"cf-connecting-ip"`, say. Beside a `trustProxy` of networks it is believed only of those.
-   * @default undefined
+   * The name of a header that holds the client's address, such as `"cf-connecting-ip"`. The platform must overwrite the header if
+   * a client sends it. If `trustProxy` is a list, the header is read only from those proxies; together with a number it is a
+   * `TypeError`. If the header is absent or invalid, the address of the socket is used.
+   * @default undefined, no such header is read
    */
   readonly header?: string | undefined;
   /**
-   * How many bits of an IPv6 address make the key, from 1 to 128: whoever rents a machine has a /64, and one bucket for
-   * each of its addresses would be no limit at all.
+   * The number of leading bits of an IPv6 address that make the key, from 1 to 128. A provider assigns at least a /64 to each
+   * machine, so with a key for each address one client would have any number of keys. IPv4 addresses are not cut.
    * @default 64
    */
   readonly ipv6Prefix?: number | undefined;
 }
 
-/** A request as far as {@link clientKey} reads it: one of node, express, fastify or koa, or any with these parts. */
+/** The members of a request that {@link clientKey} reads: one of node, express, fastify or koa, or any object of this shape. */
 export interface ClientRequest {
   readonly headers: HeaderBag;
   readonly socket?: { readonly remoteAddress?: string | undefined } | null | undefined;
@@ -49,11 +53,11 @@ export interface ClientRequest {
 /**
  * The key of the client that made a request: its IPv4 address, or the network of its IPv6 address (`2001:db8:1:2::/64`).
  *
- * By default that is the address of the socket, which nobody can forge, and no header is believed. IPv4 addresses inside
- * IPv6 ones are taken out first; ports and zones are dropped. Whatever is malformed in a header says nothing, and the
- * socket's address stands.
+ * By default it reads the address of the socket, which a client cannot forge, and no header. An IPv4 address inside an IPv6
+ * address is extracted first; ports and zones are dropped. If a header is invalid, the address of the socket is used.
  *
- * @throws TypeError when an option is not fit, or there is no address: never one key for everybody.
+ * @throws TypeError for an option that is unknown or of the wrong type, or if the address is unknown: a key that all such
+ *   clients share would limit them together. RangeError for an option out of range.
  *
  * @example
  * clientKey(request); // "203.0.113.7"
@@ -68,33 +72,33 @@ export function clientKey(request: ClientRequest, options: ClientKeyOptions = {}
   return key;
 }
 
-/** Makes the keys of clients, by options that are read once. */
+/** Makes the keys of clients. It reads the options once. */
 export class ClientKeys {
   readonly #label: string;
   readonly #bits: number;
   readonly #trust: Trust;
-  /** Whether the options say nothing of proxies: neither which are trusted, nor that there is none. */
-  readonly isUndecided: boolean;
+  /** Whether neither `trustProxy` nor `header` is set. */
+  readonly hasNoProxyOption: boolean;
 
-  /** @param label - what the options are called, for errors. */
+  /** @param label - the name of the options in errors. */
   constructor(options: ClientKeyOptions, label: string) {
     const known = parseOptions(label, options, ["trustProxy", "header", "ipv6Prefix"]);
     this.#label = label;
     this.#bits = assertInteger("ipv6Prefix", known.ipv6Prefix ?? 64, 1, 128);
     this.#trust = trustOf(known);
-    this.isUndecided = known.trustProxy === undefined && known.header === undefined;
+    this.hasNoProxyOption = known.trustProxy === undefined && known.header === undefined;
   }
 
-  /** The key of the client of a request; undefined where its address is not known. */
+  /** The key of the client of a request; undefined if its address is unknown. */
   of(socketAddress: string | undefined, header: (name: string) => string | undefined): string | undefined {
-    // The most frequent case, in which the key is the text itself: an IPv4 address that no header can change.
+    // A fast path for the most frequent case: no header is read, and an IPv4 address is its own key.
     if (this.#trust.kind === "socket" && socketAddress !== undefined && isIPv4(socketAddress)) return socketAddress;
     const address = clientAddress(socketAddress, header, this.#trust);
     if (address === undefined || isOneClient(address) || this.#bits === 128) return address && formatIpAddress(address);
     return `${formatIpAddress(maskAddress(address, this.#bits))}/${this.#bits}`;
   }
 
-  /** The error for a request without a key, with advice that fits the options. */
+  /** Creates the error for a request without a key, with advice for these options. */
   missing(socketAddress: string | undefined, header: (name: string) => string | undefined): TypeError {
     const trust = this.#trust;
     const ownKey = "or make a `key` of your own";
@@ -126,8 +130,8 @@ export class ClientKeys {
   }
 }
 
-/** Headers that hold more than one address. */
-const LISTS = ["x-forwarded-for", "forwarded"];
+/** Headers that hold a list of addresses. */
+const LIST_HEADERS = ["x-forwarded-for", "forwarded"];
 
 function trustOf({ trustProxy = false, header }: ClientKeyOptions): Trust {
   const networks = Array.isArray(trustProxy)
@@ -137,7 +141,7 @@ function trustOf({ trustProxy = false, header }: ClientKeyOptions): Trust {
     const rule =
       "the name of a header that holds one address; for `x-forwarded-for`, which holds a list, set `trustProxy`";
     if (typeof header !== "string") throw new TypeError(argumentError("header", rule, header));
-    if (!/^[\w!#$%&'*+.^`|~-]+$/.test(header) || LISTS.includes(header.toLowerCase())) {
+    if (!/^[\w!#$%&'*+.^`|~-]+$/.test(header) || LIST_HEADERS.includes(header.toLowerCase())) {
       throw new RangeError(argumentError("header", rule, header));
     }
     if (networks === undefined && trustProxy !== false) {
@@ -155,23 +159,23 @@ function trustOf({ trustProxy = false, header }: ClientKeyOptions): Trust {
   return { kind: "hops", hops: assertInteger("trustProxy", trustProxy, 1) };
 }
 
-/** Whose word about a client's address is believed. */
+/** Where the address of a client is read from. */
 export type Trust =
-  /** Nobody's: the address is the socket's. */
+  /** The socket alone. */
   | { readonly kind: "socket" }
-  /** The last `hops` proxies, wherever they are. */
+  /** The `X-Forwarded-For` of the last `hops` proxies, at any address. */
   | { readonly kind: "hops"; readonly hops: number }
-  /** The proxies of these networks. */
+  /** The `X-Forwarded-For` of the proxies in these networks. */
   | { readonly kind: "networks"; readonly networks: readonly Network[] }
-  /** Whoever writes this header, which holds one address; where networks are given, only when the socket is in them. */
+  /** This header, which holds one address. If there are networks, only if the socket is in one of them. */
   | { readonly kind: "header"; readonly header: string; readonly networks: readonly Network[] | undefined };
 
 /**
- * The address of the client of a request, or undefined where there is none.
+ * The address of the client of a request; undefined if it is unknown.
  *
- * `X-Forwarded-For` is read from the right: its last entry was written by the proxy that the socket belongs to, the one
- * before it by the proxy in front of that, and everything further left by whoever pleased. So no more of it is read than
- * was written by those who are trusted. What is malformed says nothing, and the socket's address stands.
+ * `X-Forwarded-For` is read from the right. The proxy that the socket belongs to wrote the last entry, the proxy in front of it
+ * wrote the entry before, and so on; the client can forge everything further left. So only the entries of trusted proxies are
+ * read. If an entry is invalid, the address of the socket is used.
  */
 export function clientAddress(
   socketAddress: string | undefined,
@@ -185,7 +189,7 @@ export function clientAddress(
     case "hops":
       return entryFromRight(header("x-forwarded-for"), trust.hops) ?? socket;
     case "networks":
-      return firstOutside(socket, header("x-forwarded-for"), trust.networks);
+      return firstUntrusted(socket, header("x-forwarded-for"), trust.networks);
     case "header": {
       const { networks } = trust;
       if (networks !== undefined && (socket === undefined || !isIn(networks, socket))) return socket;
@@ -195,7 +199,7 @@ export function clientAddress(
   }
 }
 
-/** Reads an address with whatever proxies put around it: a port, brackets, a zone, spaces. */
+/** Parses an address with what proxies add to it: a port, brackets, a zone, spaces. */
 function parseHost(text: string): IpAddress | undefined {
   const host = text.trim();
   const [, bracketed, withPort] = /^\[([^\]]*)\](?::\d{1,5})?$|^([\d.]+):\d{1,5}$/.exec(host) ?? [];
@@ -206,13 +210,13 @@ function parseHost(text: string): IpAddress | undefined {
   return parsed && unwrapIPv4(parsed);
 }
 
-function entryFromRight(list: string | undefined, place: number): IpAddress | undefined {
-  const entry = entriesOf(list).at(-place);
+function entryFromRight(list: string | undefined, position: number): IpAddress | undefined {
+  const entry = entriesOf(list).at(-position);
   return entry === undefined ? undefined : parseHost(entry);
 }
 
-/** The first address from the right that is not a trusted proxy's; the leftmost where all are. */
-function firstOutside(
+/** The first address from the right that is not in these networks; the leftmost if all are. */
+function firstUntrusted(
   socket: IpAddress | undefined,
   list: string | undefined,
   networks: readonly Network[],
@@ -236,39 +240,40 @@ function isIn(networks: readonly Network[], address: IpAddress): boolean {
   return networks.some((network) => contains(network, address));
 }
 
-/** In so many requests a proxy is looked for. Behind one, all have the header. */
-const LOOKED_AT = 1000;
+/** How many requests are inspected for a proxy. Behind one, every request has the header. */
+const REQUESTS_TO_INSPECT = 1000;
 
-/** Where a proxy of one's own may be: loopback, private and link-local networks, and those that providers use within. */
+/** The networks that a proxy of the same operator can be in: loopback, private, link-local and carrier-grade NAT. */
 const INTERNAL = [
   ...["127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "100.64.0.0/10"],
   ...["::1", "fc00::/7", "fe80::/10"],
 ].map((network) => parseNetwork("network", network));
 
 /**
- * Makes the key of a request's client, as it is where no `key` is given; null where nobody is to be limited.
+ * Returns a function that makes the key of a request from the client's address. The key is null if the address is unknown
+ * and `TESTING=1` switches limits off.
  *
- * It warns when requests come from an address within, with `X-Forwarded-For`, and nothing was said of proxies: then there is
- * one, and all clients behind it have one key.
+ * It emits a warning if a request with `X-Forwarded-For` comes from an internal address while `client` sets neither
+ * `trustProxy` nor `header`: such a request comes through a proxy, and all clients behind it share a key.
  */
 export function clientOfRequest<R>(
-  view: RequestAdapter<R>,
+  adapter: RequestAdapter<R>,
   options: ClientKeyOptions,
-  warns: boolean,
+  warnings: boolean,
 ): (request: R) => string | null {
   const clients = new ClientKeys(options, "client");
   const bypass = bypassFrom(undefined);
-  let looksLeft = warns && clients.isUndecided ? LOOKED_AT : 0;
+  let inspectionsLeft = warnings && clients.hasNoProxyOption ? REQUESTS_TO_INSPECT : 0;
   return (request) => {
-    const address = view.address(request);
-    const header = (name: string): string | undefined => view.header(request, name);
-    if (looksLeft > 0) {
-      looksLeft -= 1;
+    const address = adapter.address(request);
+    const header = (name: string): string | undefined => adapter.header(request, name);
+    if (inspectionsLeft > 0) {
+      inspectionsLeft -= 1;
       if (isInternal(address) && (header("x-forwarded-for") ?? "") !== "") warnOfProxy();
     }
     const key = clients.of(address, header);
     if (key !== undefined) return key;
-    // A test that calls an app without a socket: its limiters let everybody pass, so nobody needs to be told apart.
+    // A test may call an app without a socket. Its limiters allow every request, so no key is needed.
     if (bypass?.("") === true) return null;
     throw clients.missing(address, header);
   };

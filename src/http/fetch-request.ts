@@ -5,7 +5,7 @@ export interface FetchRequest {
   readonly headers: { get(name: string): string | null };
 }
 
-/** Everything that a handler may tell requests apart by. */
+/** A text of everything that a handler may distinguish requests by: method, URL and headers. */
 export function identityOf({ method, url, headers }: FetchRequest): string {
   return JSON.stringify([method, url, [...(headers as unknown as Iterable<unknown>)]]);
 }

@@ -4,51 +4,60 @@ import type { RateLimiter } from "../limiter/rate-limiter.js";
 import type { ClientKeyOptions } from "./client-ip.js";
 import type { HttpLimiter } from "./http-limiter.js";
 
-/** What may be answered now, or later. */
+/** A value, or a promise of one: what a callback may return. */
 export type Soon<T> = T | PromiseLike<T>;
 
 /**
- * Options of `rateLimit`, the same for every framework: who is asked, and what to do with the answer.
+ * Options of `rateLimit`, the same for every framework: which limiters check a request, by which key, and what happens then.
  *
  * @typeParam R - the framework's request.
  * @typeParam K - the limiter's keys.
- * @typeParam A - what `onRefused` is given beside request and decision.
+ * @typeParam A - the further arguments of `onRefused`, after the request and the decision.
  */
 export type HttpOptions<R, K extends string = string, A extends readonly unknown[] = readonly []> = (
   ByClient<R> | ByKey<R, K> | BySeveral<R>
 ) &
   AnswerOptions<R, A>;
 
-/** One limiter, whose keys are the clients' addresses. */
+/** One limiter, with the client's address as the key. */
 export interface ByClient<R> {
   /**
-   * The limiter to ask, or a function of the request that returns it, or a promise of it:
-   * `(request) => tiers.tier(request.user.tier)`.
+   * The limiter that checks each request: a limiter, or a function that returns the limiter for a request, or a promise of it:
+   * `(request) => tiers.tier(request.user.tier)`. Required.
+   *
+   * Create limiters once, outside the function: a limiter that is new for each request has counted nothing yet.
    */
   readonly limiter: HttpLimiter | ((request: R) => Soon<HttpLimiter>);
   readonly key?: undefined;
   readonly limiters?: undefined;
 }
 
-/** One limiter with a key made from the request. */
+/** One limiter, with a key that a function makes from the request. */
 export interface ByKey<R, K extends string> {
   /**
-   * The limiter to ask, or a function of the request that returns it, or a promise of it:
-   * `(request) => tiers.tier(request.user.tier)`.
+   * The limiter that checks each request: a limiter, or a function that returns the limiter for a request, or a promise of it:
+   * `(request) => tiers.tier(request.user.tier)`. Required.
+   *
+   * Create limiters once, outside the function: a limiter that is new for each request has counted nothing yet.
    */
   readonly limiter: HttpLimiter<K> | ((request: R) => Soon<HttpLimiter<K>>);
   /**
-   * Who asks. `null` says that the limit does not apply; undefined is a `TypeError`, because it is a key that got lost. Of a
-   * key that is longer than 256 characters, or begins with `sha256:`, the SHA-256 is taken.
+   * A function that returns the key of a request: a string, or a promise of one. If it returns `null`, the limit does not apply
+   * to the request. Any other value, such as undefined, is a `TypeError`, so that a missing key does not switch off the limit.
+   *
+   * A key of more than 256 characters, or one that begins with `sha256:`, is replaced by its SHA-256.
    * @default the client's address, by `client`
    */
   readonly key: (request: R) => Soon<K | null>;
   readonly limiters?: undefined;
 }
 
-/** Several limiters, each with a key of its own, asked as one by `allOf`: a request counts in all of them or in none. */
+/** Several limiters, each with its own key, combined by `allOf`: a request counts in all of them or in none. */
 export interface BySeveral<R> {
-  /** The limiters by name, which is also what their policies are called by in headers. */
+  /**
+   * The limiters, by name: an object with at least one member. The names are those of the policies in headers as well. All
+   * limiters must be of this package, and no limiter may have two names. Required.
+   */
   readonly limiters: Readonly<Record<string, MemberOptions<R>>>;
   readonly limiter?: undefined;
   readonly key?: undefined;
@@ -59,64 +68,104 @@ type AnyCopy = HttpLimiter & Pick<RateLimiter, keyof RateLimiter>;
 
 /** One of several limiters. */
 export interface MemberOptions<R> {
-  /** A limiter of this package, or a function of the request that returns it, or a promise of it. */
+  /**
+   * The limiter: a limiter of this package, or a function that returns the limiter for a request, or a promise of it. Required.
+   */
   readonly limiter: AnyCopy | ((request: R) => Soon<AnyCopy>);
-  /** Who asks; `null` where this limit does not apply, because nobody is logged in, say. @default the client's address */
+  /**
+   * A function that returns the key of a request for this limiter: a string, or a promise of one. If it returns `null`, for a
+   * request without a login, say, this limiter is left out and the others apply. Long keys are hashed as with `ByKey.key`.
+   * @default the client's address, by `client`
+   */
   readonly key?: ((request: R) => Soon<string | null>) | undefined;
 }
 
-/** What all have in common, whoever is asked. */
+/** The options that do not depend on the choice of limiters. */
 export interface AnswerOptions<R, A extends readonly unknown[]> {
-  /** How the address of a client makes the key, wherever no `key` is given. @default the socket's address alone */
+  /**
+   * How the key is made from the client's address. It applies if there is no `key`.
+   *
+   * A request whose address is unknown is a `TypeError`, because all such clients would share a key.
+   * @default the address of the socket, with IPv6 addresses cut to their /64; no header is trusted
+   */
   readonly client?: ClientKeyOptions | undefined;
-  /** What a request spends: a whole number, at least 1, or a function of the request, which may be asynchronous. @default 1 */
+  /**
+   * The number of calls that a request counts as: a whole number of at least 1, or a function that returns the number for a
+   * request, or a promise of it. A request that costs more than a limit allows is always refused.
+   * @default 1
+   */
   readonly cost?: number | ((request: R) => Soon<number>) | undefined;
-  /** Whether a request passes uncounted. The function may be asynchronous. @default never */
+  /**
+   * A function that returns whether a request passes uncounted: a boolean, or a promise of one. Any other value is a `TypeError`.
+   * It runs before `limiter`, `key` and `cost`.
+   * @default no request is skipped
+   */
   readonly skip?: ((request: R) => Soon<boolean>) | undefined;
   /**
-   * Whether the preflight requests of CORS are counted. A browser sends them on its own, before requests that are counted
-   * themselves, and shows a refused one as a failure of CORS and not of a limit.
+   * Whether CORS preflight requests are counted: a boolean. A browser sends a preflight by itself, before a request that is
+   * counted anyway, and reports a refused preflight as a CORS failure.
    *
-   * By default they are counted if the handler gets `OPTIONS` like any other method: on plain `node:http` and `node:http2`, on
-   * fetch and on koa, in a route of express that has another method (`app.all`), and in such a route of fastify. With a router
-   * on koa, set `false`. Set `true` if a handler of every method is behind `app.use`, is a not-found handler, or is on hono.
-   * @default as above
+   * By default preflights are counted if the handler receives `OPTIONS` requests like those of any other method: on plain
+   * `node:http` and `node:http2`, on fetch and on koa, and in a route of express or fastify that has another method as well, such
+   * as `app.all`. Set `false` if koa has a router. Set `true` if a handler of all methods is behind `app.use`, is a not-found
+   * handler, or is on hono.
+   * @default as described
    */
   readonly countPreflights?: boolean | undefined;
   /**
-   * Answers a refusal in place of the standard body. The standard status and fields are set before, and a field that it sets
-   * itself is kept. An error that it throws goes to the framework's error handler, which sets the status, as with `throw: true`.
-   * @default 429 or 503 with `application/problem+json`
+   * A function that responds to a refused request in place of the standard response, as a handler of the framework does: on
+   * fetch and hono it returns the response. It may be asynchronous. The standard fields and status are defaults that it can
+   * override; a `new Response(…)` has its own status.
+   *
+   * An error that it throws goes to the framework's error handler, which sets the status. It is not called if the store fails,
+   * and is a `TypeError` together with `throw: true`.
+   * @default status 429 or 503, with a body of `application/problem+json`
    */
   readonly onRefused?: ((request: R, decision: Decision, ...rest: A) => unknown) | undefined;
   /**
-   * Whether a request that was answered with `status` is refunded: `(_, status) => status < 400` counts failures only.
+   * A function that returns whether a request is refunded, by the status of its response: `(_, status) => status < 400` counts
+   * failures only. It returns a boolean and not a promise. If it fails, a process warning is emitted, and the request stays
+   * counted.
    *
-   * It is called when Node has handed over the whole response. If the client hangs up before, over HTTP/1.1 or HTTP/2, it is not
-   * called, and the request stays counted. A client that resets its HTTP/2 stream without an error code (`NO_ERROR`) after that
-   * has received its response as far as Node can tell, so it is called with the status. On Bun, Deno and workers, which do not tell when a response has been sent, it is
-   * called when the handler has returned, unless the request's `signal` is aborted.
+   * On Node it is called when Node has sent the whole response. If the client disconnects before, over HTTP/1.1 or HTTP/2, it is
+   * not called, and the request stays counted. If the client resets its HTTP/2 stream afterwards without an error code
+   * (`NO_ERROR`), Node cannot detect that the response did not arrive, so it is called. Bun, Deno and workers do not report when
+   * a response has been sent: there it is called when the handler has returned, unless the request's `signal` is aborted.
+   * @default no request is refunded
    */
   readonly refundWhen?: ((request: R, status: number) => boolean) | undefined;
-  /** Which fields tell of the limits: those of the IETF draft, the older `X-RateLimit-*`, both, or none. @default "draft-11" */
+  /**
+   * Which response fields show the limits: `"draft-11"` for `RateLimit` and `RateLimit-Policy` of the IETF draft, `"legacy"` for
+   * `X-RateLimit-*`, `"both"`, or `false` for none. A refusal by a limit always has `Retry-After`, unless no wait would help.
+   * @default "draft-11"
+   */
   readonly headers?: "draft-11" | "legacy" | "both" | false | undefined;
   /**
-   * What becomes of a request when the store fails: it is answered with 503, or passes uncounted.
+   * What happens to a request if the store fails: `"deny"` responds with 503, `"allow"` lets the request pass uncounted. Or a
+   * function of the error and the request that returns one of the two, or a promise of it.
    *
-   * A `TypeError` or `RangeError` of the limiter is an error of the calling code, as an invalid key is, and goes to the error
-   * handler of the framework. So a limiter or store of your own wraps its failures (`TypeError: fetch failed`) in a `StoreError`.
+   * A `TypeError` or `RangeError` of the limiter is an error of the calling code, such as an invalid key, and goes to the error
+   * handler of the framework. So a custom limiter or store must wrap its failures (`TypeError: fetch failed`) in a `StoreError`.
    * @default "deny"
    */
   readonly whenDown?: WhenDown | ((error: unknown, request: R) => Soon<WhenDown>) | undefined;
-  /** Hears of every failure of the store, and decides nothing. */
+  /**
+   * A function that is called with the error at every failure of the store. What it returns is ignored, and an error that it
+   * throws becomes a process warning.
+   * @default undefined
+   */
   readonly onStoreError?: ((error: unknown) => unknown) | undefined;
-  /** Hands the refusal as an error to the framework's error handler, in place of answering. @default false */
+  /**
+   * Whether a refusal goes to the framework's error handler, as a `RateLimitExceededError` or `StoreError` with the standard
+   * `headers`, in place of a response: a boolean. On fetch, which has no error handler, the handler rejects.
+   * @default false
+   */
   readonly throw?: boolean | undefined;
-  /** `false` switches off the process warnings about misuse: see "Warnings" in the README. @default true */
+  /** Whether process warnings report misuse: a boolean. See "Warnings" in the README. @default true */
   readonly warnings?: boolean | undefined;
 }
 
-/** What to do with a request that cannot be decided on. */
+/** What happens to a request if the store fails: it passes uncounted, or gets a 503. */
 export type WhenDown = "allow" | "deny";
 
 const NAMES = ["limiter", "limiters", "key", "client", "cost", "skip", "countPreflights", "onRefused", "refundWhen"];
@@ -140,7 +189,7 @@ const RENAMED: Readonly<Record<string, string>> = {
 };
 
 /**
- * Checks everything about the options but the limiters, and returns a copy of them.
+ * Validates all options except the limiters, and returns a copy.
  *
  * @throws TypeError for an option that is unknown or of the wrong type, RangeError for one out of range.
  */

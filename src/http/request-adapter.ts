@@ -2,37 +2,37 @@ import { memberOf } from "../core/validate.js";
 import type { NodeResponse } from "./response-end.js";
 import { whenSent } from "./response-end.js";
 
-/** How the guard looks at a request of one framework. */
+/** Reads the requests of one framework for `HttpRateLimiter`. */
 export interface RequestAdapter<R> {
-  /** In capitals. */
+  /** The method, in upper case. */
   readonly method: (request: R) => string;
-  /** @param name - in lower case. */
+  /** The value of a header; undefined if the request has none. @param name - in lower case. */
   readonly header: (request: R, name: string) => string | undefined;
-  /** The address at the other end of the connection; undefined where nobody knows. */
+  /** The remote address of the connection; undefined if it is unknown. */
   readonly address: (request: R) => string | undefined;
-  /** Whether the client has hung up: then its address is not known any more. */
+  /** Whether the client has disconnected. Its address is unknown from then on. */
   readonly isDisconnected: (request: R) => boolean;
-  /** Whether the request may have a body that no header announces, which HTTP/2 permits. */
+  /** Whether the request may have a body that no header announces, as HTTP/2 permits. */
   readonly mayHaveUnannouncedBody: (request: R) => boolean;
-  /** Whether the handler gets requests of other methods as well as `OPTIONS`, because no router selects it by method. */
+  /** Whether the handler receives requests of other methods besides `OPTIONS`, because no router selects it by method. */
   readonly isPlain: (request: R) => boolean;
   /**
-   * What the request asks for now, where that can be rewritten before it is dispatched again. Without it, a request stays the
-   * same for as long as its object does.
+   * The current target of the request, for a framework that can rewrite a request and dispatch it again. If it is absent, one
+   * request object is one request.
    */
   readonly target?: ((request: R) => string | undefined) | undefined;
   /**
-   * Everything that a handler may tell requests apart by, method, target and headers: equal for equal requests. Without it,
-   * limiters that are made for each request are not noticed.
+   * A text of everything that a handler may distinguish requests by: method, target and headers. Equal requests have equal
+   * identities. If it is absent, limiters that are created for each request are not detected.
    */
   readonly identity?: ((request: R) => string) | undefined;
 }
 
-/** The headers of a request, as Node keeps them (names in lower case) or as the Fetch standard does. */
+/** The headers of a request: an object as in Node, with names in lower case, or a `Headers` of the Fetch standard. */
 export type HeaderBag =
   { readonly get: (name: string) => string | null } | Readonly<Record<string, string | readonly string[] | undefined>>;
 
-/** The value of a header, its lines joined as HTTP joins them. @param name - in lower case. */
+/** The value of a header, with several lines joined by commas; undefined if there is none. @param name - in lower case. */
 export function headerOf(headers: HeaderBag, name: string): string | undefined {
   if (typeof memberOf(headers, "get") === "function") {
     return (headers as { get(name: string): string | null }).get(name) ?? undefined;
@@ -41,34 +41,34 @@ export function headerOf(headers: HeaderBag, name: string): string | undefined {
   return Array.isArray(value) ? value.join(", ") : (value as string | undefined);
 }
 
-/** The parts of a socket that are read here. */
+/** The members of a socket that are read here. */
 export interface NodeSocket {
   readonly remoteAddress?: string | undefined;
   readonly localAddress?: string | undefined;
   readonly destroyed?: boolean | undefined;
 }
 
-/** A request of Node's HTTP server, or of a framework on top of it. A test or a gateway may make one without a socket. */
+/** A request of Node's HTTP server, or of a framework on top of it. A test or a gateway may create one without a socket. */
 export interface NodeRequest {
   readonly method?: string | undefined;
   readonly url?: string | undefined;
-  /** The path that routers of express have taken off `url`. */
+  /** The path that the routers of express have removed from `url`. */
   readonly baseUrl?: string | undefined;
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
   readonly socket?: NodeSocket | null | undefined;
 }
 
 /**
- * The adapter of requests of Node's HTTP server whose handlers are selected by a router.
+ * Reads the requests of Node's HTTP server, for handlers that a router selects.
  *
- * Every member that a request may lack is read by {@link memberOf}.
+ * Members that a request may lack are read by {@link memberOf}, which ignores those of `Object.prototype`.
  */
 export const nodeRequestAdapter: RequestAdapter<NodeRequest> = {
   method: ({ method }) => method ?? "GET",
   header: ({ headers }, name) => headerOf(headers, name),
   address: (request) => remoteAddressOf(memberOf(request, "socket")),
   isDisconnected: (request) => hasHungUp(memberOf(request, "socket")),
-  // Fastify has the request of Node in `raw`, koa in `req`.
+  // Fastify holds the request of Node in `raw`, koa in `req`.
   mayHaveUnannouncedBody: (request) =>
     continuesAfterHeaders(memberOf(request, "raw") ?? memberOf(request, "req") ?? request),
   isPlain: () => false,
@@ -80,29 +80,34 @@ function target(request: NodeRequest): string {
   return `${(memberOf(request, "baseUrl") as string | undefined) ?? ""}${request.url ?? ""}`;
 }
 
-/** The address at the other end of a socket. */
+/** The remote address of a socket; undefined if it has none. */
 export function remoteAddressOf(socket: unknown): string | undefined {
   return memberOf(socket, "remoteAddress") as string | undefined;
 }
 
 /**
- * Whether the client of a socket has hung up. After a reset the socket is not closed yet and has no remote address any more;
- * it still has a local one, which a pipe never had.
+ * Whether the client of a socket has disconnected.
+ *
+ * After a reset, the socket is still open for a moment and has lost its remote address. It keeps its local address, which a
+ * pipe never has.
  */
 export function hasHungUp(socket: unknown): boolean {
   if (memberOf(socket, "destroyed") === true) return true;
   return remoteAddressOf(socket) === undefined && memberOf(socket, "localAddress") !== undefined;
 }
 
-/** Whether the stream of a request did not end with its headers. Over HTTP/1.1 there is no stream, and headers announce a body. */
+/** Whether the stream of a request continues after its headers; false over HTTP/1.1, where headers announce every body. */
 export function continuesAfterHeaders(request: unknown): boolean {
   const stream = memberOf(request, "stream");
   return stream !== undefined && memberOf(stream, "endAfterHeaders") !== true;
 }
 
 /**
- * The address at the other end of a connection, by what the platform handed over beside the request; undefined where nobody
- * knows: `@hono/node-server` has the request of Node, Deno the address, and Bun a server, as it is or by its name.
+ * The remote address of a connection, from the value that the platform passes together with the request; undefined if it is
+ * unknown.
+ *
+ * `@hono/node-server` passes the request of Node, Deno passes the address, and Bun passes its server, or an object that has it
+ * as `server`.
  */
 export function peerAddress(env: unknown, request: unknown): string | undefined {
   const address =
@@ -113,23 +118,24 @@ export function peerAddress(env: unknown, request: unknown): string | undefined 
   return typeof address === "string" ? address : undefined;
 }
 
-/** Whether the client has hung up, as far as the platform says. */
+/** Whether the client has disconnected; false if the platform does not report it. */
 export function isPeerGone(env: unknown): boolean {
   return hasHungUp(socketOf(env));
 }
 
-/** Whether the request may have a body that no header announces; false where the platform does not tell, as on Deno. */
+/** Whether the request may have a body that no header announces; false if the platform does not report it, as on Deno. */
 export function mayPeerSendBody(env: unknown): boolean {
   return continuesAfterHeaders(memberOf(env, "incoming"));
 }
 
 /**
- * Prepares to report the status of an answer to `onResponse`: on Node once the whole answer has been sent, and never if it is cut off.
+ * Arranges that `onResponse` is called with the status of a response: on Node when the whole response has been sent, and never
+ * if it is cut off.
  *
- * Other platforms do not tell when an answer has been sent. There the function that is returned reports at once, unless the
- * client is known to have hung up. Its promise is to be awaited before the answer is returned, because a worker may stop then.
+ * Other platforms do not report when a response has been sent. There the returned function calls `onResponse` at once, unless
+ * the request's `signal` is aborted. Await its promise before you return the response, because a worker may stop after that.
  *
- * @returns what is to be called with the status that the handler has answered with.
+ * @returns a function to call with the status of the handler's response.
  */
 export function outcomeReporter(
   env: unknown,
@@ -146,7 +152,7 @@ export function outcomeReporter(
   };
 }
 
-/** The socket of Node's request, which `@hono/node-server` has in `incoming`. */
+/** The socket of Node's request, which `@hono/node-server` passes as `incoming`. */
 function socketOf(env: unknown): unknown {
   return memberOf(memberOf(env, "incoming"), "socket");
 }

@@ -6,16 +6,16 @@ export interface NodeResponse {
   readonly headersSent: boolean;
   /** Whether the handler has ended the response. */
   readonly writableEnded: boolean;
-  /** The request; its socket tells over HTTP/1.1 whether the connection is lost. */
+  /** The request. Over HTTP/1.1 its socket shows whether the connection is lost. */
   readonly req?: { readonly socket?: { readonly destroyed?: boolean | undefined } | null | undefined } | undefined;
   /** The stream of the response over HTTP/2. */
   readonly stream?: NodeHttp2Stream | undefined;
   once(event: "finish", listener: () => void): unknown;
 }
 
-/** A stream of Node's HTTP/2 server, in so far as it shows how the stream onResponse. */
+/** The members of a stream of Node's HTTP/2 server that show how the stream ended. */
 export interface NodeHttp2Stream {
-  /** The code that either end closed the stream with; 0 for no error. */
+  /** The code that the server or the client closed the stream with; 0 for no error. */
   readonly rstCode?: number | undefined;
   readonly writableFinished?: boolean | undefined;
 }
@@ -23,8 +23,8 @@ export interface NodeHttp2Stream {
 /**
  * Calls `onResponse` with the status of a response when the whole response has been sent, and never if it is cut off.
  *
- * Node emits `finish` on both: over HTTP/2 whenever the stream closes, even before a handler has set a status, and up to Node 22
- * over HTTP/1.1 when the connection is lost while the end of the body waits to be sent.
+ * The `finish` event alone does not show that. Over HTTP/2 Node emits it whenever the stream closes, even before a handler has
+ * set a status. Over HTTP/1.1 Node up to version 22 emits it as well if the connection is lost before the end of the body is sent.
  */
 export function whenSent(response: NodeResponse, onResponse: (status: number) => Promise<void>): void {
   response.once("finish", () => {
@@ -38,7 +38,7 @@ function isSent(response: NodeResponse): boolean {
     return memberOf(memberOf(memberOf(response, "req"), "socket"), "destroyed") !== true;
   }
   // Node ends the stream of a client that resets it without an error code, so the stream alone does not show that the handler
-  // ended the response. A session that this server destroys closes its streams without an error code, whatever they have
+  // ended the response. A session that this server destroys closes its streams without an error code, even if they have data
   // left to send.
   return response.writableEnded && memberOf(stream, "rstCode") === 0 && memberOf(stream, "writableFinished") === true;
 }

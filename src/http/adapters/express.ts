@@ -24,7 +24,7 @@ declare global {
 
 /** A request of express, connect or Node's HTTP server. */
 export interface ExpressRequest extends NodeRequest {
-  /** Set by express and connect, and by no server of Node's. */
+  /** Express and connect set it; a server of Node does not. */
   readonly originalUrl?: string | undefined;
   /** The latest decision on this request; undefined if no limit applied. */
   rateLimit?: Decision | undefined;
@@ -49,7 +49,7 @@ const requestAdapter: RequestAdapter<ExpressRequest> = {
   isPlain: (request) => memberOf(request, "originalUrl") === undefined || isInRouteOfMoreMethods(request),
 };
 
-/** Whether the middleware is in a route of more methods than `OPTIONS`, as one of `app.all`. A router sets `route` on the request. */
+/** Whether the middleware is in a route of other methods besides `OPTIONS`, such as `app.all`. Routers set `route` on a request. */
 function isInRouteOfMoreMethods(request: ExpressRequest): boolean {
   const methods = memberOf(memberOf(request, "route"), "methods");
   return typeof methods === "object" && methods !== null && Object.keys(methods).some((method) => method !== "options");
@@ -58,7 +58,7 @@ function isInRouteOfMoreMethods(request: ExpressRequest): boolean {
 /**
  * Limits the requests that reach a point of an express or connect app, or of a plain Node HTTP server.
  *
- * A refused request is answered with 429 and `application/problem+json`, and goes no further. The decision is
+ * A refused request gets a response of status 429 and `application/problem+json`, and later handlers do not run. The decision is
  * `request.rateLimit`. Errors of your code go to `next`: an invalid `key`, or an error that a handler behind `next` throws
  * before it returns. So `next` may be called twice for one request, the second time with an error.
  *
@@ -86,7 +86,7 @@ function proceed<R extends ExpressRequest, S extends ExpressResponse>(
   next: (error?: unknown) => void,
 ): void {
   if (decision !== undefined) request.rateLimit = decision;
-  // Other code has responded meanwhile, such as a timeout. No field can be set any more, and a refused request still ends here.
+  // Other code has responded meanwhile, such as a timeout. No field can be set any more, and a refused request ends here as well.
   if (response.headersSent) {
     if (rejection === undefined) next();
     else if (rejection.error !== undefined) next(rejection.error());
@@ -102,7 +102,7 @@ function proceed<R extends ExpressRequest, S extends ExpressResponse>(
   const before = response.statusCode;
   response.statusCode = rejection.status;
   if (limiter.onRefused === undefined || decision === undefined) return write(response, rejection);
-  answer(limiter.onRefused, request, decision, response)
+  callOnRefused(limiter.onRefused, request, decision, response)
     .catch((error: unknown) => {
       // The error handler decides on the status, as with `throw: true`.
       if (response.statusCode === rejection.status && !response.headersSent) response.statusCode = before;
@@ -116,7 +116,7 @@ function write(response: ExpressResponse, { body }: Rejection): void {
   response.end(body);
 }
 
-async function answer<R, S>(
+async function callOnRefused<R, S>(
   onRefused: (request: R, decision: Decision, response: S) => unknown,
   request: R,
   decision: Decision,

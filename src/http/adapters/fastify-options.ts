@@ -1,7 +1,7 @@
 import { ownCopy } from "../../core/validate.js";
 import type { AnswerOptions, HttpOptions } from "../options.js";
 
-/** Options that override those of the plugin, so each of them is optional. */
+/** Options of a route, which override those of the plugin. All are optional. */
 export type RouteOptions<R, P, K extends string = string> =
   | HttpOptions<R, K, readonly [reply: P]>
   | (AnswerOptions<R, readonly [reply: P]> & {
@@ -10,10 +10,13 @@ export type RouteOptions<R, P, K extends string = string> =
       readonly limiters?: undefined;
     });
 
-/** Merges the options of a route over those of the plugin. The choice of limiters is one option: `limiter` replaces `limiters`, and vice versa. */
+/**
+ * Merges the options of a route over those of the plugin. The choice of limiters is one option: `limiter` replaces `limiters`,
+ * and vice versa.
+ */
 export function mergeRouteOptions<O extends RouteOptions<never, never>>(plugin: O, route: O): O {
   const { limiter, limiters, key, ...rest } = ownCopy(plugin);
   const own = ownCopy(route);
-  const asking = own.limiter !== undefined ? { key } : own.limiters !== undefined ? {} : { limiter, limiters, key };
-  return ownCopy({ ...rest, ...asking, ...own });
+  const inherited = own.limiter !== undefined ? { key } : own.limiters !== undefined ? {} : { limiter, limiters, key };
+  return ownCopy({ ...rest, ...inherited, ...own });
 }

@@ -1,4 +1,4 @@
-// Types alone, and nothing of it is left when this is compiled: this is where fastify has plugins declare what they add.
+// Types only. Fastify requires plugins to declare what they add by merging into its interfaces.
 import type {
   ContextConfigDefault,
   FastifyBaseLogger,
@@ -20,17 +20,17 @@ import type { RouteOptions } from "./fastify-options.js";
 
 declare module "fastify" {
   interface FastifyRequest {
-    /** The latest decision on this request; null where none was asked for. */
+    /** The latest decision on this request; null if no limit applied. */
     rateLimit: Decision | null;
   }
   interface FastifyContextConfig {
     /**
-     * Options of this route, or of this not-found handler, over those of the nearest registration of `rateLimit`; the
+     * Options of this route, or of this not-found handler, which override those of the nearest registration of `rateLimit`. The
      * registrations further out count its requests as well. `false` switches off all of them.
      */
     rateLimit?: FastifyOptions | false | undefined;
   }
-  // The type parameters are those of fastify, as the merging of interfaces requires.
+  // Merged interfaces must have the same type parameters.
   interface FastifyInstance<
     RawServer extends RawServerBase = RawServerDefault,
     RawRequest extends RawRequestDefaultExpression<RawServer> = RawRequestDefaultExpression<RawServer>,
@@ -38,7 +38,7 @@ declare module "fastify" {
     Logger extends FastifyBaseLogger = FastifyBaseLogger,
     TypeProvider extends FastifyTypeProvider = FastifyTypeProviderDefault,
   > {
-    /** Sets the 404 handler with a `config`, which fastify takes and its own types leave out. */
+    /** Sets the not-found handler with a `config`, which fastify accepts but its types omit. */
     setNotFoundHandler(
       options: { config: FastifyContextConfig },
       handler: RouteHandlerMethod<
@@ -56,12 +56,12 @@ declare module "fastify" {
 }
 
 /**
- * Options of the plugin, without a limiter for one that leaves all to the routes, and of a route, in `config.rateLimit`.
+ * Options of the plugin, and of a route in `config.rateLimit`. If the plugin has no limiter, it limits only routes that have one.
  *
- * What `key` returns is a string of any kind: fastify infers the types of options from plugins that have no type parameter,
- * and a limiter of narrower keys would be refused here together with the key that it asks for.
+ * The type of keys is `any`: fastify infers the types of options only from plugins without type parameters, and with `string`
+ * a limiter of narrower keys would not be assignable.
  */
-// eslint-disable-next-line @typescript-eslint/no-explicit-any -- as said
+// eslint-disable-next-line @typescript-eslint/no-explicit-any -- as explained above
 export type FastifyOptions = RouteOptions<FastifyRequest, FastifyReply, any>;
 
 export type { FastifyContextConfig, FastifyReply, FastifyRequest };

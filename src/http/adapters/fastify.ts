@@ -12,10 +12,10 @@ import type { RequestAdapter } from "../request-adapter.js";
 import { nodeRequestAdapter } from "../request-adapter.js";
 import { whenSent } from "../response-end.js";
 
-/** Part of Node, but not of ES2022. */
+/** A global of Node that the ES2022 types omit. */
 declare const TextEncoder: new () => { encode(text: string): Uint8Array };
 
-/** An app of fastify. */
+/** The members of a fastify app that the plugin uses. */
 export interface FastifyLike {
   hasRequestDecorator(name: string): boolean;
   decorateRequest(name: string, value: null): unknown;
@@ -26,7 +26,7 @@ type FastifyLimiter = HttpRateLimiter<FastifyRequest, readonly [reply: FastifyRe
 
 const requestAdapter: RequestAdapter<FastifyRequest> = {
   ...nodeRequestAdapter,
-  // `app.all`, or a route of several methods. A route of one method has its name here, and a not-found handler nothing.
+  // A route of several methods, such as `app.all`, has an array here; a route of one method a string, a not-found handler nothing.
   isPlain: ({ routeOptions }) => {
     const methods = memberOf(routeOptions, "method");
     return Array.isArray(methods) && methods.some((method) => method !== "OPTIONS");
@@ -37,8 +37,8 @@ const requestAdapter: RequestAdapter<FastifyRequest> = {
 type Done = (error?: Error) => void;
 
 /**
- * The nearest registration of an app: the last one in the app itself, or else in the nearest app around it that had one when
- * the app was made. The symbol is a registered one, so that two copies of the package agree on it.
+ * The property of an app that holds its nearest registration: the last one in the app itself, or else in the nearest enclosing
+ * app that had one when the app was created. The symbol is registered, so that two copies of the package share it.
  */
 const NEAREST = Symbol.for("sluicegate.fastify.nearest");
 
@@ -47,16 +47,16 @@ interface App extends FastifyLike {
 }
 
 /**
- * A plugin of fastify that limits the requests of the app that registers it and of the apps inside, unknown routes included.
+ * A fastify plugin that limits the requests to the app that registers it and to the apps inside, including unknown routes.
  *
- * A request counts in every registration around its route. `config.rateLimit` of a route, or of a not-found handler, goes over
- * the options of the nearest registration; `false` switches all of them off. A refused request is answered with 429 and
- * `application/problem+json`, before its body is read. The decision is `request.rateLimit`. Errors of your code, such as an invalid
- * `key`, go to the error handler of fastify.
+ * A request counts in every registration around its route. `config.rateLimit` of a route, or of a not-found handler, overrides
+ * the options of the nearest registration; `false` switches off all registrations. A refused request gets a response of status
+ * 429 and `application/problem+json`, before its body is read. The decision is `request.rateLimit`. Errors of your code, such as
+ * an invalid `key`, go to the error handler of fastify.
  *
- * @throws TypeError for an option that is unknown or of the wrong type, RangeError for one out of range: as a rejection of
- *   `register`; where a route is added; for a not-found handler, or a route that is added before the plugin is loaded, at
- *   each request.
+ * @throws TypeError for an option that is unknown or of the wrong type, RangeError for one out of range. For options
+ *   of the plugin, `register` rejects. For options of a route, adding the route throws. For a not-found handler, or a route that
+ *   is added before the plugin is loaded, each request fails.
  *
  * @example
  * await app.register(rateLimit, { limiter: new AsyncRateLimiter({ maxCalls: 100, period: "1m" }) });
@@ -66,62 +66,63 @@ interface App extends FastifyLike {
 export async function rateLimit(app: FastifyLike, options: FastifyOptions): Promise<void> {
   const registration = {};
   const markNearest = (marked: App): void => void (marked[NEAREST] = registration);
-  // Options of `register` itself, which it passes on as well.
+  // Fastify passes the options of `register` itself to the plugin as well.
   const plugin = without(options, ["prefix", "logLevel", "logSerializers"]);
   checkedHttpOptions(plugin);
   const limiter = limiterFrom(plugin);
   if (!app.hasRequestDecorator("rateLimit")) app.decorateRequest("rateLimit", null);
 
-  const guards = new WeakMap<object, FastifyLimiter>();
+  const limiters = new WeakMap<object, FastifyLimiter>();
   const limiterOf = (own: FastifyOptions): FastifyLimiter => {
-    const known = guards.get(own);
+    const known = limiters.get(own);
     if (known !== undefined) return known;
     if (typeof own !== "object" || (own as unknown) === null) {
       throw new TypeError(argumentError("config.rateLimit", "an object of options, or false", own));
     }
-    const made = limiterFrom(mergeRouteOptions(plugin, own));
-    if (made === undefined) {
+    const created = limiterFrom(mergeRouteOptions(plugin, own));
+    if (created === undefined) {
       throw new TypeError(
         argumentError("config.rateLimit.limiter", "a limiter, because the plugin has none", undefined),
       );
     }
-    guards.set(own, made);
-    return made;
+    limiters.set(own, created);
+    return created;
   };
 
   markNearest(app);
-  // Runs for the same apps, and in the same order, as the hook below: an app inherits both when it is created.
+  // Runs for the same apps and in the same order as the `onRequest` hook: an app inherits both when it is created.
   app.addHook("onRegister", markNearest);
 
   app.addHook("onRoute", function (this: App, { config }: { config?: FastifyContextConfig }) {
     const own = routeOptionsIn(config);
-    // Only to report wrong options early: fastify calls this for no not-found handler, and for no route that came before it.
+    // Only reports invalid options early: fastify does not call this hook for a not-found handler, or for a route that was added
+    // before the hook.
     if (own !== undefined && own !== false && this[NEAREST] === registration) limiterOf(own);
   });
 
-  // With a callback, because each promise of a hook slows fastify noticeably.
+  // Uses a callback, because each promise of a hook slows fastify noticeably.
   app.addHook("onRequest", function rateLimit(request: FastifyRequest, reply: FastifyReply, done: Done) {
     const own = routeOptionsIn(request.routeOptions.config);
     if (own === false) return done();
     const isOwn = own !== undefined && (request.server as App)[NEAREST] === registration;
-    const asked = isOwn ? limiterOf(own) : limiter;
-    if (asked === undefined) return done();
-    runWithCallback(asked, request, reply.raw, (outcome) => proceed(asked, outcome, request, reply, done), done);
+    const applying = isOwn ? limiterOf(own) : limiter;
+    if (applying === undefined) return done();
+    runWithCallback(applying, request, reply.raw, (outcome) => proceed(applying, outcome, request, reply, done), done);
   });
 }
 
-// Without encapsulation: these symbols mark a plugin that acts on the app that registers it.
+// Fastify does not encapsulate a plugin with `skip-override`: the plugin acts on the app that registers it.
 Object.assign(rateLimit, {
   [Symbol.for("skip-override")]: true,
   [Symbol.for("fastify.display-name")]: "sluicegate",
 });
 
-/** The options of a route. Fastify's configs have a prototype, and `false` there would switch off every limit. */
+/** The options of a route, ignoring `Object.prototype`: a `rateLimit` of `false` there would switch off every limit. */
 function routeOptionsIn(config: FastifyContextConfig | undefined): FastifyContextConfig["rateLimit"] {
   return memberOf(config, "rateLimit") as FastifyContextConfig["rateLimit"];
 }
 
-/** The limiter of these options; undefined if only the routes have one. */
+/** Creates the limiter for these options; undefined if they have none, because only the routes do. */
 function limiterFrom(options: FastifyOptions): FastifyLimiter | undefined {
   return options.limiter === undefined && options.limiters === undefined
     ? undefined
@@ -153,9 +154,9 @@ function proceed(
   if (limiter.onRefused !== undefined && decision !== undefined) {
     const { raw } = reply;
     const before = raw.statusCode;
-    // Not by `reply.code`, which cannot be undone: fastify would prefer this status to that of a redirect or an error.
+    // `reply.code` cannot be undone: fastify would prefer this status to that of a redirect or an error.
     raw.statusCode = rejection.status;
-    answer(limiter.onRefused, request, decision, reply)
+    callOnRefused(limiter.onRefused, request, decision, reply)
       .catch((error: unknown) => {
         if (raw.statusCode === rejection.status) raw.statusCode = before;
         done(callbackError(error));
@@ -165,19 +166,19 @@ function proceed(
   }
   reply.code(rejection.status);
   reply.header("Content-Type", PROBLEM_TYPE);
-  // As bytes: to a text fastify adds a charset, a parameter that the type does not have.
+  // Sent as bytes: fastify adds a charset to a text, and `application/problem+json` has no such parameter.
   reply.send(rejection.body === undefined ? undefined : new TextEncoder().encode(rejection.body));
 }
 
 /** Calls `onRefused`, which sends the response or returns its payload. */
-async function answer(
+async function callOnRefused(
   onRefused: NonNullable<FastifyLimiter["onRefused"]>,
   request: FastifyRequest,
   decision: Decision,
   reply: FastifyReply,
 ): Promise<void> {
   const payload = await onRefused(request, decision, reply);
-  // As with a handler of fastify: undefined says that it has sent the answer itself, or is going to.
+  // As with a handler of fastify, undefined means that the callback sends the response itself, now or later.
   if (payload !== undefined && payload !== reply && !reply.sent) reply.send(payload);
 }
 

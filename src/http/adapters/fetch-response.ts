@@ -7,14 +7,14 @@ export interface FetchResponse {
   readonly headers: { get(name: string): string | null; set(name: string, value: string): void };
 }
 
-/** Whether a value is a `Response`, of whatever realm or platform. */
+/** Whether a value is a `Response` of any realm or platform. */
 export function isResponse(value: unknown): value is FetchResponse {
   return (
     typeof memberOf(value, "status") === "number" && typeof memberOf(memberOf(value, "headers"), "set") === "function"
   );
 }
 
-/** The response that `onRefused` returned. @throws TypeError if it returned none: a refused request would seem to have passed. */
+/** Checks that `onRefused` returned a response, and returns it. @throws TypeError if not: the request would seem to have passed. */
 export function responseOf(value: unknown): FetchResponse {
   if (isResponse(value)) return value;
   throw new TypeError(argumentError("onRefused(request, decision)", "a Response, or a promise of one", value));

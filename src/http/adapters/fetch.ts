@@ -12,13 +12,13 @@ import { HttpRateLimiter } from "../pipeline.js";
 import type { RequestAdapter } from "../request-adapter.js";
 import { isPeerGone, mayPeerSendBody, outcomeReporter, peerAddress } from "../request-adapter.js";
 
-/** What Node, Bun, Deno and edge workers have in common, and ES2022 does not name. */
+/** A global of Node, Bun, Deno and edge workers that the ES2022 types omit. */
 declare const Response: new (body: unknown, init: object) => FetchResponse;
 
-/** A handler of requests: of `Bun.serve` or `Deno.serve`, a route of Next.js, or the `fetch` of a worker. */
+/** A request handler: of `Bun.serve` or `Deno.serve`, a route of Next.js, or the `fetch` of a worker. */
 export type FetchHandler<Q, S, X extends readonly unknown[]> = (request: Q, ...rest: X) => S | PromiseLike<S>;
 
-/** The second argument of the handler, by request: it holds the address of the client on some platforms. */
+/** The second argument of the handler, by request. On some platforms it holds the client's address. */
 const environments = new WeakMap<object, unknown>();
 
 const requestAdapter: RequestAdapter<FetchRequest> = {
@@ -31,6 +31,7 @@ const requestAdapter: RequestAdapter<FetchRequest> = {
   identity: identityOf,
 };
 
+/** The latest decision, by request. */
 const decisions = new WeakMap<object, Decision>();
 
 /** The latest decision on a request; undefined if no limit applied. */
@@ -39,7 +40,7 @@ export function rateLimitOf(request: FetchRequest): Decision | undefined {
 }
 
 /**
- * {@link withRateLimit}, options first: makes what limits a handler.
+ * Returns a function that limits a handler, as {@link withRateLimit} does: options first, so that several handlers share them.
  *
  * @throws TypeError for an option that is unknown or of the wrong type, RangeError for one out of range.
  *
@@ -58,13 +59,13 @@ export function rateLimit<Q extends FetchRequest = FetchRequest, K extends strin
 }
 
 /**
- * Limits a handler of the Fetch standard's requests.
+ * Limits a handler of Fetch requests: returns an asynchronous handler that calls it only for requests that pass.
  *
- * A refused request is answered with 429 and `application/problem+json`, and the handler is not called. In the handler
- * `rateLimitOf(request)` is the decision. `onRefused` returns the response. Errors of your code, such as an invalid
- * `key`, reject, as do those of the handler.
+ * A refused request gets a response of status 429 and `application/problem+json`, and the handler is not called. In the handler
+ * `rateLimitOf(request)` is the decision. `onRefused` returns the response. Errors of your code, such as an invalid `key`, reject,
+ * as do those of the handler.
  *
- * The client's address is known where the second argument is Bun's `server` or Deno's `info`. Elsewhere name the header
+ * The client's address is known if the second argument is Bun's `server` or Deno's `info`. On other platforms set the header
  * that the platform writes: `client: { header: "cf-connecting-ip" }`.
  *
  * @throws TypeError for an option that is unknown or of the wrong type, RangeError for one out of range.
@@ -91,7 +92,7 @@ function limited<Q extends FetchRequest, S, X extends readonly unknown[]>(
     if (decision !== undefined) decisions.set(request, decision);
     if (rejection === undefined) {
       const report = onResponse && outcomeReporter(rest[0], request, onResponse);
-      return withHeaders(await answered(() => handler(request, ...rest), report), fields);
+      return withHeaders(await runHandler(() => handler(request, ...rest), report), fields);
     }
     if (limiter.throws && rejection.error !== undefined) throw rejection.error();
     if (limiter.onRefused !== undefined && decision !== undefined) {
@@ -106,27 +107,27 @@ function limited<Q extends FetchRequest, S, X extends readonly unknown[]>(
 }
 
 /** Runs the handler and reports the status of its response: 500 if it throws. */
-async function answered<S>(
+async function runHandler<S>(
   handler: () => S | PromiseLike<S>,
   report: ((status: number) => Promise<void> | undefined) | undefined,
 ): Promise<S> {
-  let answer;
+  let response;
   try {
-    answer = await handler();
+    response = await handler();
   } catch (error) {
     await report?.(500);
     throw error;
   }
   // Before the response is returned, because a worker may stop then.
-  if (isResponse(answer)) await report?.(answer.status);
-  return answer;
+  if (isResponse(response)) await report?.(response.status);
+  return response;
 }
 
-/** Adds the limits to a response, and the defaults that it lacks. */
+/** Adds the fields of the limits, and those defaults that the response lacks. */
 function withHeaders<S>(response: S, limits: readonly HeaderEntry[], defaults: readonly HeaderEntry[] = []): S {
-  // Bun's handlers return nothing for an upgraded connection, and Deno's a 101, which cannot be copied.
+  // For an upgraded connection, a handler of Bun returns nothing, and one of Deno a response of status 101, which cannot be copied.
   if (limits.length + defaults.length === 0 || !isResponse(response) || response.status < 200) return response;
-  // A copy, because the headers of some responses are immutable, and a response may be used for many requests.
+  // Sets the fields on a copy, because some responses have immutable headers, and a handler may reuse a response.
   const copy = new Response(response.body, response);
   for (const [name, value] of missingHeaders(limits, defaults, (field) => copy.headers.get(field))) {
     copy.headers.set(name, value);

@@ -11,7 +11,7 @@ import { HttpRateLimiter } from "../pipeline.js";
 import type { RequestAdapter } from "../request-adapter.js";
 import { isPeerGone, mayPeerSendBody, outcomeReporter, peerAddress } from "../request-adapter.js";
 
-/** The variables of `c.get` behind a limit, for the type of an app: `new Hono<{ Variables: RateLimitVariables }>()`. */
+/** The variables that the middleware sets, for the type of an app: `new Hono<{ Variables: RateLimitVariables }>()`. */
 export interface RateLimitVariables {
   /** The latest decision on this request; undefined if no limit applied. */
   rateLimit: Decision | undefined;
@@ -23,7 +23,7 @@ export interface HonoResponse {
   readonly headers: { get(name: string): string | null };
 }
 
-/** A context of hono. */
+/** The members of a hono context that the middleware uses. */
 export interface HonoContext {
   readonly req: {
     readonly method: string;
@@ -65,13 +65,13 @@ interface PendingHeaders {
 }
 
 /**
- * Limits the requests that reach a point of a hono app, on whatever it runs.
+ * Limits the requests that reach a point of a hono app, on any platform.
  *
- * A refused request is answered with 429 and `application/problem+json`, and goes no further. The decision is
+ * A refused request gets a response of status 429 and `application/problem+json`, and later handlers do not run. The decision is
  * `c.get("rateLimit")`. Errors of your code, such as an invalid `key`, are thrown, as hono expects. `onRefused` returns
  * the response.
  *
- * The client's address is known on Node (`@hono/node-server`), Bun and Deno. Elsewhere name the header that the platform
+ * The client's address is known on Node (`@hono/node-server`), Bun and Deno. On other platforms set the header that the platform
  * writes: `client: { header: "cf-connecting-ip" }`.
  *
  * @throws TypeError for an option that is unknown or of the wrong type, RangeError for one out of range.
@@ -89,7 +89,7 @@ export function rateLimit<C extends HonoContext = HonoContext, K extends string 
     if (decision !== undefined) context.set("rateLimit", decision);
     const carrier = context as PendingHeaders;
     const before = carrier[PENDING_HEADERS];
-    const limits = before === undefined ? fields : fields.map((field) => added(field, before));
+    const limits = before === undefined ? fields : fields.map((field) => appendedField(field, before));
     carrier[PENDING_HEADERS] = limits;
     setFields(context, limits);
     if (rejection === undefined) {
@@ -101,15 +101,15 @@ export function rateLimit<C extends HonoContext = HonoContext, K extends string 
     }
     const { error, status, body } = rejection;
     setFields(context, rejection.fields);
-    const answer = (): HonoResponse => {
+    const respond = (): HonoResponse => {
       context.status(status as never);
       context.header("Content-Type", PROBLEM_TYPE);
       return context.body(context.req.method === "HEAD" ? null : (body ?? null));
     };
     // If the app has no error handler, hono calls `getResponse` of the error.
-    if (limiter.throws && error !== undefined) throw Object.assign(error(), { getResponse: answer });
+    if (limiter.throws && error !== undefined) throw Object.assign(error(), { getResponse: respond });
     if (limiter.onRefused === undefined || decision === undefined) {
-      context.res = answer();
+      context.res = respond();
       return;
     }
     context.status(status as never);
@@ -121,8 +121,8 @@ export function rateLimit<C extends HonoContext = HonoContext, K extends string 
       context.status(200 as never);
       throw failure;
     }
-    // Hono overwrites fields of a new response by those of an earlier one, which a middleware may have created. So the fields
-    // of this response are read before, and set after.
+    // Hono overwrites fields of a new response with those of an earlier one, which a middleware may have created. So the fields
+    // of this response are read before the assignment, and set after it.
     const own = rejection.fields.map(([name, value]): HeaderEntry => [name, response.headers.get(name) ?? value]);
     const missing = missingFields(response, limits);
     context.res = response;
@@ -134,14 +134,14 @@ function setFields(context: HonoContext, fields: readonly HeaderEntry[]): void {
   for (const [name, value] of fields) context.header(name, value);
 }
 
-/** A field, appended to that of outer limiters. */
-function added(field: HeaderEntry, before: readonly HeaderEntry[]): HeaderEntry {
+/** Appends a field to that of outer limiters. */
+function appendedField(field: HeaderEntry, before: readonly HeaderEntry[]): HeaderEntry {
   return [field[0], appendHeader(field, before.find(([name]) => name === field[0])?.[1])];
 }
 
-/** The fields that a response lacks: hono drops those of the context if the handler makes a `new Response(…)`. */
+/** The fields that a response lacks: hono drops those of the context if the handler returns a `new Response(…)`. */
 function missingFields({ status, headers }: HonoResponse, limits: readonly HeaderEntry[]): readonly HeaderEntry[] {
-  // Hono copies a response to set fields, and one of an upgraded connection, or of a network error, cannot be copied.
+  // Hono copies a response to set fields, and that of an upgraded connection or a network error cannot be copied.
   return status < 200 ? [] : missingHeaders(limits, [], (name) => headers.get(name));
 }
 

@@ -9,13 +9,13 @@ import { nodeRequestAdapter } from "../request-adapter.js";
 import type { NodeResponse } from "../response-end.js";
 import { whenSent } from "../response-end.js";
 
-/** The members of `ctx.state` behind a limit, for the type of an app: `new Koa<RateLimitState>()`. */
+/** The members of `ctx.state` that the middleware sets, for the type of an app: `new Koa<RateLimitState>()`. */
 export interface RateLimitState {
   /** The latest decision on this request; undefined if no limit applied. */
   rateLimit?: Decision | undefined;
 }
 
-/** A context of koa. */
+/** The members of a koa context that the middleware uses. */
 export interface KoaContext {
   readonly method: string;
   readonly url: string;
@@ -29,12 +29,12 @@ export interface KoaContext {
   state: object;
   status: number;
   body: unknown;
-  /** A field of the request, `""` if it has none. */
+  /** The value of a request header; `""` if there is none. */
   get(name: string): string;
   set(name: string, value: string): void;
 }
 
-// Koa has no router of its own, so a middleware gets requests of every method.
+// Koa has no router, so a middleware receives requests of every method.
 const requestAdapter: RequestAdapter<KoaContext> = { ...nodeRequestAdapter, isPlain: () => true };
 
 /** A middleware of koa. */
@@ -43,7 +43,7 @@ export type KoaMiddleware<C> = (context: C, next: () => Promise<unknown>) => Pro
 /**
  * Limits the requests that reach a point of a koa app.
  *
- * A refused request is answered with 429 and `application/problem+json`, and goes no further. The decision is
+ * A refused request gets a response of status 429 and `application/problem+json`, and later handlers do not run. The decision is
  * `ctx.state.rateLimit`. Errors of your code, such as an invalid `key`, are thrown, as koa expects.
  *
  * @throws TypeError for an option that is unknown or of the wrong type, RangeError for one out of range.
@@ -58,7 +58,7 @@ export function rateLimit<C extends KoaContext = KoaContext, K extends string = 
   return async function rateLimit(context, next) {
     const { decision, fields, rejection, onResponse } = await withErrors(() => limiter.handle(context));
     if (decision !== undefined) (context.state as RateLimitState).rateLimit = decision;
-    // Koa ignores fields that come after the headers were sent.
+    // Koa ignores fields that are set after the headers were sent.
     setFields(context, fields);
     if (rejection === undefined) {
       if (onResponse !== undefined) whenSent(context.res, onResponse);
@@ -66,7 +66,7 @@ export function rateLimit<C extends KoaContext = KoaContext, K extends string = 
       return;
     }
     setFields(context, rejection.fields);
-    // A body would go to the end of the response that has begun; koa only reports an error there.
+    // If the headers were sent, koa would append a body to the response that has begun, but only reports an error.
     if (rejection.error !== undefined && (limiter.throws || context.headerSent))
       throw rejection.error((name) => context.response.get(name));
     context.status = rejection.status;
@@ -81,12 +81,12 @@ export function rateLimit<C extends KoaContext = KoaContext, K extends string = 
       return;
     }
     context.set("Content-Type", PROBLEM_TYPE);
-    // Not null, of which koa makes a 204 without a type.
+    // For a body of null, koa would send a 204 without a type.
     context.body = rejection.body ?? "";
   };
 }
 
-/** Converts whatever `run` throws to an error: koa does not respond to a request if another value is thrown. */
+/** Converts any value that `run` throws to an error: koa does not respond to a request if another value is thrown. */
 async function withErrors<T>(run: () => T | Promise<T>): Promise<T> {
   try {
     return await run();
