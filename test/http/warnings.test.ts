@@ -35,7 +35,7 @@ vi.mock(import("../../src/core/callbacks.js"), async (original) => ({
   ...(await original()),
   warnOnce: (code, message, detail) => {
     issued.push(code);
-    expect(`${message} ${detail}`).toMatch(/Put |Set |Make .*`warnings: false` switches this warning off\.$/s);
+    expect(`${message} ${detail}`).toMatch(/Apply |Set |Make .*`warnings: false` switches this warning off\.$/s);
     expect(`${message} ${detail}`).not.toMatch(/ada|127\.0\.0\.1|203\.0\.113/);
   },
 }));
