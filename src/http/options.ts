@@ -1,5 +1,12 @@
 import type { Decision } from "../core/decision.js";
-import { argumentError, parseOptions, assertOneOf, assertOptionalFunction, assertInteger } from "../core/validate.js";
+import {
+  argumentError,
+  memberOf,
+  parseOptions,
+  assertOneOf,
+  assertOptionalFunction,
+  assertInteger,
+} from "../core/validate.js";
 import type { RateLimiter } from "../limiter/rate-limiter.js";
 import type { ClientKeyOptions } from "./client-ip.js";
 import type { HttpLimiter } from "./http-limiter.js";
@@ -194,6 +201,15 @@ const RENAMED: Readonly<Record<string, string>> = {
  * @throws TypeError for an option that is unknown or of the wrong type, RangeError for one out of range.
  */
 export function checkedHttpOptions<O extends AnswerOptions<never, never>>(options: O): O {
+  if (typeof memberOf(options, "check") === "function") {
+    throw new TypeError(
+      argumentError("options", "an object such as `{ limiter }`, and not the limiter itself", options),
+    );
+  }
+  if (typeof memberOf(options, "httpVersion") === "string") {
+    const rule = "an object such as `{ limiter }`, and not a request: write `app.use(rateLimit({ limiter }))`";
+    throw new TypeError(argumentError("options", rule, options));
+  }
   const checked = parseOptions("options", options, [...NAMES, ...MORE_NAMES], RENAMED);
   const {
     cost,

@@ -213,7 +213,7 @@ async function decideAsync(calls: MemberCalls): Promise<Map<string, Decision>> {
   if (second === undefined || memberOf(first?.store, CHECK_BATCH) === undefined) return decideInOrder(ordered);
   const batch = (await (first?.store as AsyncStore).checkBatch?.(checked.map((call) => call.item()))) as BatchResult;
   if (isInOrder(batch)) return decideInOrder(ordered, new Map(checked.map((call, at) => [call, batch.inOrder[at]])));
-  const results = new Map(checked.map((call, at) => [call, batch.verdicts[at]]));
+  const results = new Map(checked.map((call, at) => [call, batch.results[at]]));
   const decisions = new Map<string, Decision>();
   for (const [name, call] of calls) {
     const result = results.get(call);

@@ -41,9 +41,9 @@ export async function checkBatch(entries: readonly (BatchEntry | undefined)[]): 
     new Set(names).size === names.length && known.every((entry) => entry.server.client === server.client);
   if (!fitsOneCommand || !server.shareSlot(names)) return undefined;
   const denials = known.map((entry) => (entry.mayRefuse ? entry.cachedDenial() : undefined));
-  if (denials.some((denial) => denial !== undefined)) return { verdicts: denials };
+  if (denials.some((denial) => denial !== undefined)) return { results: denials };
   try {
-    return { verdicts: parseAll(await server.run(SCRIPT_OF_SEVERAL, names, known.flatMap(argsOf)), known) };
+    return { results: parseAll(await server.run(SCRIPT_OF_SEVERAL, names, known.flatMap(argsOf)), known) };
   } catch (failure) {
     if (failure instanceof CrossSlotError) return undefined;
     if (!(failure instanceof UnreachableError)) throw failure;

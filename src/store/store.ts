@@ -62,7 +62,7 @@ export interface BatchItem {
 /** The result of `checkBatch`. */
 export type BatchResult =
   /** The result of each item; undefined for one that was not checked, because another was refused. */
-  | { readonly verdicts: readonly (StoreResult | undefined)[] }
+  | { readonly results: readonly (StoreResult | undefined)[] }
   /** They cannot be checked together, and nothing was recorded. The caller checks each item by these, one after another. */
   | { readonly inOrder: readonly Pick<Namespace, "check">[] };
 

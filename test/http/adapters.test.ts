@@ -41,6 +41,8 @@ describe("the options, on every framework", () => {
   it.each<[object, RegExp]>([
     [{}, /^Expected `limiter` to be a limiter with a `check` function, got `undefined` \(undefined\)$/],
     [{ limiter: {} }, /^Expected `limiter` to be a limiter with a `check` function/],
+    [limiter, /^Expected `options` to be an object such as `\{ limiter \}`, and not the limiter itself/],
+    [{ httpVersion: "1.1", headers: {} }, /and not a request: write `app\.use\(rateLimit\(\{ limiter \}\)\)`/],
     [{ limiter: { tier: () => limiter, check: () => limiter } }, /^Expected `limiter` to be the limiter of one tier: /],
     [
       { limiter: { check: () => limiter }, refundWhen: () => true },

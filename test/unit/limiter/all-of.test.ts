@@ -338,8 +338,8 @@ describe("several keys at once, in an asynchronous store", () => {
       ...lateStore({ check: true }),
       checkBatch: (items) => {
         batches.push(items);
-        const verdicts = items.map(({ key, limits, cost }) => memoryOf(key).check(key, limits, cost));
-        return Promise.resolve({ verdicts });
+        const results = items.map(({ key, limits, cost }) => memoryOf(key).check(key, limits, cost));
+        return Promise.resolve({ results });
       },
     };
     const memoryOf = (key: string): SyncNamespace => memory.open(`of ${key}`, [60_000]);
