@@ -74,7 +74,8 @@ export class RateLimitExceededError extends Error {
     const { message, cause, waitFailedBy } = parseOptions("options", options, ["message", "cause", "waitFailedBy"]);
     const retryAfter = retryAfterSeconds(decision);
     super(
-      message ?? `${decision.reason}: ${retryAfter === Infinity ? "never" : `retry after ${String(retryAfter)} s`}`,
+      message ??
+        `${decision.reason}: ${retryAfter === Infinity ? "no wait can admit this call" : `retry after ${String(retryAfter)} s`}`,
       cause === undefined ? undefined : { cause },
     );
     this.status = this.statusCode = isShortage(decision) ? 503 : 429;

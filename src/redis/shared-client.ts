@@ -77,7 +77,11 @@ export class SharedClient {
   warnOfFailure(failure: unknown): void {
     if (this.#hasWarned) return;
     this.#hasWarned = true;
-    warn("Redis failed a RedisStore, which warns once if it has no onStoreError", failure);
+    // Without the cause: clients put the command into it, and with that the key.
+    warn(
+      "Redis failed a call of a RedisStore. This is reported once: `onStoreError` receives each failure with its cause",
+      failure,
+    );
   }
 }
 

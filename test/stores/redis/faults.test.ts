@@ -252,7 +252,7 @@ describe.skipIf(withoutRedis !== undefined)("when Redis is slow, hung or gone", 
     for (let call = 0; call < 5; call += 1) expect((await limiter.check("ada")).source).toBe("fallback");
     expect(warned).toHaveBeenCalledOnce();
     expect(warned.mock.calls[0]).toMatchObject([
-      expect.stringMatching(/^Redis failed a RedisStore/),
+      expect.stringMatching(/^Redis failed a call of a RedisStore/),
       { type: "SluicegateWarning" },
     ]);
   });

@@ -86,7 +86,7 @@ describe("limiters that are made for each request, of one client, key prefix and
     const { client } = downClient();
     await admittedBy(() => make(client));
     expect(warned.mock.calls.map(([message]) => message)).toEqual([
-      expect.stringMatching(/^Redis failed a RedisStore/),
+      expect.stringMatching(/^Redis failed a call of a RedisStore/),
     ]);
   });
 

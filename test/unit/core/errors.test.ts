@@ -88,7 +88,7 @@ describe("RateLimitExceededError", () => {
     const decision = await new AsyncRateLimiter({ maxCalls: 1, period: "2s" }).check("ada", { cost: 2 });
     expect(new RateLimitExceededError(decision)).toMatchObject({
       retryAfter: Infinity,
-      message: "Rate limit exceeded: never",
+      message: "Rate limit exceeded: no wait can admit this call",
     });
   });
 });
