@@ -113,5 +113,8 @@ function record(
   cost: number,
 ): SyncReceipt | undefined {
   const open = limits.map((limit) => ({ ...limit, maxCalls: MAX_CALLS }));
-  return namespace.check(key, open, cost).receipt;
+  const { receipt } = namespace.check(key, open, cost);
+  // A store judges by the limits of the latest call which keys are at their limit. It must not evict those.
+  namespace.peek(key, limits, cost);
+  return receipt;
 }

@@ -1277,3 +1277,17 @@ describe("acquire, when the package was imported under fake timers that are remo
     expect(await Promise.all(waits)).toHaveLength(30_000);
   });
 });
+
+describe("acquire in a full store", () => {
+  it("of one key does not make the store forget another key at its limit for new keys of another limiter", async () => {
+    const clock = new ManualClock();
+    const store = new MemoryStore({ maxKeys: 8, clock });
+    const logins = new AsyncRateLimiter({ maxCalls: 2, period: "1h", name: "logins", store, bypass: false });
+    const searches = new AsyncRateLimiter({ maxCalls: 1, period: "1h", name: "searches", store, bypass: false });
+    for (const key of ["ada", "bob", "eve", "sam"]) while (logins.checkSync(key).allowed);
+    await logins.acquire("joe");
+    await settled();
+    for (let made = 0; made < 200; made += 1) searches.checkSync(`made up ${made}`);
+    for (const key of ["ada", "bob", "eve", "sam"]) expect((await logins.state(key)).calls).toBe(2);
+  });
+});
