@@ -72,7 +72,7 @@ export function callResolver<R, K extends string, A extends readonly unknown[]>(
 }
 
 /** Creates the resolver for one limiter. */
-export function oneLimiter<R, K extends string>(
+function oneLimiter<R, K extends string>(
   limiter: HttpLimiter<K> | ((request: R) => Soon<HttpLimiter<K>>),
   key: ((request: R) => Soon<K | null>) | undefined,
   context: ResolverContext<R>,
@@ -124,7 +124,7 @@ class OneLimiterCall<R, K extends string> implements LimiterCall {
 }
 
 /** Creates the resolver for several limiters, which count a request all or nothing. */
-export function severalLimiters<R>(limiters: BySeveral<R>["limiters"], context: ResolverContext<R>): CallResolver<R> {
+function severalLimiters<R>(limiters: BySeveral<R>["limiters"], context: ResolverContext<R>): CallResolver<R> {
   if (typeof limiters !== "object" || (limiters as unknown) === null || Array.isArray(limiters)) {
     throw new TypeError(argumentError("limiters", "an object of limiters by name", limiters));
   }
@@ -132,8 +132,9 @@ export function severalLimiters<R>(limiters: BySeveral<R>["limiters"], context: 
   if (members.length === 0) {
     throw new RangeError(argumentError("limiters", "an object of at least one limiter", "{}"));
   }
-  // Limiters that a function returns are checked at each request instead.
   assertCombinable(members.flatMap(({ name, fixed }) => (fixed === undefined ? [] : [[name, fixed]])));
+  // Limiters that a function returns are checked at each request.
+  const areFixed = members.every(({ fixed }) => fixed !== undefined);
   return async (request) => {
     const resolved = await Promise.all(
       members.map(async ({ name, limiterOf, keyOf }) => ({
@@ -144,7 +145,7 @@ export function severalLimiters<R>(limiters: BySeveral<R>["limiters"], context: 
     );
     const applying = resolved.filter(({ key }) => key !== null);
     if (applying.length === 0) return undefined;
-    assertCombinable(applying.map(({ name, limiter }) => [name, limiter.limiter]));
+    if (!areFixed) assertCombinable(applying.map(({ name, limiter }) => [name, limiter.limiter]));
     const all = allOf(
       Object.fromEntries(applying.map(({ name, limiter }) => [name, limiter.limiter as unknown as RateLimiter])),
     );
@@ -215,7 +216,7 @@ function member<R>(name: string, value: MemberOptions<R>, context: ResolverConte
  * @param name - the name of the option, for errors.
  * @param policyLabel - the name of the policies of the limiter; default: the name of the limiter.
  */
-export function limiterOfRequest<R, K extends string>(
+function limiterOfRequest<R, K extends string>(
   name: string,
   limiterOrLookup: HttpLimiter<K> | ((request: R) => Soon<HttpLimiter<K>>),
   { isNamed, needsRefund, misuse }: ResolverContext<R>,
@@ -264,7 +265,7 @@ export function limiterOfRequest<R, K extends string>(
 const fixedBefore = new WeakSet();
 
 /** Returns a function that resolves the key of a request: hashed if it is long, null if the limit does not apply. */
-export function keyOfRequest<R>(
+function keyOfRequest<R>(
   name: string,
   key: ((request: R) => Soon<string | null>) | undefined,
   { clientOf }: ResolverContext<R>,
@@ -292,7 +293,7 @@ const PREFIX = "sha256:";
  * A key that starts with the prefix of a hash is hashed too. So a result with this prefix is always a hash, and a client cannot
  * send the hash of another key to share its log.
  */
-export function hashLongKey(key: string): string | Promise<string> {
+function hashLongKey(key: string): string | Promise<string> {
   return key.length <= MAX_KEY_LENGTH && !key.startsWith(PREFIX) ? key : digestOf(key);
 }
 
