@@ -129,9 +129,9 @@ export class SharedNamespace {
    * may share keys. Equal limits belong to a limiter that was made again.
    */
   compareLimits(limits: readonly Limit[]): void {
-    // A limit that load has reduced is compared in full, and may be listed twice: reduced and in full.
+    // A limit that load has reduced is compared in full.
     const full = limits.map(({ maxCalls, reducedFrom, periodMs }) => `${reducedFrom ?? maxCalls} in ${periodMs} ms`);
-    const own = [...new Set(full)].join(", ");
+    const own = full.join(", ");
     this.#limits ??= own;
     if (own !== this.#limits) this.#warn(`one limits to ${this.#limits}, another to ${own}`);
   }
