@@ -16,13 +16,12 @@ export type { RateLimitExceededErrorOptions, WaitFailure } from "./core/errors.j
 export { LimiterClosedError, RateLimitExceededError, StoreError } from "./core/errors.js";
 export type { Limit, LimitOptions } from "./core/limit.js";
 export type { LimiterLike, WaitingCall } from "./wrap/limiter-like.js";
-export type { KeyOf, RateLimitedOptions } from "./wrap/rate-limited.js";
-export type { RateLimited } from "./wrap/types.js";
+export type { KeyOf, RateLimited, RateLimitedOptions } from "./wrap/rate-limited.js";
 export { rateLimited } from "./wrap/rate-limited.js";
 export type { AdaptiveRateLimiterOptions } from "./limiter/adaptive-rate-limiter.js";
 export { AdaptiveRateLimiter } from "./limiter/adaptive-rate-limiter.js";
 export type { AsyncRateLimiterOptions } from "./limiter/async-rate-limiter.js";
-export { AsyncRateLimiter } from "./limiter/async-rate-limiter.js";
+export { AsyncRateLimiter, RATE_LIMITS } from "./limiter/async-rate-limiter.js";
 export type { WaitSignal } from "./limiter/abort.js";
 export type { AcquireOptions, WaitOptions } from "./limiter/acquire-options.js";
 export type { AllOf, AllOfDecision, AllOfKeys } from "./limiter/all-of.js";
@@ -37,10 +36,9 @@ export { MemoryEfficientRateLimiter } from "./limiter/memory-efficient-rate-limi
 export type { Load, LoadCurve } from "./limiter/adaptive-rate-limiter.js";
 export type { LoadSource } from "./limiter/adaptive-rate-limiter.js";
 export type { LimiterOptions, PolicyOptions, StoreOptions } from "./limiter/options.js";
-export { RATE_LIMITS, USER_TIERS } from "./limiter/presets.js";
 export type { RateLimiter } from "./limiter/rate-limiter.js";
 export type { TieredRateLimiterOptions } from "./limiter/tiered-rate-limiter.js";
-export { TieredRateLimiter } from "./limiter/tiered-rate-limiter.js";
+export { TieredRateLimiter, USER_TIERS } from "./limiter/tiered-rate-limiter.js";
 export type { MemoryStoreOptions } from "./store/memory/memory-store.js";
 export { MemoryStore } from "./store/memory/memory-store.js";
 export type {

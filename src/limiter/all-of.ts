@@ -8,8 +8,7 @@ import type { AsyncStore, BatchItem, BatchResult, Namespace, StoreResult } from 
 import type { CallOptions } from "./options.js";
 import { assertKey, parseCost } from "./options.js";
 import { unlimitedDecision } from "./decide.js";
-import type { MemberCall, PublishedLimiter } from "./member-call.js";
-import type { RateLimiter } from "./rate-limiter.js";
+import type { MemberCall, PublishedLimiter, RateLimiter } from "./rate-limiter.js";
 
 /** Limiters by name: the members of an {@link AllOf}. The type of keys is left out, because it would be inferred from here. */
 type Members = Readonly<Record<string, Pick<RateLimiter, "name" | "limits">>>;

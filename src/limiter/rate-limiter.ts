@@ -8,7 +8,15 @@ import { LimiterClosedError } from "../core/errors.js";
 import { argumentError, memberOf, ownCopy } from "../core/validate.js";
 import type { Limit } from "../core/limit.js";
 import { andThen } from "../core/callbacks.js";
-import type { AsyncNamespace, KeyState, Namespace, Store, SyncNamespace, StoreResult } from "../store/store.js";
+import type {
+  AsyncNamespace,
+  BatchItem,
+  KeyState,
+  Namespace,
+  Store,
+  SyncNamespace,
+  StoreResult,
+} from "../store/store.js";
 import { namespaceName } from "../store/store.js";
 import type { AcquireOptions } from "./acquire-options.js";
 import { parseAcquireOptions } from "./acquire-options.js";
@@ -17,9 +25,34 @@ import type { LimitsInForce } from "./decide.js";
 import { notify, unlimitedDecision, toDecision } from "./decide.js";
 import type { CallOptions, LimiterOptions } from "./options.js";
 import { assertKey, parseCost, storeFrom } from "./options.js";
-import type { MemberCall, PublishedLimiter } from "./member-call.js";
 import type { Pace } from "./release-log.js";
 import { paceInLog, paceInMemory, unpaced } from "./release-log.js";
+
+/** What a copy of this package publishes for its limiters. */
+export interface PublishedLimiter {
+  /**
+   * Whether an object was made by the constructor of a limiter of that copy. A proxy of a limiter, and an object that inherits
+   * from one, have its properties, but none of its private fields.
+   */
+  isLimiter(value: object): boolean;
+  /** The call of one member of an `allOf`. Calls the `bypass` of the limiter. */
+  memberCall(limiter: unknown, key: never, cost: number): MemberCall;
+}
+
+/** The call of one limiter, as a part of a call of `allOf`. */
+export interface MemberCall {
+  readonly store: Store;
+  /** The creation order of the limiters of this process, whichever copy of this package created them. */
+  readonly order: number;
+  /** The `bypass` of the limiter returned true: the store is not queried. */
+  readonly isBypassed: boolean;
+  /** The call for the store. The first call of this method reads the limits in force. */
+  item(): BatchItem;
+  /** Makes the decision from the result of the store; without a result, the decision of a bypassed call. */
+  decide(result: StoreResult | undefined): Decision;
+  /** Calls `onDecision`. */
+  notify(decision: Decision): void;
+}
 
 /** What `isAllowed` returns in memory: no call needs a promise of its own. */
 const ALLOWED = Promise.resolve(true);

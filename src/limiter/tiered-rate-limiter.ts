@@ -126,3 +126,18 @@ export class TieredRateLimiter<in T extends string, in K extends string = string
     await Promise.all(limiters.map((limiter) => (key === undefined ? limiter.reset() : limiter.reset(key))));
   }
 }
+
+/**
+ * Limits for tiers of users, for a `TieredRateLimiter`. Periods are in seconds.
+ *
+ * @example
+ * const limiter = new TieredRateLimiter({ tiers: USER_TIERS });
+ */
+export const USER_TIERS = {
+  /** 100 per hour. */
+  free: { maxCalls: 100, period: 3600 },
+  /** 1000 per hour. */
+  premium: { maxCalls: 1000, period: 3600 },
+  /** 10,000 per hour. */
+  enterprise: { maxCalls: 10_000, period: 3600 },
+} as const;

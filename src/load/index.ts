@@ -1,10 +1,7 @@
 export { cpuUsage } from "./cpu-usage.js";
-export type { EventLoopDelayOptions } from "./event-loop-delay.js";
-export { eventLoopDelay } from "./event-loop-delay.js";
-export { eventLoopUtilization } from "./event-loop-utilization.js";
+export type { EventLoopDelayOptions } from "./event-loop.js";
+export { eventLoopDelay, eventLoopUtilization } from "./event-loop.js";
 export { heapUsage } from "./heap-usage.js";
-export type { Reading } from "./signal-reader.js";
+export type { LoadMonitorOptions, LoadState } from "./load-monitor.js";
 export { LoadMonitor } from "./load-monitor.js";
-export type { LoadState } from "./load-state.js";
-export type { LoadMonitorOptions } from "./monitor-options.js";
-export type { Band, Signal } from "./signal.js";
+export type { Band, Reading, Signal } from "./signal.js";

@@ -6,7 +6,7 @@ import { promisify } from "node:util";
 import { getHeapStatistics } from "node:v8";
 import { afterEach, describe, expect, inject, it, vi } from "vitest";
 import { cpuUsage, eventLoopDelay, eventLoopUtilization, heapUsage, type Signal } from "../../src/load/index.js";
-import { processorQuota } from "../../src/load/cgroup-limits.js";
+import { processorQuota } from "../../src/load/cpu-usage.js";
 import { heapLimit } from "../../src/load/heap-usage.js";
 
 const run = promisify(execFile);
