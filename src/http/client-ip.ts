@@ -1,8 +1,8 @@
 import { bypassFrom } from "../core/bypass.js";
 import { warnOnce } from "../core/callbacks.js";
 import { argumentError, assertInteger, memberOf, parseOptions } from "../core/validate.js";
-import type { HeaderBag, RequestAdapter } from "./request-adapter.js";
-import { headerOf, remoteAddressOf } from "./request-adapter.js";
+import type { HeaderBag, RequestView } from "./request-view.js";
+import { headerOf, remoteAddressOf } from "./request-view.js";
 import type { IpAddress, Network } from "./ip.js";
 import {
   formatIpAddress,
@@ -257,7 +257,7 @@ const INTERNAL = [
  * `trustProxy` nor `header`: such a request comes through a proxy, and all clients behind it share a key.
  */
 export function clientOfRequest<R>(
-  adapter: RequestAdapter<R>,
+  view: RequestView<R>,
   options: ClientKeyOptions,
   warnings: boolean,
 ): (request: R) => string | null {
@@ -265,8 +265,8 @@ export function clientOfRequest<R>(
   const bypass = bypassFrom(undefined);
   let inspectionsLeft = warnings && clients.hasNoProxyOption ? REQUESTS_TO_INSPECT : 0;
   return (request) => {
-    const address = adapter.address(request);
-    const header = (name: string): string | undefined => adapter.header(request, name);
+    const address = view.address(request);
+    const header = (name: string): string | undefined => view.header(request, name);
     if (inspectionsLeft > 0) {
       inspectionsLeft -= 1;
       if (isInternal(address) && (header("x-forwarded-for") ?? "") !== "") warnOfProxy();

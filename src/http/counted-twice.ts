@@ -1,6 +1,6 @@
 import { warnOnce } from "../core/callbacks.js";
 import type { CheckedLimiter } from "./http-limiter.js";
-import type { RequestAdapter } from "./request-adapter.js";
+import type { RequestView } from "./request-view.js";
 
 /** The members of a `CheckedLimiter` that do not depend on the type of its keys. */
 interface CountingLimiter extends Pick<CheckedLimiter, "name" | "callsToNote"> {
@@ -40,7 +40,7 @@ export function noteCall<R>(
   checked: CountingLimiter,
   key: string,
   cost: number | undefined,
-  misuse: Pick<RequestAdapter<R>, "target"> | undefined,
+  misuse: Pick<RequestView<R>, "target"> | undefined,
 ): void {
   if (misuse === undefined || checked.callsToNote === 0) return;
   checked.callsToNote -= 1;

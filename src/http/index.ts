@@ -3,7 +3,7 @@ export { clientKey } from "./client-ip.js";
 export type { HeaderEntry } from "./headers.js";
 export { appendHeader } from "./headers.js";
 export { HttpRateLimiter } from "./pipeline.js";
-export type { HeaderBag } from "./request-adapter.js";
+export type { HeaderBag } from "./request-view.js";
 export type { HttpLimiter } from "./http-limiter.js";
 export type {
   AnswerOptions,
@@ -17,4 +17,4 @@ export type {
 } from "./options.js";
 export type { RejectionError, Outcome, Rejection } from "./outcome.js";
 export type { Problem } from "./problem.js";
-export type { RequestAdapter } from "./request-adapter.js";
+export type { RequestView } from "./request-view.js";

@@ -9,7 +9,7 @@ import { isHandlingRequest, noteMadeFor } from "./made-per-request.js";
 import type { BySeveral, HttpOptions, MemberOptions, Soon } from "./options.js";
 import type { LimiterResult } from "./headers.js";
 import { checkPolicyNames } from "./headers.js";
-import type { RequestAdapter } from "./request-adapter.js";
+import type { RequestView } from "./request-view.js";
 import type { AllOfDecision } from "../limiter/all-of.js";
 import { allOf } from "../limiter/all-of.js";
 import type { RateLimiter } from "../limiter/rate-limiter.js";
@@ -32,8 +32,8 @@ export interface LimiterCall {
  */
 export type CallResolver<R> = (request: R) => LimiterCall | undefined | Promise<LimiterCall | undefined>;
 
-/** The members of an adapter that the detection of misuse reads. */
-export type MisuseView<R> = Pick<RequestAdapter<R>, "target" | "identity">;
+/** The members of a view that the detection of misuse reads. */
+export type MisuseView<R> = Pick<RequestView<R>, "target" | "identity">;
 
 /** The settings of a resolver that are not options of the user. */
 export interface ResolverContext<R> {

@@ -14,7 +14,7 @@ import { callbackError } from "./outcome.js";
 import type { Problem } from "./problem.js";
 import { UNAVAILABLE, problemOf } from "./problem.js";
 import { rateLimitDraft11 } from "./headers-draft-11.js";
-import type { RequestAdapter } from "./request-adapter.js";
+import type { RequestView } from "./request-view.js";
 import { xRateLimit } from "./headers-legacy.js";
 
 /** The request passes, and no limit applies to it. */
@@ -37,11 +37,11 @@ const NO_STORE: HeaderEntry = ["Cache-Control", "no-store"];
 /**
  * The pipeline behind every framework: runs the limiters on a request, and returns the outcome.
  *
- * It does not depend on a framework: a {@link RequestAdapter} reads the requests of one, and the caller acts on the outcome.
+ * It does not depend on a framework: a {@link RequestView} reads the requests of one, and the caller acts on the outcome.
  */
 export class HttpRateLimiter<R, A extends readonly unknown[] = readonly [], K extends string = string> {
   readonly #options: AnswerOptions<R, A>;
-  readonly #adapter: RequestAdapter<R>;
+  readonly #view: RequestView<R>;
   readonly #resolver: CallResolver<R>;
   /** Whether a refusal goes to the error handler of the framework. */
   readonly throws: boolean;
@@ -49,7 +49,7 @@ export class HttpRateLimiter<R, A extends readonly unknown[] = readonly [], K ex
   readonly onRefused: ((request: R, decision: Decision, ...rest: A) => unknown) | undefined;
 
   /** @throws TypeError for an option that is unknown or of the wrong type, RangeError for one out of range. */
-  constructor(options: HttpOptions<R, K, A>, adapter: RequestAdapter<R>) {
+  constructor(options: HttpOptions<R, K, A>, view: RequestView<R>) {
     const checked = checkedHttpOptions(options);
     const {
       client = {},
@@ -60,12 +60,12 @@ export class HttpRateLimiter<R, A extends readonly unknown[] = readonly [], K ex
       warnings = true,
     } = checked;
     this.#options = checked;
-    this.#adapter = adapter;
+    this.#view = view;
     this.throws = throws;
     this.onRefused = onRefused;
     this.#resolver = callResolver(checked, {
-      clientOf: clientOfRequest(adapter, client, warnings),
-      misuse: warnings ? misuseAdapter(adapter) : undefined,
+      clientOf: clientOfRequest(view, client, warnings),
+      misuse: warnings ? misuseView(view) : undefined,
       isNamed: headers === "draft-11" || headers === "both",
       needsRefund: refundWhen !== undefined,
     });
@@ -104,7 +104,7 @@ export class HttpRateLimiter<R, A extends readonly unknown[] = readonly [], K ex
   #onResolveError(error: unknown, request: R): Outcome {
     let isDisconnected = false;
     try {
-      isDisconnected = this.#adapter.isDisconnected(request);
+      isDisconnected = this.#view.isDisconnected(request);
     } catch {
       // The request cannot be read. The first error is the more useful one.
     }
@@ -144,7 +144,7 @@ export class HttpRateLimiter<R, A extends readonly unknown[] = readonly [], K ex
   }
 
   #isPreflight(request: R): boolean {
-    const { method, header, mayHaveUnannouncedBody, isPlain } = this.#adapter;
+    const { method, header, mayHaveUnannouncedBody, isPlain } = this.#view;
     if (method(request) !== "OPTIONS" || (this.#options.countPreflights ?? isPlain(request))) return false;
     const has = (name: string): boolean => (header(request, name) ?? "") !== "";
     // A browser sends neither credentials nor a body with a preflight.
@@ -237,12 +237,12 @@ function makeOutcome(
   return { decision, fields, rejection, onResponse };
 }
 
-/** Reads the optional members of an adapter, ignoring those of `Object.prototype`. */
-function misuseAdapter<R>(adapter: RequestAdapter<R>): MisuseView<R> {
-  const target = memberOf(adapter, "target") as RequestAdapter<R>["target"];
-  const identity = memberOf(adapter, "identity") as RequestAdapter<R>["identity"];
+/** Reads the optional members of a view, ignoring those of `Object.prototype`. */
+function misuseView<R>(view: RequestView<R>): MisuseView<R> {
+  const target = memberOf(view, "target") as RequestView<R>["target"];
+  const identity = memberOf(view, "identity") as RequestView<R>["identity"];
   // With the address, because a limiter may be looked up by it.
-  return { target, identity: identity && ((request) => `${adapter.address(request)} ${identity(request)}`) };
+  return { target, identity: identity && ((request) => `${view.address(request)} ${identity(request)}`) };
 }
 
 /** The value of a field that the response already has, or else the value of `entry`. */

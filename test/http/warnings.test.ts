@@ -3,7 +3,7 @@ import type { Request as ExpressRequest } from "express";
 import express from "express";
 import { AsyncRateLimiter } from "sluicegate";
 import { rateLimit } from "sluicegate/express";
-import type { ClientKeyOptions, RequestAdapter } from "sluicegate/http";
+import type { ClientKeyOptions, RequestView } from "sluicegate/http";
 import { HttpRateLimiter } from "sluicegate/http";
 import { ManualClock } from "sluicegate/testing";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
@@ -16,7 +16,7 @@ import { onFetch } from "../support/http/rigs/fetch.js";
 import { onHono } from "../support/http/rigs/hono.js";
 import { onKoa } from "../support/http/rigs/koa.js";
 import { onNode } from "../support/http/rigs/node.js";
-import { plainView } from "./view.js";
+import { plainView } from "../support/http/view.js";
 
 const RIGS: readonly (readonly [name: string, rig: Rig])[] = [
   ["express", onExpress],
@@ -279,7 +279,7 @@ describe("on express", () => {
 });
 
 describe("a suite of tests", () => {
-  const view: RequestAdapter<{ url: string }> = { ...plainView, identity: ({ url }) => url };
+  const view: RequestView<{ url: string }> = { ...plainView, identity: ({ url }) => url };
 
   it("may make a limiter and a middleware for each of hundreds of equal requests", async () => {
     for (let test = 0; test < 500; test += 1) {
@@ -313,7 +313,7 @@ describe("a request object that takes no properties, or is used again and again"
 
 describe("the address that a request comes from", () => {
   const admit = async (address: string | undefined, client?: ClientKeyOptions): Promise<string[]> => {
-    const view: RequestAdapter<object> = {
+    const view: RequestView<object> = {
       ...plainView,
       header: (_, name) => (name === "x-forwarded-for" ? "203.0.113.7" : undefined),
       address: () => address,

@@ -13,7 +13,7 @@ import * as load from "sluicegate/load";
 import * as redis from "sluicegate/redis";
 import * as testing from "sluicegate/testing";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { plainView } from "../http/view.js";
+import { plainView } from "../support/http/view.js";
 
 const { ManualClock } = testing;
 

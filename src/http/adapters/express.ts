@@ -7,8 +7,8 @@ import type { Outcome, Rejection } from "../outcome.js";
 import { PROBLEM_TYPE, callbackError } from "../outcome.js";
 import type { Closable } from "../pipeline.js";
 import { HttpRateLimiter, closing, runWithCallback } from "../pipeline.js";
-import type { NodeRequest, RequestAdapter } from "../request-adapter.js";
-import { nodeRequestAdapter } from "../request-adapter.js";
+import type { NodeRequest, RequestView } from "../request-view.js";
+import { nodeRequestView } from "../request-view.js";
 import type { NodeResponse } from "../response-end.js";
 import { whenSent } from "../response-end.js";
 
@@ -44,8 +44,8 @@ export interface ExpressResponse extends NodeResponse, Closable {
  */
 export type ExpressMiddleware<R, S> = (request: R, response: S, next: (error?: unknown) => void) => void;
 
-const requestAdapter: RequestAdapter<ExpressRequest> = {
-  ...nodeRequestAdapter,
+const requestView: RequestView<ExpressRequest> = {
+  ...nodeRequestView,
   isPlain: (request) => memberOf(request, "originalUrl") === undefined || isInRouteOfMoreMethods(request),
 };
 
@@ -72,7 +72,7 @@ export function rateLimit<
   S extends ExpressResponse = ExpressResponse,
   K extends string = string,
 >(options: HttpOptions<R, K, readonly [response: S]>): ExpressMiddleware<R, S> {
-  const limiter = new HttpRateLimiter(options, requestAdapter);
+  const limiter = new HttpRateLimiter(options, requestView);
   return function rateLimit(request, response, next) {
     runWithCallback(limiter, request, response, (outcome) => proceed(limiter, outcome, request, response, next), next);
   };

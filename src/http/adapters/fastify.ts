@@ -8,8 +8,8 @@ import { checkedHttpOptions } from "../options.js";
 import type { Outcome } from "../outcome.js";
 import { PROBLEM_TYPE, callbackError } from "../outcome.js";
 import { HttpRateLimiter, closing, runWithCallback } from "../pipeline.js";
-import type { RequestAdapter } from "../request-adapter.js";
-import { nodeRequestAdapter } from "../request-adapter.js";
+import type { RequestView } from "../request-view.js";
+import { nodeRequestView } from "../request-view.js";
 import { whenSent } from "../response-end.js";
 
 /** A global of Node that the ES2022 types omit. */
@@ -24,8 +24,8 @@ export interface FastifyLike {
 
 type FastifyLimiter = HttpRateLimiter<FastifyRequest, readonly [reply: FastifyReply]>;
 
-const requestAdapter: RequestAdapter<FastifyRequest> = {
-  ...nodeRequestAdapter,
+const requestView: RequestView<FastifyRequest> = {
+  ...nodeRequestView,
   // A route of several methods, such as `app.all`, has an array here; a route of one method a string, a not-found handler nothing.
   isPlain: ({ routeOptions }) => {
     const methods = memberOf(routeOptions, "method");
@@ -126,7 +126,7 @@ function routeOptionsIn(config: FastifyContextConfig | undefined): FastifyContex
 function limiterFrom(options: FastifyOptions): FastifyLimiter | undefined {
   return options.limiter === undefined && options.limiters === undefined
     ? undefined
-    : new HttpRateLimiter(options, requestAdapter);
+    : new HttpRateLimiter(options, requestView);
 }
 
 function without<T extends object>(options: T, names: readonly string[]): T {

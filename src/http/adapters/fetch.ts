@@ -9,8 +9,8 @@ import { missingHeaders } from "../headers.js";
 import type { HttpOptions } from "../options.js";
 import { PROBLEM_TYPE } from "../outcome.js";
 import { HttpRateLimiter } from "../pipeline.js";
-import type { RequestAdapter } from "../request-adapter.js";
-import { isPeerGone, mayPeerSendBody, outcomeReporter, peerAddress } from "../request-adapter.js";
+import type { RequestView } from "../request-view.js";
+import { isPeerGone, mayPeerSendBody, outcomeReporter, peerAddress } from "../request-view.js";
 
 /** A global of Node, Bun, Deno and edge workers that the ES2022 types omit. */
 declare const Response: new (body: unknown, init: object) => FetchResponse;
@@ -21,7 +21,7 @@ export type FetchHandler<Q, S, X extends readonly unknown[]> = (request: Q, ...r
 /** The second argument of the handler, by request. On some platforms it holds the client's address. */
 const environments = new WeakMap<object, unknown>();
 
-const requestAdapter: RequestAdapter<FetchRequest> = {
+const requestView: RequestView<FetchRequest> = {
   method: ({ method }) => method,
   header: ({ headers }, name) => headers.get(name) ?? undefined,
   address: (request) => peerAddress(environments.get(request), request),
@@ -54,7 +54,7 @@ export function rateLimit<Q extends FetchRequest = FetchRequest, K extends strin
   handler: FetchHandler<P, S, X>,
 ) => (request: P, ...rest: X) => Promise<S> {
   // Created here, so that invalid options throw before a handler is given.
-  const limiter = new HttpRateLimiter(options, requestAdapter);
+  const limiter = new HttpRateLimiter(options, requestView);
   return (handler) => limited(handler, limiter);
 }
 
@@ -77,7 +77,7 @@ export function withRateLimit<Q extends FetchRequest, S, X extends readonly unkn
   handler: FetchHandler<Q, S, X>,
   options: HttpOptions<Q, K>,
 ): (request: Q, ...rest: X) => Promise<S> {
-  return limited(handler, new HttpRateLimiter(options, requestAdapter));
+  return limited(handler, new HttpRateLimiter(options, requestView));
 }
 
 function limited<Q extends FetchRequest, S, X extends readonly unknown[]>(

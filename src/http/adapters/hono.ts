@@ -8,8 +8,8 @@ import { appendHeader, missingHeaders } from "../headers.js";
 import type { HttpOptions } from "../options.js";
 import { PROBLEM_TYPE } from "../outcome.js";
 import { HttpRateLimiter } from "../pipeline.js";
-import type { RequestAdapter } from "../request-adapter.js";
-import { isPeerGone, mayPeerSendBody, outcomeReporter, peerAddress } from "../request-adapter.js";
+import type { RequestView } from "../request-view.js";
+import { isPeerGone, mayPeerSendBody, outcomeReporter, peerAddress } from "../request-view.js";
 
 /** The variables that the middleware sets, for the type of an app: `new Hono<{ Variables: RateLimitVariables }>()`. */
 export interface RateLimitVariables {
@@ -43,7 +43,7 @@ export interface HonoContext {
 /** A middleware of hono. */
 export type HonoMiddleware<C> = (context: C, next: () => Promise<void>) => Promise<void>;
 
-const requestAdapter: RequestAdapter<HonoContext> = {
+const requestView: RequestView<HonoContext> = {
   method: ({ req }) => req.method,
   header: ({ req }, name) => req.header(name),
   address: ({ env, req }) => peerAddress(env, req.raw),
@@ -82,7 +82,7 @@ interface PendingHeaders {
 export function rateLimit<C extends HonoContext = HonoContext, K extends string = string>(
   options: HttpOptions<C, K>,
 ): HonoMiddleware<C> {
-  const limiter = new HttpRateLimiter(options, requestAdapter);
+  const limiter = new HttpRateLimiter(options, requestView);
   return async function rateLimit(context, next) {
     const outcome = limiter.handle(context);
     const { decision, fields, rejection, onResponse } = isPromiseLike(outcome) ? await outcome : outcome;

@@ -4,8 +4,8 @@ import { appendHeader } from "../headers.js";
 import type { HttpOptions } from "../options.js";
 import { PROBLEM_TYPE, callbackError } from "../outcome.js";
 import { HttpRateLimiter } from "../pipeline.js";
-import type { NodeRequest, RequestAdapter } from "../request-adapter.js";
-import { nodeRequestAdapter } from "../request-adapter.js";
+import type { NodeRequest, RequestView } from "../request-view.js";
+import { nodeRequestView } from "../request-view.js";
 import type { NodeResponse } from "../response-end.js";
 import { whenSent } from "../response-end.js";
 
@@ -35,7 +35,7 @@ export interface KoaContext {
 }
 
 // Koa has no router, so a middleware receives requests of every method.
-const requestAdapter: RequestAdapter<KoaContext> = { ...nodeRequestAdapter, isPlain: () => true };
+const requestView: RequestView<KoaContext> = { ...nodeRequestView, isPlain: () => true };
 
 /** A middleware of koa. */
 export type KoaMiddleware<C> = (context: C, next: () => Promise<unknown>) => Promise<void>;
@@ -54,7 +54,7 @@ export type KoaMiddleware<C> = (context: C, next: () => Promise<unknown>) => Pro
 export function rateLimit<C extends KoaContext = KoaContext, K extends string = string>(
   options: HttpOptions<C, K>,
 ): KoaMiddleware<C> {
-  const limiter = new HttpRateLimiter(options, requestAdapter);
+  const limiter = new HttpRateLimiter(options, requestView);
   return async function rateLimit(context, next) {
     const { decision, fields, rejection, onResponse } = await withErrors(() => limiter.handle(context));
     if (decision !== undefined) (context.state as RateLimitState).rateLimit = decision;

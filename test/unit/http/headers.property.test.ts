@@ -4,7 +4,7 @@ import { HttpRateLimiter } from "sluicegate/http";
 import { ManualClock } from "sluicegate/testing";
 import { parseList } from "structured-headers";
 import { describe, expect, it, vi } from "vitest";
-import { plainView } from "../../http/view.js";
+import { plainView } from "../../support/http/view.js";
 
 interface Item {
   readonly name: unknown;

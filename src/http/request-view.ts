@@ -3,7 +3,7 @@ import type { NodeResponse } from "./response-end.js";
 import { whenSent } from "./response-end.js";
 
 /** Reads the requests of one framework for `HttpRateLimiter`. */
-export interface RequestAdapter<R> {
+export interface RequestView<R> {
   /** The method, in upper case. */
   readonly method: (request: R) => string;
   /** The value of a header; undefined if the request has none. @param name - in lower case. */
@@ -63,7 +63,7 @@ export interface NodeRequest {
  *
  * Members that a request may lack are read by {@link memberOf}, which ignores those of `Object.prototype`.
  */
-export const nodeRequestAdapter: RequestAdapter<NodeRequest> = {
+export const nodeRequestView: RequestView<NodeRequest> = {
   method: ({ method }) => method ?? "GET",
   header: ({ headers }, name) => headerOf(headers, name),
   address: (request) => remoteAddressOf(memberOf(request, "socket")),

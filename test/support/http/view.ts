@@ -1,7 +1,7 @@
-import type { RequestAdapter } from "sluicegate/http";
+import type { RequestView } from "sluicegate/http";
 
 /** A view of requests that have nothing but an address. */
-export const plainView: RequestAdapter<object> = {
+export const plainView: RequestView<object> = {
   method: () => "GET",
   header: () => undefined,
   address: () => "203.0.113.7",
