@@ -1,7 +1,10 @@
 import type { Limit } from "../core/limit.js";
 import { wholeSeconds } from "../core/decision.js";
-import type { HeaderEntry, LimiterResult } from "./headers.js";
+import type { HeaderEntry, HeaderFormat, LimiterResult } from "./headers.js";
 import { checkPolicyNames, policyName, quotaOf } from "./headers.js";
+
+/** See {@link rateLimitDraft11}. */
+export const DRAFT_11: HeaderFormat = { isNamed: true, fieldsOf: (_decision, results) => rateLimitDraft11(results) };
 
 /**
  * Returns the header fields of draft-ietf-httpapi-ratelimit-headers-11.
@@ -14,7 +17,7 @@ import { checkPolicyNames, policyName, quotaOf } from "./headers.js";
  *
  * @see https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/11/
  */
-export function rateLimitDraft11(results: readonly LimiterResult[]): readonly HeaderEntry[] {
+function rateLimitDraft11(results: readonly LimiterResult[]): readonly HeaderEntry[] {
   let policy = "";
   let status = "";
   for (const { name, limits, decision } of results) {

@@ -1,5 +1,8 @@
 import type { Decision } from "../core/decision.js";
-import type { HeaderEntry } from "./headers.js";
+import type { HeaderEntry, HeaderFormat } from "./headers.js";
+
+/** See {@link xRateLimit}. */
+export const LEGACY: HeaderFormat = { isNamed: false, fieldsOf: (decision) => xRateLimit(decision, Date.now()) };
 
 /**
  * Returns the `X-RateLimit-*` fields, a convention from before the IETF draft. They describe `decision.limit`: `Limit` is its
@@ -10,7 +13,7 @@ import type { HeaderEntry } from "./headers.js";
  *
  * @param now - the current time, in milliseconds since 1970.
  */
-export function xRateLimit(decision: Decision, now: number): HeaderEntry[] {
+function xRateLimit(decision: Decision, now: number): HeaderEntry[] {
   const { limit, remaining } = decision;
   const fields: HeaderEntry[] = [
     ["X-RateLimit-Limit", String(limit.maxCalls)],

@@ -38,6 +38,19 @@ export function missingHeaders(
   return [...missing, ...defaults.filter(([name]) => valueOf(name) === null)];
 }
 
+/** A wire format of rate-limit headers. */
+export interface HeaderFormat {
+  /** Whether the fields contain the names of limits, which must then be printable ASCII. */
+  readonly isNamed: boolean;
+  /**
+   * Returns the fields that show the limits.
+   *
+   * @param decision - of the request.
+   * @param results - the decision of each limiter that was consulted.
+   */
+  readonly fieldsOf: (decision: Decision, results: readonly LimiterResult[]) => readonly HeaderEntry[];
+}
+
 /** The decision of one limiter, with the name and the limits that the headers contain. */
 export interface LimiterResult {
   /** The name of its policies; undefined for a limiter without a name. */

@@ -10,6 +10,7 @@ export type {
   ByClient,
   ByKey,
   BySeveral,
+  HeaderFormatName,
   HttpOptions,
   MemberOptions,
   Soon,

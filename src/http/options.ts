@@ -9,6 +9,9 @@ import {
 } from "../core/validate.js";
 import type { RateLimiter } from "../limiter/rate-limiter.js";
 import type { ClientKeyOptions } from "./client-ip.js";
+import type { HeaderFormat } from "./headers.js";
+import { DRAFT_11 } from "./headers-draft-11.js";
+import { LEGACY } from "./headers-legacy.js";
 import type { HttpLimiter } from "./http-limiter.js";
 
 /** A value, or a promise of one: what a callback may return. */
@@ -146,7 +149,7 @@ export interface AnswerOptions<R, A extends readonly unknown[]> {
    * `X-RateLimit-*`, `"both"`, or `false` for none. A refusal by a limit always has `Retry-After`, unless no wait would help.
    * @default "draft-11"
    */
-  readonly headers?: "draft-11" | "legacy" | "both" | false | undefined;
+  readonly headers?: HeaderFormatName | false | undefined;
   /**
    * What happens to a request if the store fails: `"deny"` responds with 503, `"allow"` lets the request pass uncounted. Or a
    * function of the error and the request that returns one of the two, or a promise of it.
@@ -174,6 +177,27 @@ export interface AnswerOptions<R, A extends readonly unknown[]> {
 
 /** What happens to a request if the store fails: it passes uncounted, or gets a 503. */
 export type WhenDown = "allow" | "deny";
+
+/** The names of the wire formats of rate-limit headers. */
+export type HeaderFormatName = "draft-11" | "legacy" | "both";
+
+const BOTH: HeaderFormat = {
+  isNamed: DRAFT_11.isNamed || LEGACY.isNamed,
+  fieldsOf: (...given) => [...DRAFT_11.fieldsOf(...given), ...LEGACY.fieldsOf(...given)],
+};
+
+const HEADER_FORMATS: Readonly<Record<HeaderFormatName, HeaderFormat>> = {
+  "draft-11": DRAFT_11,
+  legacy: LEGACY,
+  both: BOTH,
+};
+
+const NO_HEADERS: HeaderFormat = { isNamed: false, fieldsOf: () => [] };
+
+/** The format that the option `headers` names. */
+export function headerFormat(headers: HeaderFormatName | false = "draft-11"): HeaderFormat {
+  return headers === false ? NO_HEADERS : HEADER_FORMATS[headers];
+}
 
 const NAMES = ["limiter", "limiters", "key", "client", "cost", "skip", "countPreflights", "onRefused", "refundWhen"];
 const MORE_NAMES = ["headers", "whenDown", "onStoreError", "throw", "warnings"];
@@ -232,7 +256,7 @@ export function checkedHttpOptions<O extends AnswerOptions<never, never>>(option
   }
   if (cost !== undefined && typeof cost !== "function") assertInteger("cost", cost, 1);
   if (headers !== undefined && headers !== false)
-    assertOneOf("headers", headers, ["draft-11", "legacy", "both"], " or false");
+    assertOneOf("headers", headers, Object.keys(HEADER_FORMATS), " or false");
   if (whenDown !== undefined && typeof whenDown !== "function")
     assertOneOf("whenDown", whenDown, ["allow", "deny"], " or a function of the error and the request");
   if (throws === true && onRefused !== undefined) {

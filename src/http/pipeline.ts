@@ -4,18 +4,16 @@ import { retryAfterSeconds } from "../core/decision.js";
 import { RateLimitExceededError, StoreError } from "../core/errors.js";
 import { argumentError, assertInteger, assertOneOf, memberOf } from "../core/validate.js";
 import { clientOfRequest } from "./client-ip.js";
-import type { HeaderEntry, LimiterResult } from "./headers.js";
+import type { HeaderEntry, HeaderFormat } from "./headers.js";
 import type { CallResolver, LimiterCall, MisuseView } from "./limiter-call.js";
 import { callResolver } from "./limiter-call.js";
 import type { AnswerOptions, HttpOptions } from "./options.js";
-import { checkedHttpOptions } from "./options.js";
+import { checkedHttpOptions, headerFormat } from "./options.js";
 import type { Outcome, Rejection } from "./outcome.js";
 import { callbackError } from "./outcome.js";
 import type { Problem } from "./problem.js";
 import { UNAVAILABLE, problemOf } from "./problem.js";
-import { rateLimitDraft11 } from "./headers-draft-11.js";
 import type { RequestView } from "./request-view.js";
-import { xRateLimit } from "./headers-legacy.js";
 
 /** The request passes, and no limit applies to it. */
 const NOT_LIMITED: Outcome = makeOutcome(undefined, []);
@@ -43,6 +41,7 @@ export class HttpRateLimiter<R, A extends readonly unknown[] = readonly [], K ex
   readonly #options: AnswerOptions<R, A>;
   readonly #view: RequestView<R>;
   readonly #resolver: CallResolver<R>;
+  readonly #format: HeaderFormat;
   /** Whether a refusal goes to the error handler of the framework. */
   readonly throws: boolean;
   /** The callback that responds to a refusal in place of the adapter. */
@@ -51,22 +50,16 @@ export class HttpRateLimiter<R, A extends readonly unknown[] = readonly [], K ex
   /** @throws TypeError for an option that is unknown or of the wrong type, RangeError for one out of range. */
   constructor(options: HttpOptions<R, K, A>, view: RequestView<R>) {
     const checked = checkedHttpOptions(options);
-    const {
-      client = {},
-      headers = "draft-11",
-      refundWhen,
-      onRefused,
-      throw: throws = false,
-      warnings = true,
-    } = checked;
+    const { client = {}, headers, refundWhen, onRefused, throw: throws = false, warnings = true } = checked;
     this.#options = checked;
     this.#view = view;
     this.throws = throws;
     this.onRefused = onRefused;
+    this.#format = headerFormat(headers);
     this.#resolver = callResolver(checked, {
       clientOf: clientOfRequest(view, client, warnings),
       misuse: warnings ? misuseView(view) : undefined,
-      isNamed: headers === "draft-11" || headers === "both",
+      isNamed: this.#format.isNamed,
       needsRefund: refundWhen !== undefined,
     });
   }
@@ -156,7 +149,7 @@ export class HttpRateLimiter<R, A extends readonly unknown[] = readonly [], K ex
 
   #outcome(decision: Decision, call: LimiterCall, request: R): Outcome {
     const results = call.resultsOf(decision);
-    const fields = this.#fields(decision, results);
+    const fields = this.#format.fieldsOf(decision, results);
     if (!decision.allowed) {
       const problem = problemOf(decision, results, call.isAbuse(decision));
       return makeOutcome(decision, fields, this.#rejection(decision, problem, fields));
@@ -165,20 +158,6 @@ export class HttpRateLimiter<R, A extends readonly unknown[] = readonly [], K ex
     if (refundWhen === undefined) return makeOutcome(decision, fields);
     const refund = (): Promise<unknown> => call.refund(decision);
     return makeOutcome(decision, fields, undefined, (status) => refundIf(refund, () => refundWhen(request, status)));
-  }
-
-  #fields(decision: Decision, results: readonly LimiterResult[]): readonly HeaderEntry[] {
-    switch (this.#options.headers) {
-      case undefined:
-      case "draft-11":
-        return rateLimitDraft11(results);
-      case "legacy":
-        return xRateLimit(decision, Date.now());
-      case "both":
-        return [...rateLimitDraft11(results), ...xRateLimit(decision, Date.now())];
-      case false:
-        return [];
-    }
   }
 
   #rejection(decision: Decision, problem: Problem, limits: readonly HeaderEntry[]): Rejection {
