@@ -4,6 +4,7 @@ import type { Duration } from "../core/duration.js";
 import type { Limit } from "../core/limit.js";
 import { enforceable } from "../core/limit.js";
 import { argumentError, assertFraction, assertOptionalFunction, memberOf } from "../core/validate.js";
+import type { WhenReduced } from "./decide.js";
 import type { LimiterOptions } from "./options.js";
 import { checkedOptions } from "./options.js";
 import { RateLimiter } from "./rate-limiter.js";
@@ -127,7 +128,8 @@ export class AdaptiveRateLimiter<in K extends string = string> extends RateLimit
   #enforce(factor: number): void {
     this.#loadFactor = factor;
     const limit = reducedTo(factor, this.#full);
-    if (limit.maxCalls !== this.maxCalls) this.moveLimits([limit], this.#load?.intervalMs);
+    if (limit.maxCalls === this.maxCalls) return;
+    this.moveLimits([limit], limit === this.#full ? undefined : whenReduced(this.#load?.intervalMs));
   }
 
   #listen(load: LoadSource): void {
@@ -167,6 +169,23 @@ function reducedTo(factor: number, full: Limit): Limit {
   // The product may fall short of a whole number by its last bit: 0.29 * 100 is 28.999999999999996.
   const maxCalls = Math.max(1, Math.floor(full.maxCalls * factor + 1e-9));
   return maxCalls >= full.maxCalls ? full : Object.freeze({ ...full, maxCalls, reducedFrom: full.maxCalls });
+}
+
+/**
+ * What a refusal says while the limit is reduced. A cost between the reduced limit and the full one can be admitted when the limit
+ * has been raised: later, and not never.
+ *
+ * @param reviewAfterMs - milliseconds until the limit is reviewed, at most; `Infinity` if that is unknown.
+ */
+function whenReduced(reviewAfterMs: number = Infinity): WhenReduced {
+  return (layers, cost) => {
+    const [layer] = layers as readonly [LayerStatus];
+    const { used, resetAfterMs, reducedFrom = 0 } = layer;
+    const fullAllows = used + cost <= reducedFrom;
+    if (layer.retryAfterMs < Infinity || cost > reducedFrom) return { layers, fullAllows };
+    const retryAfterMs = Math.max(reviewAfterMs, fullAllows ? 0 : resetAfterMs);
+    return { layers: [{ ...layer, retryAfterMs }], fullAllows };
+  };
 }
 
 /** Reports the used fraction of the full limit to the source after each decision, then calls the `onDecision` of the options. */

@@ -211,7 +211,7 @@ async function decideAsync(calls: MemberCalls): Promise<Map<string, Decision>> {
   const [first, second] = checked;
   if (second === undefined || memberOf(first?.store, CHECK_BATCH) === undefined) return decideInOrder(ordered);
   const batch = (await (first?.store as AsyncStore).checkBatch?.(checked.map((call) => call.item()))) as BatchResult;
-  if (isInOrder(batch)) return decideInOrder(ordered, new Map(checked.map((call, at) => [call, batch.inOrder[at]])));
+  if (hasCheckers(batch)) return decideInOrder(ordered, new Map(checked.map((call, at) => [call, batch.checkers[at]])));
   const results = new Map(checked.map((call, at) => [call, batch.results[at]]));
   const decisions = new Map<string, Decision>();
   for (const [name, call] of calls) {
@@ -222,8 +222,8 @@ async function decideAsync(calls: MemberCalls): Promise<Map<string, Decision>> {
   return decisions;
 }
 
-function isInOrder(batch: BatchResult): batch is Extract<BatchResult, { inOrder: unknown }> {
-  return Object.hasOwn(batch, "inOrder");
+function hasCheckers(batch: BatchResult): batch is Extract<BatchResult, { checkers: unknown }> {
+  return Object.hasOwn(batch, "checkers");
 }
 
 type Checker = Pick<Namespace, "check">;

@@ -2,37 +2,44 @@ import { callListener, warn } from "../core/callbacks.js";
 import type { AsyncReceipt, Decision, LayerStatus, Reason, Receipt, RefusedBy } from "../core/decision.js";
 import { makeDecision } from "../core/decision.js";
 import type { Limit } from "../core/limit.js";
-import { freshResult } from "../store/fresh-result.js";
 import type { StoreResult } from "../store/store.js";
+import { freshResult } from "../store/store.js";
 
 /** What a limiter enforces at one instant. It is replaced as a whole, so that a call sees one of them. */
 export interface LimitsInForce {
   /** The limits, in order. */
   readonly limits: readonly Limit[];
-  /** Milliseconds until reduced limits are reviewed, at most; `Infinity` if that is unknown. */
-  readonly reviewAfterMs: number;
+  /** What a refusal says while the limits are reduced for the load; undefined while they are not. */
+  readonly whenReduced?: WhenReduced | undefined;
 }
+
+/** Completes the layers that refuse a call, and says whether the full limits would allow it. */
+export type WhenReduced = (
+  layers: readonly LayerStatus[],
+  cost: number,
+) => { readonly layers: readonly LayerStatus[]; readonly fullAllows: boolean };
 
 /**
  * Makes the decision that follows from the result of a store. In shadow mode a refused call is let through.
  *
- * @param onRefunded - called with the key when what was recorded has been removed.
+ * @param receipt - of what was recorded.
  */
 export function toDecision(
   result: StoreResult,
-  { limits, reviewAfterMs }: LimitsInForce,
-  key: string,
+  { limits, whenReduced }: LimitsInForce,
   cost: number,
   isShadow: boolean,
-  onRefunded: (key: string) => void,
+  receipt?: Receipt,
 ): Decision {
-  const { resetAfterMs, noRoom, source, receipt } = result;
-  const isRefused = result.retryAfterMs > 0;
-  const layers = isRefused ? reviewed(result.layers, cost, reviewAfterMs) : result.layers;
-  const refusedBy = isRefused ? causeOf(noRoom, layers, cost) : null;
+  const { retryAfterMs, resetAfterMs, noRoom, source } = result;
+  const isRefused = retryAfterMs > 0;
+  const isLimited = isRefused && !noRoom;
+  const reduced = isLimited ? whenReduced?.(result.layers, cost) : undefined;
+  const layers = reduced?.layers ?? result.layers;
   const least = leastRemaining(layers);
-  const binding = isRefused && !noRoom ? longestWait(layers) : least;
+  const binding = isLimited ? longestWait(layers) : least;
   const limit = limits[binding] as Limit;
+  const refusedBy = !isRefused ? null : noRoom ? "capacity" : reduced?.fullAllows === true ? "load" : "limit";
   return makeDecision(
     {
       allowed: !isRefused || isShadow,
@@ -41,20 +48,25 @@ export function toDecision(
       limit,
       // Every layer has something left for a new key that there is no room for; it can still spend nothing.
       remaining: noRoom ? 0 : (layers[least] as LayerStatus).remaining,
-      retryAfterMs: isRefused && !noRoom ? (layers[binding] as LayerStatus).retryAfterMs : result.retryAfterMs,
+      retryAfterMs: isLimited ? (layers[binding] as LayerStatus).retryAfterMs : retryAfterMs,
       resetAfterMs,
       reduced: refusedBy === "load",
       layers,
-      bypassed: false,
+      bypassed: source === "bypass",
       shadowed: isRefused && isShadow,
       source,
     },
-    receipt && new LimiterReceipt(receipt, key, onRefunded),
+    receipt,
   );
 }
 
+/** Makes the decision of a bypassed call, which no store sees: always allowed, and otherwise that of a fresh key. */
+export function unlimitedDecision(limits: readonly Limit[], cost: number): Decision {
+  return toDecision(freshResult(limits, cost, "bypass"), { limits }, cost, false);
+}
+
 /** The receipt of a decision: that of the store, and what its refund wakes. */
-class LimiterReceipt implements AsyncReceipt {
+export class LimiterReceipt implements AsyncReceipt {
   readonly #receipt: Receipt;
   readonly #key: string;
   readonly #onRefunded: (key: string) => void;
@@ -70,41 +82,6 @@ class LimiterReceipt implements AsyncReceipt {
     if (isRefunded) this.#onRefunded(this.#key);
     return isRefunded;
   }
-}
-
-/** Whether the limit of a layer would allow the call if it were not reduced. */
-function allowsInFull({ reducedFrom, used, retryAfterMs }: LayerStatus, cost: number): boolean {
-  return reducedFrom === undefined ? retryAfterMs === 0 : used + cost <= reducedFrom;
-}
-
-/** A cost between the reduced limit and the full one can be admitted when the limit has been raised: later, and not never. */
-function reviewed(layers: readonly LayerStatus[], cost: number, reviewAfterMs: number): readonly LayerStatus[] {
-  if (layers.every(({ reducedFrom }) => reducedFrom === undefined)) return layers;
-  return layers.map((layer) => {
-    const { retryAfterMs, resetAfterMs, reducedFrom = 0 } = layer;
-    if (retryAfterMs < Infinity || cost > reducedFrom) return layer;
-    return { ...layer, retryAfterMs: Math.max(reviewAfterMs, allowsInFull(layer, cost) ? 0 : resetAfterMs) };
-  });
-}
-
-/** Makes the decision of a bypassed call, which no store sees: always allowed, and otherwise that of a fresh key. */
-export function unlimitedDecision(limits: readonly Limit[], spend: number): Decision {
-  const { layers, retryAfterMs, resetAfterMs, source } = freshResult(limits, spend, "bypass");
-  const least = leastRemaining(layers);
-  return makeDecision({
-    allowed: true,
-    reason: "Allowed",
-    refusedBy: null,
-    limit: limits[least] as Limit,
-    remaining: (layers[least] as LayerStatus).remaining,
-    retryAfterMs,
-    resetAfterMs,
-    reduced: false,
-    layers,
-    bypassed: true,
-    shadowed: false,
-    source,
-  });
 }
 
 /** The index of the layer with the longest wait; the first listed wins a tie. */
@@ -125,15 +102,9 @@ function leastRemaining(layers: readonly LayerStatus[]): number {
   return least;
 }
 
-function causeOf(noRoom: boolean, layers: readonly LayerStatus[], cost: number): RefusedBy {
-  if (noRoom) return "capacity";
-  return layers.every((layer) => allowsInFull(layer, cost)) ? "load" : "limit";
-}
-
 function refusal({ name }: Limit, refusedBy: RefusedBy): Reason {
   if (refusedBy === "capacity") return "Key capacity exceeded";
-  if (refusedBy === "load")
-    return name === undefined ? "Reduced rate limit exceeded" : `Reduced ${name} rate limit exceeded`;
+  if (refusedBy === "load") return "Reduced rate limit exceeded";
   return name === undefined ? "Rate limit exceeded" : `${name} rate limit exceeded`;
 }
 

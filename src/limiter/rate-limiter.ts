@@ -21,8 +21,8 @@ import { namespaceName } from "../store/store.js";
 import type { AcquireOptions } from "./acquire-options.js";
 import { parseAcquireOptions } from "./acquire-options.js";
 import { AcquireQueues } from "./acquire-queue.js";
-import type { LimitsInForce } from "./decide.js";
-import { notify, unlimitedDecision, toDecision } from "./decide.js";
+import type { LimitsInForce, WhenReduced } from "./decide.js";
+import { LimiterReceipt, notify, unlimitedDecision, toDecision } from "./decide.js";
 import type { CallOptions, LimiterOptions } from "./options.js";
 import { assertKey, parseCost, storeFrom } from "./options.js";
 import type { Pace } from "./release-log.js";
@@ -102,7 +102,7 @@ export class RateLimiter<in K extends string = string> {
     const own = ownCopy(options);
     const { name = "default" } = own;
     this.name = namespaceName(name);
-    this.#inForce = { limits: Object.freeze([...limits]), reviewAfterMs: Infinity };
+    this.#inForce = { limits: Object.freeze([...limits]) };
     this.#isShadow = own.mode === "shadow";
     this.#bypass = bypassFrom(own.bypass);
     this.#onDecision = own.onDecision;
@@ -124,10 +124,10 @@ export class RateLimiter<in K extends string = string> {
    * Replaces the limits from the next call on; the logs stay as they are. Precondition: as many limits as before, of the same
    * periods, which are fixed when the namespace is opened.
    *
-   * @param reviewAfterMs - milliseconds until the limits are reviewed, at most; `Infinity` if that is unknown.
+   * @param whenReduced - what a refusal says; undefined for limits that are not reduced.
    */
-  protected moveLimits(limits: readonly Limit[], reviewAfterMs: number = Infinity): void {
-    this.#inForce = { limits: Object.freeze([...limits]), reviewAfterMs };
+  protected moveLimits(limits: readonly Limit[], whenReduced?: WhenReduced): void {
+    this.#inForce = { limits: Object.freeze([...limits]), whenReduced };
     this.#queues?.recheck();
   }
 
@@ -332,7 +332,8 @@ export class RateLimiter<in K extends string = string> {
 
   /** The decision that follows from the result of a store. Its refund wakes the waiters of the key. */
   #toDecision(result: StoreResult, key: string, now: LimitsInForce, cost: number): Decision {
-    return toDecision(result, now, key, cost, this.#isShadow, this.#recheck);
+    const receipt = result.receipt && new LimiterReceipt(result.receipt, key, this.#recheck);
+    return toDecision(result, now, cost, this.#isShadow, receipt);
   }
 
   #memberCall(key: K, cost: number): MemberCall {

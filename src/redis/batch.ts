@@ -48,7 +48,7 @@ export async function checkBatch(entries: readonly (BatchEntry | undefined)[]): 
     if (failure instanceof CrossSlotError) return undefined;
     if (!(failure instanceof UnreachableError)) throw failure;
     for (const other of new Set(known.map((entry) => entry.server))) if (other !== server) other.reportFailure(failure);
-    return { inOrder: known.map((entry) => entry.fallback(failure)) };
+    return { checkers: known.map((entry) => entry.fallback(failure)) };
   }
 }
 

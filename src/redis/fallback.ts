@@ -1,6 +1,6 @@
 import type { Limit } from "../core/limit.js";
 import type { StoreError } from "../core/errors.js";
-import { freshResult } from "../store/fresh-result.js";
+import { freshResult } from "../store/store.js";
 import type { KeyState, StoreResult } from "../store/store.js";
 import type { FallbackNamespaces, FallbackOwner } from "./fallback-namespaces.js";
 

@@ -148,7 +148,7 @@ export class RedisStore implements AsyncStore {
     const entries = items.map(({ namespace, ...item }) =>
       namespace instanceof RedisNamespace ? namespace.batchEntry(item) : undefined,
     );
-    return (await checkBatch(entries)) ?? { inOrder: items.map(({ namespace }) => namespace) };
+    return (await checkBatch(entries)) ?? { checkers: items.map(({ namespace }) => namespace) };
   }
 }
 

@@ -1,7 +1,9 @@
 import type { Clock } from "../core/clock.js";
 import type { LayerStatus, Receipt, Source, SyncReceipt } from "../core/decision.js";
-import { argumentError } from "../core/validate.js";
 import type { Limit } from "../core/limit.js";
+import type { TimestampLog } from "../core/sliding-window.js";
+import { status } from "../core/sliding-window.js";
+import { argumentError } from "../core/validate.js";
 
 /**
  * Keeps logs and a clock, and expires what is old. It knows nothing of tiers, load or HTTP.
@@ -64,7 +66,7 @@ export type BatchResult =
   /** The result of each item; undefined for one that was not checked, because another was refused. */
   | { readonly results: readonly (StoreResult | undefined)[] }
   /** They cannot be checked together, and nothing was recorded. The caller checks each item by these, one after another. */
-  | { readonly inOrder: readonly Pick<Namespace, "check">[] };
+  | { readonly checkers: readonly Pick<Namespace, "check">[] };
 
 /**
  * The logs of one limiter, by key. Keys are validated by the limiter, and every string is a key like any other.
@@ -130,6 +132,18 @@ export interface StoreResult {
 /** The result of one call in a {@link SyncStore}. */
 export interface SyncStoreResult extends StoreResult {
   readonly receipt: SyncReceipt | undefined;
+}
+
+/**
+ * The result for a key without earlier calls, right after a call of this cost; 0 for no call. It admits every cost and has no
+ * receipt: it describes calls that no store records.
+ */
+export function freshResult(limits: readonly Limit[], cost: number, source: Source): StoreResult {
+  // The present is the instant 0, and the call has just been recorded.
+  const log: TimestampLog = { nthMostRecent: (n) => (n <= cost ? 0 : -Infinity), countAfter: () => cost };
+  const layers = status(log, limits, 0, 0).map((layer) => ({ ...layer, retryAfterMs: 0 }));
+  const resetAfterMs = Math.max(...layers.map((layer) => layer.resetAfterMs));
+  return { retryAfterMs: 0, resetAfterMs, layers, noRoom: false, source, receipt: undefined };
 }
 
 /** The state of the log of a key. */
