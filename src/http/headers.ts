@@ -1,42 +1,10 @@
-import type { Decision, LayerStatus } from "../core/decision.js";
+import type { Decision } from "../core/decision.js";
 import { formatDuration } from "../core/duration.js";
 import type { Limit } from "../core/limit.js";
 import { argumentError, memberOf } from "../core/validate.js";
 
 /** A header field of a response. */
 export type HeaderEntry = readonly [name: string, value: string];
-
-/**
- * Returns the value of a field after a limiter adds `entry` to the response. `RateLimit` and `RateLimit-Policy` are lists, so the
- * value is appended to the current one. In every other field, it replaces the current one.
- *
- * @param before - the current value of the field, or its lines; anything but a string or an array counts as absent.
- * @see RFC 9651, section 3.1
- */
-export function appendHeader([name, value]: HeaderEntry, before: unknown): string {
-  const isList = name === "RateLimit" || name === "RateLimit-Policy";
-  const list = Array.isArray(before) ? before.join(", ") : before;
-  return isList && typeof list === "string" && list !== "" ? `${list}, ${value}` : value;
-}
-
-/**
- * Returns the fields to set on a response that a handler created: each of `limits` that the response does not contain, merged by
- * {@link appendHeader}, and each of `defaults` whose field the response does not have.
- *
- * @param valueOf - returns the current value of a field; null if the response does not have the field.
- */
-export function missingHeaders(
-  limits: readonly HeaderEntry[],
-  defaults: readonly HeaderEntry[],
-  valueOf: (name: string) => string | null,
-): HeaderEntry[] {
-  const missing = limits.flatMap((entry): HeaderEntry[] => {
-    const [name, value] = entry;
-    const before = valueOf(name);
-    return `, ${before}, `.includes(`, ${value}, `) ? [] : [[name, appendHeader(entry, before)]];
-  });
-  return [...missing, ...defaults.filter(([name]) => valueOf(name) === null)];
-}
 
 /** A wire format of rate-limit headers. */
 export interface HeaderFormat {
@@ -75,16 +43,6 @@ export function policyName(limiterName: string | undefined, limit: Limit): strin
 export function quotaOf(limit: Limit): number {
   // A fake, or a layer that is not reduced, may lack `reducedFrom`.
   return (memberOf(limit, "reducedFrom") as number | undefined) ?? limit.maxCalls;
-}
-
-/** Returns the names of the limits that refused, in order. */
-export function violatedPolicies(results: readonly LimiterResult[]): string[] {
-  const refusing = ({ retryAfterMs }: LayerStatus): boolean => retryAfterMs > 0;
-  // A limiter in shadow mode allows the call although a layer may be exceeded.
-  const refusals = results.filter(({ decision }) => !decision.allowed);
-  return refusals.flatMap(({ name, decision }) =>
-    decision.layers.filter(refusing).map((layer) => policyName(name, layer)),
-  );
 }
 
 /**

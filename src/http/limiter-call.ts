@@ -1,19 +1,17 @@
 import { andThen, isPromiseLike } from "../core/callbacks.js";
 import { countInProcess, published } from "../core/copies.js";
 import type { Decision } from "../core/decision.js";
-import { argumentError, assertOptionalFunction, parseOptions } from "../core/validate.js";
-import { noteCall } from "./counted-twice.js";
-import type { HttpLimiter } from "./http-limiter.js";
-import { CheckedLimiter, httpLimiter } from "./http-limiter.js";
-import { isHandlingRequest, noteMadeFor } from "./made-per-request.js";
-import type { BySeveral, HttpOptions, MemberOptions, Soon } from "./options.js";
+import type { Limit } from "../core/limit.js";
+import { argumentError, assertOptionalFunction, memberOf, parseOptions } from "../core/validate.js";
+import { isHandlingRequest, noteCall, noteMadeFor } from "./misuse.js";
+import type { BySeveral, HttpLimiter, HttpOptions, MemberOptions, Soon } from "./options.js";
 import type { LimiterResult } from "./headers.js";
 import { checkPolicyNames } from "./headers.js";
 import type { RequestView } from "./request-view.js";
 import type { AllOfDecision } from "../limiter/all-of.js";
 import { allOf } from "../limiter/all-of.js";
 import type { RateLimiter } from "../limiter/rate-limiter.js";
-import { isLookup } from "../wrap/limiter-like.js";
+import { isLookup, limiterLike } from "../wrap/limiter-like.js";
 
 /** A call of the limiters of one request, with its keys. */
 export interface LimiterCall {
@@ -263,6 +261,67 @@ function limiterOfRequest<R, K extends string>(
 
 /** Limiters that a middleware already uses. They were not created for one request, even if a later middleware is. */
 const fixedBefore = new WeakSet();
+
+/**
+ * Checks that the HTTP middleware can call `value` as a limiter, and returns it.
+ *
+ * @throws TypeError if it cannot: for example, a tiered limiter needs a tier for each call.
+ */
+function httpLimiter<K extends string>(name: string, value: unknown, needsRefund: boolean): HttpLimiter<K> {
+  if (typeof memberOf(value, "tier") === "function") {
+    const rule = "the limiter of one tier: `limiter: (request) => tiers.tier(…)`";
+    throw new TypeError(argumentError(name, rule, value));
+  }
+  if (published(name, value, "allOf") !== undefined) {
+    throw new TypeError(
+      argumentError(name, "one limiter: for several, each with a key of its own, use `limiters`", value),
+    );
+  }
+  return limiterLike<K>(name, value, { refund: needsRefund, acquire: false });
+}
+
+/** The number of calls to note for each limiter. A middleware that is applied twice shows in the first requests. */
+const CALLS_TO_NOTE = 1000;
+
+/** A limiter that passed its checks. Members that never change are read once, ignoring those of `Object.prototype`. */
+class CheckedLimiter<K extends string = string> {
+  readonly limiter: HttpLimiter<K>;
+  /** The name in headers; undefined for a limiter without a name. */
+  readonly name: string | undefined;
+  /** Whether a refusal means abnormal use, and not an exceeded quota. */
+  readonly guardsAgainstAbuse: boolean;
+  /** Whether the middleware warns of misuse of the limiter. */
+  readonly warns: boolean;
+  /** The number of further calls to note, to detect a request that is counted twice. Later calls cost nothing. */
+  callsToNote: number;
+  /** Whether its logs are in the memory of this process, so that a new limiter starts empty. */
+  readonly isInMemory: boolean;
+  readonly #hasCheckSync: boolean;
+  readonly #hasLimits: boolean;
+
+  constructor(limiter: HttpLimiter<K>) {
+    const name = memberOf(limiter, "name");
+    this.limiter = limiter;
+    this.name = typeof name !== "string" || name === "default" ? undefined : name;
+    this.guardsAgainstAbuse = memberOf(limiter, "guardsAgainst") === "abnormal-usage";
+    this.warns = memberOf(limiter, "warnings") !== false;
+    this.callsToNote = this.warns ? CALLS_TO_NOTE : 0;
+    this.isInMemory = memberOf(limiter, "synchronous") === true;
+    this.#hasCheckSync = this.isInMemory && memberOf(limiter, "checkSync") !== undefined;
+    this.#hasLimits = memberOf(limiter, "limits") !== undefined;
+  }
+
+  /** The limits in force; undefined for a limiter that does not publish them. */
+  get limits(): readonly Limit[] | undefined {
+    return this.#hasLimits ? this.limiter.limits : undefined;
+  }
+
+  check(key: K, cost: number | undefined): Decision | Promise<Decision> {
+    const options = cost === undefined ? undefined : { cost };
+    if (this.#hasCheckSync && this.limiter.checkSync !== undefined) return this.limiter.checkSync(key, options);
+    return options === undefined ? this.limiter.check(key) : this.limiter.check(key, options);
+  }
+}
 
 /** Returns a function that resolves the key of a request: hashed if it is long, null if the limit does not apply. */
 function keyOfRequest<R>(

@@ -7,12 +7,13 @@ import {
   assertOptionalFunction,
   assertInteger,
 } from "../core/validate.js";
+import type { Limit } from "../core/limit.js";
 import type { RateLimiter } from "../limiter/rate-limiter.js";
 import type { ClientKeyOptions } from "./client-ip.js";
 import type { HeaderFormat } from "./headers.js";
 import { DRAFT_11 } from "./headers-draft-11.js";
 import { LEGACY } from "./headers-legacy.js";
-import type { HttpLimiter } from "./http-limiter.js";
+import type { LimiterLike } from "../wrap/limiter-like.js";
 
 /** A value, or a promise of one: what a callback may return. */
 export type Soon<T> = T | PromiseLike<T>;
@@ -28,6 +29,24 @@ export type HttpOptions<R, K extends string = string, A extends readonly unknown
   ByClient<R> | ByKey<R, K> | BySeveral<R>
 ) &
   AnswerOptions<R, A>;
+
+/**
+ * The members of a limiter that the HTTP middleware uses. The type is structural: a limiter of this package, a limiter of another
+ * copy of it, and a fake all match. Only `check` is required.
+ */
+export interface HttpLimiter<K extends string = string> extends LimiterLike<K> {
+  /** The name of its policies. `"default"`, the name of a limiter that was created without one, is ignored. */
+  readonly name?: string | undefined;
+  /** The limits that it enforces. Their names are checked when the middleware is created. */
+  readonly limits?: readonly Limit[] | undefined;
+  /** Whether {@link checkSync} is called in place of `check`, because it creates no promise. */
+  readonly synchronous?: boolean | undefined;
+  readonly checkSync?: ((key: K, options?: { readonly cost?: number | undefined }) => Decision) | undefined;
+  /** Whether the middleware warns of misuse of the limiter. @default true */
+  readonly warnings?: boolean | undefined;
+  /** The purpose of the limiter; undefined if it enforces a quota. */
+  readonly guardsAgainst?: "abnormal-usage" | undefined;
+}
 
 /** One limiter, with the client's address as the key. */
 export interface ByClient<R> {

@@ -9,11 +9,51 @@ import type { CallResolver, LimiterCall, MisuseView } from "./limiter-call.js";
 import { callResolver } from "./limiter-call.js";
 import type { AnswerOptions, HttpOptions } from "./options.js";
 import { checkedHttpOptions, headerFormat } from "./options.js";
-import type { Outcome, Rejection } from "./outcome.js";
-import { callbackError } from "./outcome.js";
 import type { Problem } from "./problem.js";
 import { UNAVAILABLE, problemOf } from "./problem.js";
 import type { RequestView } from "./request-view.js";
+
+/** The outcome of the limits for a request. */
+export interface Outcome {
+  /** The decision; undefined if no limit applied, or the store failed. */
+  readonly decision: Decision | undefined;
+  /** The fields that show the limits, for every response. */
+  readonly fields: readonly HeaderEntry[];
+  /** The response in place of the handler's; undefined for a request that passes. */
+  readonly rejection: Rejection | undefined;
+  /**
+   * Must be called with the status of the response when the whole response has been sent, and not if it is cut off; undefined if
+   * no refund depends on it. It never rejects.
+   */
+  readonly onResponse: ((status: number) => Promise<void>) | undefined;
+}
+
+/** The response to a request that does not pass. */
+export interface Rejection {
+  readonly status: number;
+  /** Further fields of the response, without those of its body. */
+  readonly fields: readonly HeaderEntry[];
+  /** JSON, of the type {@link PROBLEM_TYPE}, for all methods but HEAD; undefined if the client has disconnected. */
+  readonly body: string | undefined;
+  /**
+   * Creates the error for `throw: true`; undefined if the client has disconnected. A function, because capturing a stack trace is
+   * the most expensive step.
+   *
+   * @param currentHeader - reads a header that the response already has, so that the fields of outer limiters are kept.
+   */
+  readonly error:
+    ((currentHeader?: (name: string) => unknown) => (RateLimitExceededError | StoreError) & RejectionError) | undefined;
+}
+
+/** What the error handlers of express and koa read: they remove all fields of the response before they set these. */
+export interface RejectionError {
+  readonly headers: Readonly<Record<string, string>>;
+  /** The message can be shown to the client: it contains no key. */
+  readonly expose: boolean;
+}
+
+/** The media type of the body of a refusal. @see RFC 9457 */
+export const PROBLEM_TYPE = "application/problem+json";
 
 /** The request passes, and no limit applies to it. */
 const NOT_LIMITED: Outcome = makeOutcome(undefined, []);
@@ -246,6 +286,38 @@ function assertBoolean(name: string, answer: unknown): boolean {
   return answer;
 }
 
+/**
+ * Returns the value of a field after a limiter adds `entry` to the response. `RateLimit` and `RateLimit-Policy` are lists, so the
+ * value is appended to the current one. In every other field, it replaces the current one.
+ *
+ * @param before - the current value of the field, or its lines; anything but a string or an array counts as absent.
+ * @see RFC 9651, section 3.1
+ */
+export function appendHeader([name, value]: HeaderEntry, before: unknown): string {
+  const isList = name === "RateLimit" || name === "RateLimit-Policy";
+  const list = Array.isArray(before) ? before.join(", ") : before;
+  return isList && typeof list === "string" && list !== "" ? `${list}, ${value}` : value;
+}
+
+/**
+ * Returns the fields to set on a response that a handler created: each of `limits` that the response does not contain, merged by
+ * {@link appendHeader}, and each of `defaults` whose field the response does not have.
+ *
+ * @param valueOf - returns the current value of a field; null if the response does not have the field.
+ */
+export function missingHeaders(
+  limits: readonly HeaderEntry[],
+  defaults: readonly HeaderEntry[],
+  valueOf: (name: string) => string | null,
+): HeaderEntry[] {
+  const missing = limits.flatMap((entry): HeaderEntry[] => {
+    const [name, value] = entry;
+    const before = valueOf(name);
+    return `, ${before}, `.includes(`, ${value}, `) ? [] : [[name, appendHeader(entry, before)]];
+  });
+  return [...missing, ...defaults.filter(([name]) => valueOf(name) === null)];
+}
+
 /** A response whose connection can be closed. */
 export interface Closable {
   destroy?(): unknown;
@@ -287,4 +359,13 @@ export function closing(response: Closable): (error: unknown) => void {
     warn("The error handler failed; the connection was closed", error);
     response.destroy?.();
   };
+}
+
+/**
+ * Converts a thrown value to an error: a framework treats a falsy value as no error, and would let the request pass.
+ */
+export function callbackError(thrown: unknown): Error {
+  return thrown instanceof Error
+    ? thrown
+    : new Error("A callback threw a value that is not an error", { cause: thrown });
 }

@@ -1,7 +1,7 @@
-import type { Decision } from "../core/decision.js";
+import type { Decision, LayerStatus } from "../core/decision.js";
 import { isShortage } from "../core/errors.js";
 import type { LimiterResult } from "./headers.js";
-import { violatedPolicies } from "./headers.js";
+import { policyName } from "./headers.js";
 
 /** The body of a refusal, as `application/problem+json`. @see RFC 9457 */
 export interface Problem {
@@ -41,6 +41,16 @@ export function problemOf(decision: Decision, results: readonly LimiterResult[],
     status: isShort ? 503 : 429,
     "violated-policies": violatedPolicies(results),
   };
+}
+
+/** Returns the names of the limits that refused, in order. */
+function violatedPolicies(results: readonly LimiterResult[]): string[] {
+  const refusing = ({ retryAfterMs }: LayerStatus): boolean => retryAfterMs > 0;
+  // A limiter in shadow mode allows the call although a layer may be exceeded.
+  const refusals = results.filter(({ decision }) => !decision.allowed);
+  return refusals.flatMap(({ name, decision }) =>
+    decision.layers.filter(refusing).map((layer) => policyName(name, layer)),
+  );
 }
 
 /** The problem of a request that was refused because the store failed. It names no quota. */

@@ -1,12 +1,9 @@
 import type { Decision } from "../../core/decision.js";
 import { memberOf } from "../../core/validate.js";
 import type { HeaderEntry } from "../headers.js";
-import { appendHeader } from "../headers.js";
 import type { HttpOptions } from "../options.js";
-import type { Outcome, Rejection } from "../outcome.js";
-import { PROBLEM_TYPE, callbackError } from "../outcome.js";
-import type { Closable } from "../pipeline.js";
-import { HttpRateLimiter, closing, runWithCallback } from "../pipeline.js";
+import type { Closable, Outcome, Rejection } from "../pipeline.js";
+import { HttpRateLimiter, PROBLEM_TYPE, appendHeader, callbackError, closing, runWithCallback } from "../pipeline.js";
 import type { NodeRequest, RequestView } from "../request-view.js";
 import { nodeRequestView } from "../request-view.js";
 import type { NodeResponse } from "../response-end.js";

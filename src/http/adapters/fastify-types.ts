@@ -16,7 +16,7 @@ import type {
   RouteHandlerMethod,
 } from "fastify";
 import type { Decision } from "../../core/decision.js";
-import type { RouteOptions } from "./fastify-options.js";
+import type { AnswerOptions, HttpOptions } from "../options.js";
 
 declare module "fastify" {
   interface FastifyRequest {
@@ -54,6 +54,15 @@ declare module "fastify" {
     ): this;
   }
 }
+
+/** Options of a route, which override those of the plugin. All are optional. */
+export type RouteOptions<R, P, K extends string = string> =
+  | HttpOptions<R, K, readonly [reply: P]>
+  | (AnswerOptions<R, readonly [reply: P]> & {
+      readonly key?: ((request: R) => K | null | PromiseLike<K | null>) | undefined;
+      readonly limiter?: undefined;
+      readonly limiters?: undefined;
+    });
 
 /**
  * Options of the plugin, and of a route in `config.rateLimit`. If the plugin has no limiter, it limits only routes that have one.

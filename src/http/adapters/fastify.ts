@@ -1,16 +1,19 @@
 import type { Decision } from "../../core/decision.js";
 import { argumentError, memberOf, ownCopy } from "../../core/validate.js";
-import { mergeRouteOptions } from "./fastify-options.js";
-import type { FastifyContextConfig, FastifyOptions, FastifyReply, FastifyRequest } from "./fastify-types.js";
 import type { HeaderEntry } from "../headers.js";
-import { appendHeader } from "../headers.js";
 import { checkedHttpOptions } from "../options.js";
-import type { Outcome } from "../outcome.js";
-import { PROBLEM_TYPE, callbackError } from "../outcome.js";
-import { HttpRateLimiter, closing, runWithCallback } from "../pipeline.js";
+import type { Outcome } from "../pipeline.js";
+import { HttpRateLimiter, PROBLEM_TYPE, appendHeader, callbackError, closing, runWithCallback } from "../pipeline.js";
 import type { RequestView } from "../request-view.js";
 import { nodeRequestView } from "../request-view.js";
 import { whenSent } from "../response-end.js";
+import type {
+  FastifyContextConfig,
+  FastifyOptions,
+  FastifyReply,
+  FastifyRequest,
+  RouteOptions,
+} from "./fastify-types.js";
 
 /** A global of Node that the ES2022 types omit. */
 declare const TextEncoder: new () => { encode(text: string): Uint8Array };
@@ -129,6 +132,17 @@ function limiterFrom(options: FastifyOptions): FastifyLimiter | undefined {
     : new HttpRateLimiter(options, requestView);
 }
 
+/**
+ * Merges the options of a route over those of the plugin. The choice of limiters is one option: `limiter` replaces `limiters`,
+ * and vice versa.
+ */
+function mergeRouteOptions<O extends RouteOptions<never, never>>(plugin: O, route: O): O {
+  const { limiter, limiters, key, ...rest } = ownCopy(plugin);
+  const own = ownCopy(route);
+  const inherited = own.limiter !== undefined ? { key } : own.limiters !== undefined ? {} : { limiter, limiters, key };
+  return ownCopy({ ...rest, ...inherited, ...own });
+}
+
 function without<T extends object>(options: T, names: readonly string[]): T {
   return ownCopy(Object.fromEntries(Object.entries(options).filter(([name]) => !names.includes(name))) as T);
 }
@@ -191,5 +205,4 @@ function setFields(reply: FastifyReply, fields: readonly HeaderEntry[], isFirst:
 
 export type { HttpOptions } from "../options.js";
 export { clientKey } from "../client-ip.js";
-export type { FastifyOptions } from "./fastify-types.js";
-export type { RouteOptions } from "./fastify-options.js";
+export type { FastifyOptions, RouteOptions } from "./fastify-types.js";

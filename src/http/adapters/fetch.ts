@@ -1,16 +1,19 @@
 import type { Decision } from "../../core/decision.js";
 import { argumentError } from "../../core/validate.js";
-import type { FetchResponse } from "./fetch-response.js";
-import { isResponse, responseOf } from "./fetch-response.js";
-import type { FetchRequest } from "../fetch-request.js";
-import { identityOf } from "../fetch-request.js";
 import type { HeaderEntry } from "../headers.js";
-import { missingHeaders } from "../headers.js";
 import type { HttpOptions } from "../options.js";
-import { PROBLEM_TYPE } from "../outcome.js";
-import { HttpRateLimiter } from "../pipeline.js";
+import { HttpRateLimiter, PROBLEM_TYPE, missingHeaders } from "../pipeline.js";
 import type { RequestView } from "../request-view.js";
-import { isPeerGone, mayPeerSendBody, outcomeReporter, peerAddress } from "../request-view.js";
+import type { FetchRequest, FetchResponse } from "./fetch-standard.js";
+import {
+  identityOf,
+  isPeerGone,
+  isResponse,
+  mayPeerSendBody,
+  outcomeReporter,
+  peerAddress,
+  responseOf,
+} from "./fetch-standard.js";
 
 /** A global of Node, Bun, Deno and edge workers that the ES2022 types omit. */
 declare const Response: new (body: unknown, init: object) => FetchResponse;
@@ -137,5 +140,4 @@ function withHeaders<S>(response: S, limits: readonly HeaderEntry[], defaults: r
 
 export type { HttpOptions } from "../options.js";
 export { clientKey } from "../client-ip.js";
-export type { FetchResponse } from "./fetch-response.js";
-export type { FetchRequest } from "../fetch-request.js";
+export type { FetchRequest, FetchResponse } from "./fetch-standard.js";

@@ -1,15 +1,11 @@
 import { isPromiseLike } from "../../core/callbacks.js";
 import type { Decision } from "../../core/decision.js";
-import { responseOf } from "./fetch-response.js";
-import type { FetchRequest } from "../fetch-request.js";
-import { identityOf } from "../fetch-request.js";
 import type { HeaderEntry } from "../headers.js";
-import { appendHeader, missingHeaders } from "../headers.js";
 import type { HttpOptions } from "../options.js";
-import { PROBLEM_TYPE } from "../outcome.js";
-import { HttpRateLimiter } from "../pipeline.js";
+import { HttpRateLimiter, PROBLEM_TYPE, appendHeader, missingHeaders } from "../pipeline.js";
 import type { RequestView } from "../request-view.js";
-import { isPeerGone, mayPeerSendBody, outcomeReporter, peerAddress } from "../request-view.js";
+import type { FetchRequest } from "./fetch-standard.js";
+import { identityOf, isPeerGone, mayPeerSendBody, outcomeReporter, peerAddress, responseOf } from "./fetch-standard.js";
 
 /** The variables that the middleware sets, for the type of an app: `new Hono<{ Variables: RateLimitVariables }>()`. */
 export interface RateLimitVariables {

@@ -1,9 +1,7 @@
 import type { Decision } from "../../core/decision.js";
 import type { HeaderEntry } from "../headers.js";
-import { appendHeader } from "../headers.js";
 import type { HttpOptions } from "../options.js";
-import { PROBLEM_TYPE, callbackError } from "../outcome.js";
-import { HttpRateLimiter } from "../pipeline.js";
+import { HttpRateLimiter, PROBLEM_TYPE, appendHeader, callbackError } from "../pipeline.js";
 import type { NodeRequest, RequestView } from "../request-view.js";
 import { nodeRequestView } from "../request-view.js";
 import type { NodeResponse } from "../response-end.js";

@@ -1,10 +1,12 @@
 import { warnOnce } from "../core/callbacks.js";
-import type { CheckedLimiter } from "./http-limiter.js";
 import type { RequestView } from "./request-view.js";
 
-/** The members of a `CheckedLimiter` that do not depend on the type of its keys. */
-interface CountingLimiter extends Pick<CheckedLimiter, "name" | "callsToNote"> {
+/** The members of a limiter of a middleware that are read here. */
+interface CountingLimiter {
   readonly limiter: object;
+  readonly name: string | undefined;
+  /** The number of further calls to note. Later calls cost nothing. */
+  callsToNote: number;
 }
 
 /** A call that counted a request, in a linked list with the calls before it. */
@@ -65,4 +67,55 @@ function warnCountedTwice(name: string | undefined): void {
     "A limiter counted one request twice, which halves its limit. Apply its middleware once to each request",
     `The limiter is ${name === undefined ? "one without a name" : `"${name}"`}. \`warnings: false\` switches this warning off.`,
   );
+}
+
+/** The number of equal requests with a new limiter each that triggers the warning. */
+const EQUAL_REQUESTS = 3;
+
+/** The maximum number of identities kept. An identity can be as large as the headers of a request. */
+const MAX_IDENTITIES = 100;
+
+/** How many limiters were created for requests of each identity. */
+const timesByIdentity = new Map<string, number>();
+
+/**
+ * Notes that an in-memory limiter was created for a request, and warns if equal requests repeatedly create new limiters. Such
+ * limiters allow every request.
+ *
+ * A limiter that is created at the first request of a tenant and then reused does not trigger the warning.
+ *
+ * @param identity - a string that is equal for equal requests of one client.
+ */
+export function noteMadeFor(identity: string): void {
+  if (timesByIdentity.size >= MAX_IDENTITIES) timesByIdentity.clear();
+  const times = (timesByIdentity.get(identity) ?? 0) + 1;
+  timesByIdentity.set(identity, times);
+  if (times < EQUAL_REQUESTS) return;
+  warnOnce(
+    "SLUICEGATE_LIMITER_PER_REQUEST",
+    "A limiter is made for each request, so it limits nothing. Make it once, outside of the handler",
+    `${times} equal requests had a new limiter each. \`warnings: false\` switches this warning off.`,
+  );
+}
+
+/** Matches the stack frames of request handling: the servers of Node, and the routers of Express 4 and 5. */
+const HANDLER_FRAME = /node:_http_server|node:internal\/http2|\bLayer\.handle/;
+
+/** The number of stack frames to capture, more than the routers of an app add. */
+const STACK_DEPTH = 100;
+
+/** Whether the stack shows that a request is being handled. Always false on platforms whose stacks lack such frames. */
+export function isHandlingRequest(): boolean {
+  const errorClass = Error as { stackTraceLimit?: number };
+  const { stackTraceLimit } = errorClass;
+  if (stackTraceLimit === undefined) return false;
+  try {
+    errorClass.stackTraceLimit = STACK_DEPTH;
+    return HANDLER_FRAME.test(new Error().stack ?? "");
+  } catch {
+    // `Error` is frozen (`--frozen-intrinsics`).
+    return false;
+  } finally {
+    errorClass.stackTraceLimit = stackTraceLimit;
+  }
 }
