@@ -11,7 +11,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { AsyncRateLimiter } from "sluicegate";
 import { createAccountService, LIMITS } from "./account-service.js";
 import { audit, type Claim } from "./demo/audit.js";
-import { type Answer, Client } from "./demo/client.js";
+import { type Exchange, Client } from "./demo/client.js";
 import { crowd, PASSWORDS, person, scraper, script } from "./demo/clients.js";
 import { tableOf, timelineOf } from "./demo/report.js";
 
@@ -46,11 +46,11 @@ Its limits: 10 searches per 2 s, 3 resets per hour for an address, 5 failed logi
 }
 
 async function demo(): Promise<number> {
-  const answers: Answer[] = [];
+  const exchanges: Exchange[] = [];
   const addresses = (await hasManyAddresses()) ? [1, 2, 3, 4] : [1, 1, 1, 1];
   const names = ["ada", "script", "scraper", "crowd"];
   const [ada, mallory, bot, many] = names.map(
-    (name, at) => new Client(name, `127.0.0.${String(addresses[at])}`, port, answers),
+    (name, at) => new Client(name, `127.0.0.${String(addresses[at])}`, port, exchanges),
   ) as [Client, Client, Client, Client];
 
   console.log(`A service on http://127.0.0.1:${String(port)} for ${String(SECONDS)} seconds, and its clients:
@@ -68,22 +68,22 @@ Limits: 3 resets per hour for an address, 5 failed logins per 5 min for a client
       sleep(Math.max(0, endsAt - (SECONDS - second) * 1000 - performance.now())),
       rejectionOf(traffic),
     ]);
-    console.log(`${timelineOf(second, answers.slice(printed), names).join("\n")}\n`);
-    printed = answers.length;
+    console.log(`${timelineOf(second, exchanges.slice(printed), names).join("\n")}\n`);
+    printed = exchanges.length;
   }
   await traffic;
   for (const client of [ada, mallory, bot, many]) client.close();
 
-  console.log(`${tableOf(answers, names).join("\n")}\n`);
+  console.log(`${tableOf(exchanges, names).join("\n")}\n`);
   console.log(`Mails sent: ${String(mails.filter((to) => to.startsWith("victim")).length)} to the script's victim.`);
-  const wrong = audit(answers, {
+  const wrong = audit(exchanges, {
     passwordReset: claimOf("passwordReset"),
     login: claimOf("login"),
     search: claimOf("search"),
   });
   for (const line of wrong) console.error(`WRONG  ${line}`);
   if (wrong.length > 0) return 1;
-  console.log(`Checked from the clients' side, over ${String(answers.length)} responses: no key was admitted more than its limit in
+  console.log(`Checked from the clients' side, over ${String(exchanges.length)} responses: no key was admitted more than its limit in
 any window, and no call was refused that its window allowed.`);
   return 0;
 }

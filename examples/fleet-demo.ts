@@ -13,7 +13,7 @@ import { balancerOver } from "./fleet/balancer.js";
 import { INSTANCES, LIMIT, PERIOD_MS } from "./fleet/limit.js";
 import { RedisServer } from "./fleet/redis-server.js";
 import { HEADING, lineOf } from "./fleet/report.js";
-import { type Answer, traffic } from "./fleet/traffic.js";
+import { type Exchange, traffic } from "./fleet/traffic.js";
 
 const SECONDS = 12;
 const GOES_AFTER = 4;
@@ -64,17 +64,17 @@ async function underLoad(redis: RedisServer, port: number): Promise<number> {
 Limit: ${String(LIMIT.maxCalls)} requests per ${LIMIT.period} for a user. Requests a second: ${users.join(", ")}
 `);
   console.log(HEADING);
-  const answers: Answer[] = [];
+  const exchanges: Exchange[] = [];
   const startedAt = performance.now();
   const endsAt = startedAt + SECONDS * 1000;
   const load = Promise.all(
-    Object.entries(USERS).map(([user, perSecond]) => traffic(user, perSecond, port, endsAt, answers)),
+    Object.entries(USERS).map(([user, perSecond]) => traffic(user, perSecond, port, endsAt, exchanges)),
   );
   let [wentAt, cameBackAt] = [Infinity, Infinity];
   for (let second = 1, printed = 0; second <= SECONDS; second += 1) {
     await Promise.race([sleep(startedAt + second * 1000 - performance.now()), load]);
-    console.log(lineOf(second, answers.slice(printed)));
-    printed = answers.length;
+    console.log(lineOf(second, exchanges.slice(printed)));
+    printed = exchanges.length;
     if (second === GOES_AFTER) {
       console.log("      -- Redis is killed");
       wentAt = performance.now();
@@ -89,11 +89,11 @@ Limit: ${String(LIMIT.maxCalls)} requests per ${LIMIT.period} for a user. Reques
   await load;
 
   const claim = { maxCalls: LIMIT.maxCalls, periodMs: PERIOD_MS, wentAt, cameBackAt, withinMs: WITHIN_MS };
-  const wrong = audit(answers, claim);
+  const wrong = audit(exchanges, claim);
   for (const line of new Set(wrong)) console.error(`WRONG  ${line}`);
   if (wrong.length > 0) return 1;
   console.log(`
-Checked from the users' side, over ${String(answers.length)} responses: every request got a response in time; no user was admitted more than
+Checked from the users' side, over ${String(exchanges.length)} responses: every request got a response in time; no user was admitted more than
 ${String(LIMIT.maxCalls)} requests in any window, and twice that where one reached over the loss of Redis or its return.`);
   return 0;
 }

@@ -1,7 +1,7 @@
 import { Agent, request } from "node:http";
 
-/** One response as the client received it: the service decided at some instant between `sentAt` and `answeredAt`. */
-export interface Answer {
+/** One request and its response as the client saw them: the service decided at some instant from `sentAt` to `receivedAt`. */
+export interface Exchange {
   readonly client: string;
   readonly limit: "passwordReset" | "login" | "search";
   /** The key under which the service counts this call. */
@@ -9,23 +9,23 @@ export interface Answer {
   readonly status: number;
   readonly retryAfter: number | undefined;
   readonly sentAt: number;
-  readonly answeredAt: number;
+  readonly receivedAt: number;
 }
 
 /** An HTTP client with its own address, if the machine has several on loopback. */
 export class Client {
   readonly #agent: Agent;
   readonly #port: number;
-  readonly #answers: Answer[];
+  readonly #exchanges: Exchange[];
   readonly name: string;
   readonly address: string;
 
-  /** @param answers - receives each response. */
-  constructor(name: string, address: string, port: number, answers: Answer[]) {
+  /** @param exchanges - receives each request with its response. */
+  constructor(name: string, address: string, port: number, exchanges: Exchange[]) {
     this.name = name;
     this.address = address;
     this.#port = port;
-    this.#answers = answers;
+    this.#exchanges = exchanges;
     this.#agent = new Agent({ keepAlive: true, localAddress: address });
   }
 
@@ -45,7 +45,7 @@ export class Client {
     this.#agent.destroy();
   }
 
-  #send(limit: Answer["limit"], key: string, method: string, path: string, body?: object): Promise<number> {
+  #send(limit: Exchange["limit"], key: string, method: string, path: string, body?: object): Promise<number> {
     return new Promise((resolve, reject) => {
       const sentAt = performance.now();
       const call = request({ host: "127.0.0.1", port: this.#port, method, path, agent: this.#agent }, (response) => {
@@ -53,7 +53,7 @@ export class Client {
         const retryAfter = headers["retry-after"] === undefined ? undefined : Number(headers["retry-after"]);
         response.resume().on("end", () => {
           const { name: client } = this;
-          this.#answers.push({ client, limit, key, status, retryAfter, sentAt, answeredAt: performance.now() });
+          this.#exchanges.push({ client, limit, key, status, retryAfter, sentAt, receivedAt: performance.now() });
           resolve(status);
         });
       });

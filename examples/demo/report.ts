@@ -1,11 +1,11 @@
 import { isAdmitted } from "./audit.js";
-import type { Answer } from "./client.js";
+import type { Exchange } from "./client.js";
 
 /** One second of the timeline: one line for each client that received a response in it. */
-export function timelineOf(second: number, answers: readonly Answer[], clients: readonly string[]): string[] {
-  const present = clients.filter((client) => answers.some((answer) => answer.client === client));
+export function timelineOf(second: number, exchanges: readonly Exchange[], clients: readonly string[]): string[] {
+  const present = clients.filter((client) => exchanges.some((exchange) => exchange.client === client));
   return present.map((client, line) => {
-    const mine = answers.filter((answer) => answer.client === client);
+    const mine = exchanges.filter((exchange) => exchange.client === client);
     const allowed = mine.filter(isAdmitted).length;
     const refused = mine.length - allowed;
     const waits = new Map(
@@ -26,10 +26,10 @@ export function timelineOf(second: number, answers: readonly Answer[], clients: 
 }
 
 /** The table at the end: the responses of each endpoint to each client. */
-export function tableOf(answers: readonly Answer[], clients: readonly string[]): string[] {
+export function tableOf(exchanges: readonly Exchange[], clients: readonly string[]): string[] {
   const rows = clients.flatMap((client) =>
     (["passwordReset", "login", "search"] as const).flatMap((limit) => {
-      const mine = answers.filter((answer) => answer.client === client && answer.limit === limit);
+      const mine = exchanges.filter((exchange) => exchange.client === client && exchange.limit === limit);
       if (mine.length === 0) return [];
       const allowed = mine.filter(isAdmitted).length;
       const keys = new Set(mine.map(({ key }) => key)).size;

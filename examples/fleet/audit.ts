@@ -1,4 +1,5 @@
-import type { Answer } from "./traffic.js";
+import { certainlyUsed, type ObservedCall } from "../../test/support/model.js";
+import type { Exchange } from "./traffic.js";
 
 /** The claims about a fleet whose Redis was down for a while. */
 export interface Claim {
@@ -17,27 +18,29 @@ export interface Claim {
  * While Redis is up, no user is admitted more than `maxCalls` in any window. When it goes down, and when it comes back empty, a window may
  * contain the calls counted before and those counted after: twice that. Every request gets a response.
  */
-export function audit(answers: readonly Answer[], claim: Claim): string[] {
+export function audit(exchanges: readonly Exchange[], claim: Claim): string[] {
   const { maxCalls, periodMs, wentAt, cameBackAt, withinMs } = claim;
-  const wrong = answers
+  const wrong = exchanges
     .filter(({ status }) => status !== 200 && status !== 429)
     .map(({ user, status }) => `${user} got a ${String(status)}`);
-  for (const { answeredBy, sentAt, answeredAt } of answers) {
-    if (answeredBy === "fallback" && (answeredAt < wentAt || sentAt > cameBackAt + withinMs)) {
-      wrong.push("the fallback answered while Redis was up");
+  for (const { source, sentAt, receivedAt } of exchanges) {
+    if (source === "fallback" && (receivedAt < wentAt || sentAt > cameBackAt + withinMs)) {
+      wrong.push("the fallback decided while Redis was up");
     }
-    if (answeredBy === "redis" && sentAt > wentAt && answeredAt < cameBackAt) wrong.push("a dead Redis answered");
+    if (source === "redis" && sentAt > wentAt && receivedAt < cameBackAt) wrong.push("Redis decided while it was down");
   }
-  for (const user of new Set(answers.map((answer) => answer.user))) {
-    const admitted = answers.filter((answer) => answer.user === user && answer.status === 200);
-    for (const first of admitted) {
-      const end = first.sentAt + periodMs;
-      // The decision fell between request and response, so count only calls that were certainly in the window.
-      const within = admitted.filter(({ sentAt, answeredAt }) => sentAt >= first.sentAt && answeredAt < end).length;
-      const touchesChange = [wentAt, cameBackAt].some((at) => at < end && first.sentAt < at + withinMs);
-      const most = touchesChange ? 2 * maxCalls : maxCalls;
-      if (within > most) wrong.push(`${user}: ${String(within)} admitted in one window`);
+  for (const user of new Set(exchanges.map((exchange) => exchange.user))) {
+    const admitted = exchanges.filter(({ user: other, status }) => other === user && status === 200).map(observed);
+    for (const { from } of admitted) {
+      const touchesChange = [wentAt, cameBackAt].some((at) => at < from + periodMs && from < at + withinMs);
+      const count = certainlyUsed(admitted, from, periodMs);
+      if (count > (touchesChange ? 2 * maxCalls : maxCalls))
+        wrong.push(`${user}: ${String(count)} admitted in one window`);
     }
   }
   return wrong;
+}
+
+function observed({ user, status, sentAt, receivedAt }: Exchange): ObservedCall {
+  return { key: user, admitted: status === 200, from: sentAt, to: receivedAt };
 }

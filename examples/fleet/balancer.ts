@@ -6,9 +6,9 @@ export function balancerOver(ports: readonly number[]): Server {
   let next = 0;
   const server = createServer(({ headers }, response) => {
     const port = ports[(next += 1) % ports.length];
-    request({ host: "127.0.0.1", port, headers: { "x-user": headers["x-user"] ?? "" }, agent }, (answer) => {
-      response.writeHead(answer.statusCode ?? 502, answer.headers);
-      answer.pipe(response);
+    request({ host: "127.0.0.1", port, headers: { "x-user": headers["x-user"] ?? "" }, agent }, (received) => {
+      response.writeHead(received.statusCode ?? 502, received.headers);
+      received.pipe(response);
     })
       .on("error", () => response.writeHead(502).end())
       .end();

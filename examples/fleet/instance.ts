@@ -30,7 +30,7 @@ const limiter = new RedisRateLimiter({
 
 const server = createServer((request, response) => {
   void limiter.check(String(request.headers["x-user"])).then(
-    ({ allowed, source }) => response.writeHead(allowed ? 200 : 429, { "x-answered-by": source }).end(),
+    ({ allowed, source }) => response.writeHead(allowed ? 200 : 429, { "x-source": source }).end(),
     () => response.writeHead(500).end(),
   );
 });

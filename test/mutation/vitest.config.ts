@@ -8,13 +8,13 @@ export default defineConfig({
   test: {
     include: [
       "test/unit/{core,store}/**/*.test.ts",
-      "test/property/{oracle,promises}.test.ts",
+      "test/property/{model,promises}.test.ts",
       "test/unit/limiter/{all-of,async-rate-limiter,validation}.test.ts",
     ],
     // Starting a worker for each file takes longer than the tests.
     isolate: false,
     setupFiles: ["test/mutation/no-shrinking.ts"],
-    env: { ...config.test?.env, ORACLE_RUNS: "150" },
+    env: { ...config.test?.env, MODEL_RUNS: "150" },
     unstubEnvs: true,
     restoreMocks: true,
     testTimeout: 60_000,

@@ -5,9 +5,9 @@ import { promisify } from "node:util";
 import { beforeAll, describe, expect, it } from "vitest";
 import { freePort } from "../support/free-port.js";
 import { audit } from "../../examples/demo/audit.js";
-import type { Answer } from "../../examples/demo/client.js";
+import type { Exchange } from "../../examples/demo/client.js";
 import { audit as auditFleet } from "../../examples/fleet/audit.js";
-import type { Answer as FleetAnswer } from "../../examples/fleet/traffic.js";
+import type { Exchange as FleetExchange } from "../../examples/fleet/traffic.js";
 import { withoutRedis } from "../support/redis/redis-process.js";
 
 const run = promisify(execFile);
@@ -101,30 +101,30 @@ describe("npm run demo:fleet", () => {
 
 describe("the fleet demo's audit", () => {
   const CLAIM = { maxCalls: 2, periodMs: 1000, wentAt: 5000, cameBackAt: 9000, withinMs: 500 };
-  const answer = (sentAt: number, status = 200, answeredBy = "redis"): FleetAnswer => {
-    return { user: "ada", status, answeredBy, sentAt, answeredAt: sentAt + 10 };
+  const exchange = (sentAt: number, status = 200, source = "redis"): FleetExchange => {
+    return { user: "ada", status, source, sentAt, receivedAt: sentAt + 10 };
   };
-  const wrong = (...answers: readonly FleetAnswer[]): string[] => auditFleet(answers, CLAIM);
+  const wrong = (...exchanges: readonly FleetExchange[]): string[] => auditFleet(exchanges, CLAIM);
 
   it("accepts windows within the limit, and reports a window with too many calls", () => {
-    expect(wrong(answer(0), answer(500), answer(1000), answer(1500))).toEqual([]);
-    expect(wrong(answer(0), answer(500), answer(980))).toEqual(["ada: 3 admitted in one window"]);
+    expect(wrong(exchange(0), exchange(500), exchange(1000), exchange(1500))).toEqual([]);
+    expect(wrong(exchange(0), exchange(500), exchange(980))).toEqual(["ada: 3 admitted in one window"]);
   });
 
   it("accepts twice the limit, and no more, in a window in which Redis goes down or comes back", () => {
-    const around = [4900, 4910, 5100, 5200].map((at) => answer(at, 200, at < 5000 ? "redis" : "fallback"));
+    const around = [4900, 4910, 5100, 5200].map((at) => exchange(at, 200, at < 5000 ? "redis" : "fallback"));
     expect(wrong(...around)).toEqual([]);
-    expect(wrong(...around, answer(5300, 200, "fallback"))).toContain("ada: 5 admitted in one window");
-    expect(wrong(...[6000, 6100, 6200].map((at) => answer(at, 200, "fallback")))).toEqual([
+    expect(wrong(...around, exchange(5300, 200, "fallback"))).toContain("ada: 5 admitted in one window");
+    expect(wrong(...[6000, 6100, 6200].map((at) => exchange(at, 200, "fallback")))).toEqual([
       "ada: 3 admitted in one window",
     ]);
   });
 
   it("reports requests without a response, and decisions by a source that was not in use", () => {
-    expect(wrong(answer(0, 502))).toEqual(["ada got a 502"]);
-    expect(wrong(answer(0, 429, "fallback"))).toEqual(["the fallback answered while Redis was up"]);
-    expect(wrong(answer(9600, 429, "fallback"))).toEqual(["the fallback answered while Redis was up"]);
-    expect(wrong(answer(6000, 429, "redis"))).toEqual(["a dead Redis answered"]);
+    expect(wrong(exchange(0, 502))).toEqual(["ada got a 502"]);
+    expect(wrong(exchange(0, 429, "fallback"))).toEqual(["the fallback decided while Redis was up"]);
+    expect(wrong(exchange(9600, 429, "fallback"))).toEqual(["the fallback decided while Redis was up"]);
+    expect(wrong(exchange(6000, 429, "redis"))).toEqual(["Redis decided while it was down"]);
   });
 });
 
@@ -145,26 +145,26 @@ describe.each(["express", "fastify"])("the %s app", (framework) => {
     });
     try {
       await Promise.race([once(app.stdout, "data"), once(app, "exit")]);
-      const ask = (path: string, body?: object, user?: string): Promise<Response> =>
+      const send = (path: string, body?: object, user?: string): Promise<Response> =>
         fetch(`http://127.0.0.1:${port}${path}`, {
           ...(body && { method: "POST", body: JSON.stringify(body) }),
           headers: { "content-type": "application/json", ...(user && { authorization: `Bearer ${user}` }) },
         });
-      const statuses = async (times: number, ...request: Parameters<typeof ask>): Promise<number[]> => {
-        const answers = [];
-        for (let call = 0; call < times; call += 1) answers.push((await ask(...request)).status);
-        return answers;
+      const statuses = async (times: number, ...request: Parameters<typeof send>): Promise<number[]> => {
+        const statuses = [];
+        for (let call = 0; call < times; call += 1) statuses.push((await send(...request)).status);
+        return statuses;
       };
-      expect(await (await ask("/")).json()).toEqual({ left: 999 });
-      expect(await (await ask("/", undefined, "ada")).json()).toEqual({ left: 499 });
-      const names = (await ask("/email", {}, "ada")).headers.get("ratelimit-policy");
+      expect(await (await send("/")).json()).toEqual({ left: 999 });
+      expect(await (await send("/", undefined, "ada")).json()).toEqual({ left: 499 });
+      const names = (await send("/email", {}, "ada")).headers.get("ratelimit-policy");
       expect(names).toBe(`"ip";q=1000;w=3600, "user";q=500;w=3600, "email";q=3;w=3600`);
       expect(await statuses(3, "/email", {}, "ada")).toEqual([202, 202, 429]);
       expect(await statuses(1, "/email", {}, "ben")).toEqual([202]);
       expect(await statuses(11, "/upload", {}, "ada")).toEqual([...new Array<number>(10).fill(201), 429]);
       expect(await statuses(7, "/login", { password: "correct horse" })).toEqual(new Array(7).fill(200));
       expect(await statuses(6, "/login", { password: "guess" })).toEqual([401, 401, 401, 401, 401, 429]);
-      const refused = await ask("/login", { password: "correct horse" });
+      const refused = await send("/login", { password: "correct horse" });
       expect(refused.status).toBe(429);
       expect(Number(refused.headers.get("retry-after"))).toBeGreaterThan(290);
       expect(await refused.json()).toMatchObject({ "violated-policies": ["login"] });
@@ -192,31 +192,33 @@ describe("the audit of the demo", () => {
     login: { maxCalls: 2, periodMs: 1000 },
     search: { maxCalls: 2, periodMs: 1000 },
   };
-  const answer = (limit: Answer["limit"], status: number, sentAt: number): Answer => ({
+  const exchange = (limit: Exchange["limit"], status: number, sentAt: number): Exchange => ({
     client: "ada",
     limit,
     key: "ada",
     status,
     retryAfter: undefined,
     sentAt,
-    answeredAt: sentAt + 5,
+    receivedAt: sentAt + 5,
   });
 
   it("reports an excess call, and none if the window may have passed", () => {
-    const admitted = (...at: number[]) => at.map((sentAt) => answer("search", 200, sentAt));
-    expect(audit(admitted(0, 10, 994), claims)).toEqual(["search of ada: 3 admitted in one window"]);
+    const admitted = (...at: number[]) => at.map((sentAt) => exchange("search", 200, sentAt));
+    expect(audit(admitted(0, 10, 994), claims)).toEqual(["search of ada: 3 admitted within 1000 ms"]);
     expect(audit(admitted(0, 10, 996), claims)).toEqual([]);
   });
 
   it("reports a refusal although the window had room", () => {
-    const refused = answer("search", 429, 20);
-    expect(audit([answer("search", 200, 0), refused], claims)).toEqual(["search of ada: refused after 1 calls"]);
-    expect(audit([answer("search", 200, 0), answer("search", 200, 10), refused], claims)).toEqual([]);
+    const refused = exchange("search", 429, 20);
+    expect(audit([exchange("search", 200, 0), refused], claims)).toEqual([
+      "search of ada: refused at 19, which no window requires",
+    ]);
+    expect(audit([exchange("search", 200, 0), exchange("search", 200, 10), refused], claims)).toEqual([]);
   });
 
   it("does not count successful logins", () => {
-    const logins = [200, 200, 200, 401, 401].map((status, at) => answer("login", status, at * 10));
+    const logins = [200, 200, 200, 401, 401].map((status, at) => exchange("login", status, at * 10));
     expect(audit(logins, claims)).toEqual([]);
-    expect(audit([...logins, answer("login", 401, 60)], claims)).toHaveLength(1);
+    expect(audit([...logins, exchange("login", 401, 60)], claims)).toHaveLength(1);
   });
 });

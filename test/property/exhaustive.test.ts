@@ -25,7 +25,7 @@ const moves = {
   reset: (world: World) => world.reset("a"),
 };
 
-/** Walks every sequence of moves of this length, in a fresh world each, and compares with the oracle at every step. */
+/** Walks every sequence of moves of this length, in a fresh world each, and compares with the model at every step. */
 async function everySequence(limits: readonly Limit[], alphabet: readonly Move[], length: number): Promise<number> {
   const total = alphabet.length ** length;
   for (let sequence = 0; sequence < total; sequence += 1) {
@@ -39,7 +39,7 @@ async function everySequence(limits: readonly Limit[], alphabet: readonly Move[]
   return total;
 }
 
-describe("every sequence of a small world agrees with the oracle", () => {
+describe("every short sequence of steps agrees with the model", () => {
   const small = [1, 2, 3].flatMap((maxCalls) => [1, 2, 3, 4].map((periodMs) => ({ maxCalls, periodMs })));
 
   it.each(small)("$maxCalls per $periodMs ms, two keys and refunds, 8 steps", async (limit) => {

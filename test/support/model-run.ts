@@ -2,9 +2,9 @@ import { expect } from "vitest";
 import type { Decision, Limit, LimiterOptions } from "../../src/index.js";
 import { RateLimiter } from "../../src/limiter/rate-limiter.js";
 import { ManualClock } from "../../src/testing/index.js";
-import { type Admission, Oracle, type OracleAnswer } from "./model.js";
+import { type Admission, Model, type ModelDecision } from "./model.js";
 
-/** A limiter of any limits, which can be moved: the seam that the variants are made of. */
+/** A limiter of any limits, whose depths can change, as those of the variants do. */
 export class AnyLimiter extends RateLimiter {
   constructor(limits: readonly Limit[], options: LimiterOptions<string> = {}) {
     super(limits, options);
@@ -15,19 +15,19 @@ export class AnyLimiter extends RateLimiter {
   }
 }
 
-interface Settled {
+interface Recorded {
   readonly decision: Decision;
-  /** What the oracle recorded for it; undefined when nothing was. */
+  /** What the model recorded for it; undefined if the call was refused. */
   admission: Admission | undefined;
 }
 
-/** A limiter and the oracle, led through the same steps and compared after each. */
+/** A limiter and the model, taken through the same steps and compared after each. */
 export class World {
   readonly clock = new ManualClock();
-  readonly oracle = new Oracle();
+  readonly model = new Model();
   readonly limiter: AnyLimiter;
-  readonly #settled: Settled[] = [];
-  // What the store can know of the clock: its latest reading, and how far it ran backwards between readings.
+  readonly #recorded: Recorded[] = [];
+  // What a store can know of the clock: its latest reading, and how far it ran backwards between readings.
   #offset = 0;
   #now = -Infinity;
 
@@ -44,50 +44,50 @@ export class World {
 
   check(key: string, cost: number): void {
     const limits = this.limiter.limits;
-    const before = this.oracle.admissions.length;
-    const expected = this.oracle.check(key, limits, cost, this.now());
+    const before = this.model.admissions.length;
+    const expected = this.model.check(key, limits, cost, this.now());
     const decision = this.limiter.checkSync(key, { cost });
-    sameAnswer(decision, expected);
-    const admission = this.oracle.admissions.length > before ? this.oracle.admissions.at(-1) : undefined;
-    this.#settled.push({ decision, admission });
+    expectSame(decision, expected);
+    const admission = this.model.admissions.length > before ? this.model.admissions.at(-1) : undefined;
+    this.#recorded.push({ decision, admission });
   }
 
   async isAllowed(key: string, cost: number): Promise<void> {
-    const { allowed } = this.oracle.check(key, this.limiter.limits, cost, this.now());
+    const { allowed } = this.model.check(key, this.limiter.limits, cost, this.now());
     expect(await this.limiter.isAllowed(key, { cost })).toBe(allowed);
   }
 
   async peek(key: string, cost: number): Promise<void> {
-    sameAnswer(await this.limiter.peek(key, { cost }), this.oracle.answer(key, this.limiter.limits, cost, this.now()));
+    expectSame(await this.limiter.peek(key, { cost }), this.model.peek(key, this.limiter.limits, cost, this.now()));
   }
 
   async state(key: string): Promise<void> {
     const longest = Math.max(...this.#periods());
-    const calls = this.oracle.live(key, longest, this.now());
+    const calls = this.model.used(key, longest, this.now());
     expect(await this.limiter.state(key)).toEqual({ calls, lastReset: this.now() - longest });
   }
 
-  /** Refunds one of the decisions so far, `which` counted back from the latest: again and again the same, too. */
+  /** Refunds one of the decisions so far, `which` counted back from the latest. It may have been refunded before. */
   async refund(which: number): Promise<void> {
-    const settled = this.#settled.at(-1 - (which % Math.max(1, this.#settled.length)));
-    if (settled === undefined) return;
-    const { decision, admission } = settled;
-    const expected = admission !== undefined && this.oracle.refund(admission, this.#periods(), this.now());
+    const recorded = this.#recorded.at(-1 - (which % Math.max(1, this.#recorded.length)));
+    if (recorded === undefined) return;
+    const { decision, admission } = recorded;
+    const expected = admission !== undefined && this.model.refund(admission, this.#periods(), this.now());
     const refunded = await this.limiter.refund(decision);
     if (refunded !== expected) expect(refunded).toBe(expected);
   }
 
   async reset(key?: string): Promise<void> {
-    this.oracle.reset(key);
+    this.model.reset(key);
     await (key === undefined ? this.limiter.reset() : this.limiter.reset(key));
   }
 
-  /** Moves the clock, backwards too. */
+  /** Moves the clock, forwards or backwards. */
   step(ms: number): void {
     this.clock.set(this.clock.now() + ms);
   }
 
-  /** Store time as the design says it: the reading with its offset, or, where that would go back, no time passed. */
+  /** Store time: the reading plus the sum of the steps back, and never before an earlier store time. */
   now(): number {
     return Math.max(this.#now, this.clock.now() + this.#offset);
   }
@@ -97,16 +97,16 @@ export class World {
   }
 }
 
-/** Compares every field that the oracle has an opinion of. */
-function sameAnswer(decision: Decision, expected: OracleAnswer): void {
+/** Compares every field that the model knows. */
+function expectSame(decision: Decision, expected: ModelDecision): void {
   if (isSame(decision, expected)) return;
   const { allowed, reason, refusedBy, limit, remaining, retryAfterMs, resetAfterMs, layers } = decision;
   expect({ allowed, reason, refusedBy, limit, remaining, retryAfterMs, resetAfterMs, layers }).toEqual(expected);
   expect.unreachable("isSame found a difference that toEqual does not see");
 }
 
-/** By hand, because `toEqual` takes most of the time of millions of comparisons; it is left to describe a difference. */
-function isSame(decision: Decision, expected: OracleAnswer): boolean {
+/** `toEqual` would take most of the time of millions of comparisons, so it only describes a difference. */
+function isSame(decision: Decision, expected: ModelDecision): boolean {
   return (
     decision.allowed === expected.allowed &&
     decision.reason === expected.reason &&

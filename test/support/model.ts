@@ -1,110 +1,157 @@
 /**
- * The truth, by brute force: a plain array of what was admitted, filtered anew for every question. It shares no code with
- * `src`, knows no ring, no clock and no epoch, and is told the store time by whoever asks.
+ * What the package promises, by brute force: lists of admitted calls, filtered again for each question. Shares no code with `src`.
+ * Property tests, the soak test and the demos compare with it.
+ *
+ * A limit holds if no window `(now - periodMs, now]` contains more than `maxCalls` units of admitted calls, and if a call is refused
+ * only when it would make such a window.
  */
-export interface OracleLimit {
+
+export interface ModelLimit {
   readonly name?: string | undefined;
   readonly maxCalls: number;
   readonly periodMs: number;
 }
 
-export interface OracleAnswer {
-  readonly allowed: boolean;
-  readonly reason: string;
-  readonly refusedBy: "limit" | null;
-  readonly limit: OracleLimit;
-  readonly remaining: number;
-  readonly retryAfterMs: number;
-  readonly resetAfterMs: number;
-  readonly layers: readonly (OracleLimit & {
-    readonly used: number;
-    readonly remaining: number;
-    readonly retryAfterMs: number;
-    readonly moreAfterMs: number;
-    readonly resetAfterMs: number;
-  })[];
+/** The admitted calls of one key. */
+export type ModelLog = readonly { readonly timestamp: number; readonly cost: number }[];
+
+/** The fields of a decision that follow from the log. */
+export type ModelDecision = ReturnType<typeof decisionOf>;
+
+/** The units in the window of a limit. */
+export function used(log: ModelLog, periodMs: number, now: number): number {
+  return unexpired(log, periodMs, now).reduce((sum, { cost }) => sum + cost, 0);
 }
 
-/** One admitted call; a refund or reset takes it out of the array, and it is never put back. */
+/** The decision about a call that is not recorded yet. A `cost` of 0 describes the log itself. */
+export function decisionOf(log: ModelLog, limits: readonly ModelLimit[], cost: number, now: number) {
+  const layers = limits.map(({ name, maxCalls, periodMs }) => {
+    const ends = unexpired(log, periodMs, now).map(({ timestamp }) => timestamp + periodMs);
+    const remainingAt = (at: number): number => Math.max(0, maxCalls - used(log, periodMs, at));
+    // The log only shrinks as time passes, so a condition becomes true now or when a call expires.
+    const msUntil = (isTrueAt: (at: number) => boolean): number =>
+      ([now, ...ends].sort((a, b) => a - b).find(isTrueAt) ?? Infinity) - now;
+    return {
+      name,
+      maxCalls,
+      periodMs,
+      used: used(log, periodMs, now),
+      remaining: remainingAt(now),
+      retryAfterMs: msUntil((at) => used(log, periodMs, at) + cost <= maxCalls),
+      moreAfterMs: msUntil((at) => remainingAt(at) > remainingAt(now)),
+      resetAfterMs: Math.max(0, ...ends.map((end) => end - now)),
+    };
+  });
+  const retryAfterMs = Math.max(...layers.map((layer) => layer.retryAfterMs));
+  const remaining = Math.min(...layers.map((layer) => layer.remaining));
+  const resetAfterMs = Math.max(...layers.map((layer) => layer.resetAfterMs));
+  const allowed = retryAfterMs === 0;
+  const decisive = layers.findIndex((layer) =>
+    allowed ? layer.remaining === remaining : layer.retryAfterMs === retryAfterMs,
+  );
+  const limit = limits[decisive] as ModelLimit;
+  const refusal = limit.name === undefined ? "Rate limit exceeded" : `${limit.name} rate limit exceeded`;
+  const reason = allowed ? "Allowed" : refusal;
+  const refusedBy = allowed ? null : "limit";
+  return { allowed, reason, refusedBy, limit, remaining, retryAfterMs, resetAfterMs, layers };
+}
+
+/** The decision about a call that is recorded if it is allowed. */
+export function checkOf(
+  log: ModelLog,
+  limits: readonly ModelLimit[],
+  admission: ModelLog[number],
+  now: number,
+): ModelDecision {
+  const before = decisionOf(log, limits, admission.cost, now);
+  if (!before.allowed) return before;
+  const after = decisionOf([...log, admission], limits, 0, now);
+  return { ...after, allowed: true, reason: "Allowed", refusedBy: null, retryAfterMs: 0 };
+}
+
+function unexpired(log: ModelLog, periodMs: number, now: number): ModelLog {
+  return log.filter(({ timestamp }) => timestamp > now - periodMs);
+}
+
+/** One admitted call. */
 export interface Admission {
   readonly key: string;
-  readonly stamp: number;
+  readonly timestamp: number;
   readonly cost: number;
 }
 
-export class Oracle {
+/** A limiter of any number of keys. */
+export class Model {
   admissions: Admission[] = [];
 
-  check(key: string, limits: readonly OracleLimit[], cost: number, now: number, stamp: number = now): OracleAnswer {
-    const before = this.answer(key, limits, cost, now);
-    if (!before.allowed) return before;
-    this.admissions.push({ key, stamp, cost });
-    const after = this.answer(key, limits, 0, now);
-    return { ...after, allowed: true, reason: "Allowed", refusedBy: null, retryAfterMs: 0 };
+  check(key: string, limits: readonly ModelLimit[], cost: number, now: number, timestamp: number = now): ModelDecision {
+    const admission = { key, timestamp, cost };
+    const decision = checkOf(this.#logOf(key), limits, admission, now);
+    if (decision.allowed) this.admissions.push(admission);
+    return decision;
   }
 
-  /** What the latest admission spent is taken back, if it is live in the longest of the periods. */
+  peek(key: string, limits: readonly ModelLimit[], cost: number, now: number): ModelDecision {
+    return decisionOf(this.#logOf(key), limits, cost, now);
+  }
+
+  used(key: string, periodMs: number, now: number): number {
+    return used(this.#logOf(key), periodMs, now);
+  }
+
+  /** Removes an admission if it is unexpired in the longest of the periods. Returns whether it did. */
   refund(admission: Admission, periodsMs: readonly number[], now: number): boolean {
-    if (!this.admissions.includes(admission)) return false;
-    if (admission.stamp <= now - Math.max(...periodsMs)) return false;
-    this.admissions = this.admissions.filter((other) => other !== admission);
-    return true;
+    const isRefunded = unexpired(this.admissions, Math.max(...periodsMs), now).includes(admission);
+    if (isRefunded) this.admissions = this.admissions.filter((other) => other !== admission);
+    return isRefunded;
   }
 
   reset(key?: string): void {
     this.admissions = key === undefined ? [] : this.admissions.filter((admission) => admission.key !== key);
   }
 
-  live(key: string, periodMs: number, now: number): number {
-    return this.#liveIn(key, periodMs, now).reduce((sum, { cost }) => sum + cost, 0);
+  #logOf(key: string): ModelLog {
+    return this.admissions.filter((admission) => admission.key === key);
   }
+}
 
-  answer(key: string, limits: readonly OracleLimit[], cost: number, now: number): OracleAnswer {
-    const layers = limits.map(({ name, maxCalls, periodMs }) => ({
-      name,
-      maxCalls,
-      periodMs,
-      used: this.live(key, periodMs, now),
-      remaining: Math.max(0, maxCalls - this.live(key, periodMs, now)),
-      retryAfterMs: this.#firstPass(key, { maxCalls, periodMs }, cost, now) - now,
-      moreAfterMs: this.#firstMore(key, { maxCalls, periodMs }, now) - now,
-      resetAfterMs: Math.max(0, ...this.#liveIn(key, periodMs, now).map(({ stamp }) => stamp + periodMs - now)),
-    }));
-    const retryAfterMs = Math.max(...layers.map((layer) => layer.retryAfterMs));
-    const allowed = retryAfterMs === 0;
-    const remaining = Math.min(...layers.map((layer) => layer.remaining));
-    const binds = layers.findIndex((layer) =>
-      allowed ? layer.remaining === remaining : layer.retryAfterMs === retryAfterMs,
-    );
-    const limit = limits[binds]!;
-    const refusal = limit.name === undefined ? "Rate limit exceeded" : `${limit.name} rate limit exceeded`;
-    return {
-      allowed,
-      reason: allowed ? "Allowed" : refusal,
-      refusedBy: allowed ? null : "limit",
-      limit,
-      remaining,
-      retryAfterMs,
-      resetAfterMs: Math.max(...layers.map((layer) => layer.resetAfterMs)),
-      layers,
-    };
-  }
+/** One call as an observer sees it: it was decided, and recorded if it was admitted, at some instant from `from` to `to`. */
+export interface ObservedCall {
+  readonly key: string;
+  readonly admitted: boolean;
+  readonly from: number;
+  readonly to: number;
+  /** Whether the call was admitted and refunded by `to`. */
+  readonly refunded?: boolean;
+}
 
-  /** The first instant at which the layer lets the call pass: now, or when some live call has expired. */
-  #firstPass(key: string, { maxCalls, periodMs }: OracleLimit, cost: number, now: number): number {
-    const live = this.#liveIn(key, periodMs, now);
-    const instants = [now, ...live.map(({ stamp }) => stamp + periodMs)].sort((a, b) => a - b);
-    return instants.find((at) => this.live(key, periodMs, at) + cost <= maxCalls) ?? Infinity;
-  }
+/** The admitted calls that are certainly in the window that begins at `start`. */
+export function certainlyUsed(calls: readonly ObservedCall[], start: number, periodMs: number): number {
+  const isInside = (call: ObservedCall): boolean => call.from >= start && call.to < start + periodMs;
+  return calls.filter((call) => call.admitted && call.refunded !== true && isInside(call)).length;
+}
 
-  /** The first instant at which a live call has expired and more may be spent than now. */
-  #firstMore(key: string, { maxCalls, periodMs }: OracleLimit, now: number): number {
-    const left = (at: number): number => Math.max(0, maxCalls - this.live(key, periodMs, at));
-    const instants = this.#liveIn(key, periodMs, now).map(({ stamp }) => stamp + periodMs);
-    return instants.sort((a, b) => a - b).find((at) => left(at) > left(now)) ?? Infinity;
-  }
+/** The admitted calls that may have been in the window of another call when it was decided. */
+function possiblyUsed(calls: readonly ObservedCall[], other: ObservedCall, periodMs: number): number {
+  const isInside = (call: ObservedCall): boolean =>
+    call.from <= other.to && call.to > (call.refunded === true ? other.from : other.from - periodMs);
+  return calls.filter((call) => call.admitted && isInside(call)).length;
+}
 
-  #liveIn(key: string, periodMs: number, now: number): Admission[] {
-    return this.admissions.filter((admission) => admission.key === key && admission.stamp > now - periodMs);
-  }
+/** One line for each call that breaks the promise, wherever its instant and those of the others were. */
+export function violationsOf(calls: readonly ObservedCall[], limits: readonly ModelLimit[]): string[] {
+  return [...new Set(calls.map(({ key }) => key))].flatMap((key) => {
+    const ofKey = calls.filter((call) => call.key === key);
+    return ofKey.flatMap((call) => {
+      if (call.refunded === true) return [];
+      if (call.admitted) {
+        return limits.flatMap(({ maxCalls, periodMs }) => {
+          const count = certainlyUsed(ofKey, call.from, periodMs);
+          return count > maxCalls ? [`${key}: ${String(count)} admitted within ${String(periodMs)} ms`] : [];
+        });
+      }
+      const isRequired = limits.some(({ maxCalls, periodMs }) => possiblyUsed(ofKey, call, periodMs) >= maxCalls);
+      return isRequired ? [] : [`${key}: refused at ${String(call.from)}, which no window requires`];
+    });
+  });
 }

@@ -24,7 +24,7 @@ function exact() {
     const reply = await redis.call(...command);
     const [passed, , now, newest] = String(reply).split(" ").map(Number);
     const key = command[3].split(":").at(-1);
-    calls.push({ key, now, stamp: passed === 1 ? now + newest : null });
+    calls.push({ key, now, timestamp: passed === 1 ? now + newest : null });
     return reply;
   };
   const limiter = new LayeredRateLimiter({
@@ -34,18 +34,18 @@ function exact() {
   return (key) => limiter.check(key);
 }
 
-/** The race that `faultsOf` must find: a list that is read, changed and written back. */
+/** The race that the model must find: a list that is read, changed and written back. */
 function readModifyWrite() {
   const longest = Math.max(...limits.map(({ periodMs }) => periodMs));
   return async (key) => {
     const [[s, us], stored] = await Promise.all([redis.time(), redis.get(`list:${key}`)]);
     const now = s * 1000 + Math.floor(us / 1000);
-    const stamps = JSON.parse(stored ?? "[]").filter((stamp) => stamp > now - longest);
+    const timestamps = JSON.parse(stored ?? "[]").filter((timestamp) => timestamp > now - longest);
     const passed = limits.every(
-      ({ maxCalls, periodMs }) => stamps.filter((stamp) => stamp > now - periodMs).length < maxCalls,
+      ({ maxCalls, periodMs }) => timestamps.filter((timestamp) => timestamp > now - periodMs).length < maxCalls,
     );
-    calls.push({ key, now, stamp: passed ? now : null });
-    if (passed) await redis.set(`list:${key}`, JSON.stringify([...stamps, now]));
+    calls.push({ key, now, timestamp: passed ? now : null });
+    if (passed) await redis.set(`list:${key}`, JSON.stringify([...timestamps, now]));
   };
 }
 

@@ -3,7 +3,7 @@ import { AdaptiveRateLimiter, AsyncRateLimiter, type Decision, LayeredRateLimite
 import { RedisRateLimiter, RedisStore, type RedisStoreOptions } from "sluicegate/redis";
 import { beforeEach, describe, expect, it, vi } from "vitest";
 import { DenyCache, whileChanging } from "../../../src/redis/deny-cache.js";
-import { Oracle } from "../../support/model.js";
+import { Model } from "../../support/model.js";
 import { realRedis } from "../../support/redis/real-redis.js";
 import { withoutRedis } from "../../support/redis/redis-process.js";
 
@@ -162,7 +162,7 @@ describe("a cache of denials", () => {
       { name: "Burst", maxCalls: 3, periodMs: 20, reducedFrom: undefined },
       { name: "Long", maxCalls: 10, periodMs: 200, reducedFrom: undefined },
     ];
-    const oracle = new Oracle();
+    const model = new Model();
     const own = new DenyCache(50, () => now);
     let refusedHere = 0;
     for (let step = 0; step < 20_000; step += 1) {
@@ -170,12 +170,12 @@ describe("a cache of denials", () => {
       const cost = 1 + pick(3);
       if (own.refuses("ada", limits, cost)) {
         refusedHere += 1;
-        expect([step, oracle.answer("ada", limits, cost, Math.floor(now)).allowed]).toEqual([step, false]);
+        expect([step, model.peek("ada", limits, cost, Math.floor(now)).allowed]).toEqual([step, false]);
         continue;
       }
       const sent = own.stamp("ada", cost);
       now += pick(300) / 100;
-      const { allowed, retryAfterMs } = oracle.check("ada", limits, cost, Math.floor(now), Math.ceil(now));
+      const { allowed, retryAfterMs } = model.check("ada", limits, cost, Math.floor(now), Math.ceil(now));
       now += pick(300) / 100;
       if (allowed) own.admitted("ada", cost);
       else own.store("ada", limits, cost, retryAfterMs, undefined, sent);

@@ -1,8 +1,7 @@
 import { createHash } from "node:crypto";
 import { describe, expect, it } from "vitest";
 import { SCRIPT_OF_SEVERAL, SCRIPT } from "../../../src/redis/script.js";
-import type { Admission, OracleLimit } from "../../support/model.js";
-import { Oracle } from "../../support/model.js";
+import { type Admission, Model, type ModelLimit } from "../../support/model.js";
 import { realRedis } from "../../support/redis/real-redis.js";
 import { withoutRedis } from "../../support/redis/redis-process.js";
 
@@ -23,7 +22,7 @@ function random(seed: number): (below: number) => number {
 
 type FourAndMore = [number, number, number, number, ...number[]];
 
-const SPACES: readonly (readonly OracleLimit[])[] = [
+const SPACES: readonly (readonly ModelLimit[])[] = [
   [{ maxCalls: 1, periodMs: 3 }],
   [{ maxCalls: 3, periodMs: 10 }],
   [{ maxCalls: 20, periodMs: 7 }],
@@ -64,13 +63,13 @@ describe.skipIf(withoutRedis !== undefined)("the script, on a real server", () =
       const spaces = SPACES.map((limits, at) => ({
         limits,
         longest: Math.max(...limits.map(({ periodMs }) => periodMs)),
-        key: `oracle:${at}`,
-        oracle: new Oracle(),
+        key: `model:${at}`,
+        model: new Model(),
         spent: [] as { admission: Admission; epoch: number }[],
       }));
       for (let step = 0; step < 100_000; step += 1) {
         const space = spaces[pick(spaces.length)]!;
-        const { limits, longest, key, oracle, spent } = space;
+        const { limits, longest, key, model, spent } = space;
         const said = `seed ${seed}, step ${step}`;
         const what = pick(100);
         if (what < 4 && spent.length > 0) {
@@ -79,21 +78,20 @@ describe.skipIf(withoutRedis !== undefined)("the script, on a real server", () =
             (typeof spent)[number],
           ];
           const before = await nowOf(key, longest);
-          const taken = await run(key, "refund", longest, epoch, admission.stamp, admission.cost);
+          const taken = await run(key, "refund", longest, epoch, admission.timestamp, admission.cost);
           const after = await nowOf(key, longest);
           // Time went on between the calls: what expired meanwhile may have been in time or not.
-          const at = [before, after].map((now) => admission.stamp > now - longest);
+          const at = [before, after].map((now) => admission.timestamp > now - longest);
           if (at[0] !== at[1]) {
-            oracle.admissions =
-              taken === 0 ? oracle.admissions : oracle.admissions.filter((other) => other !== admission);
+            model.admissions = taken === 0 ? model.admissions : model.admissions.filter((other) => other !== admission);
             continue;
           }
-          expect([said, taken]).toEqual([said, oracle.refund(admission, [longest], after) ? admission.cost : 0]);
+          expect([said, taken]).toEqual([said, model.refund(admission, [longest], after) ? admission.cost : 0]);
           continue;
         }
         if (what < 5) {
           await redis.client.del(key);
-          oracle.reset();
+          model.reset();
           continue;
         }
         const cost = pick(3) === 0 ? 1 + pick(limits[0]!.maxCalls > 100 ? 40 : 4) : 1;
@@ -104,8 +102,8 @@ describe.skipIf(withoutRedis !== undefined)("the script, on a real server", () =
         const stamp = now + newest;
         const expected =
           verb === "check" && passed === 1
-            ? oracle.check("k", limits, cost, now, stamp)
-            : oracle.answer("k", limits, cost, now);
+            ? model.check("k", limits, cost, now, stamp)
+            : model.peek("k", limits, cost, now);
         expect([said, passed === 1]).toEqual([said, expected.allowed]);
         const never = (ms: number): number => (ms === Infinity ? -1 : ms);
         const flat = expected.layers.flatMap((layer) => [
@@ -118,7 +116,7 @@ describe.skipIf(withoutRedis !== undefined)("the script, on a real server", () =
           expect([said, Math.max(0, newest + periodMs)]).toEqual([said, resetAfterMs]);
         }
         if (verb === "check" && passed === 1) {
-          spent.push({ admission: oracle.admissions.at(-1)!, epoch });
+          spent.push({ admission: model.admissions.at(-1)!, epoch });
           expect(stamp - now === 0 || stamp - now === 1).toBe(true);
           const ttl = await redis.client.pttl(key);
           expect(ttl).toBeGreaterThanOrEqual(-2);

@@ -11,7 +11,7 @@ import {
   MemoryStore,
 } from "../../../src/index.js";
 import { ManualClock } from "../../../src/testing/index.js";
-import { type Admission, Oracle } from "../../support/model.js";
+import { type Admission, Model } from "../../support/model.js";
 
 const limit = { baseMaxCalls: 10, period: "1s" } as const;
 
@@ -327,8 +327,8 @@ describe("while the limit moves between any two calls", () => {
           period: "20ms",
           ...(isFollowing ? { load } : { curve: () => factor }),
         } as object);
-        const oracle = new Oracle();
-        const settled: { decision: ReturnType<typeof limiter.checkSync>; admission: Admission | undefined }[] = [];
+        const model = new Model();
+        const recorded: { decision: ReturnType<typeof limiter.checkSync>; admission: Admission | undefined }[] = [];
         const full = { maxCalls: baseMaxCalls, periodMs: 20 };
         for (const { do: what, ...given } of steps) {
           if ("ms" in given) clock.set(clock.now() + given.ms);
@@ -338,30 +338,30 @@ describe("while the limit moves between any two calls", () => {
             else limiter.adjustForLoad(0, 0);
           }
           if ("which" in given) {
-            const { decision, admission } = settled.at(-1 - given.which) ?? {};
+            const { decision, admission } = recorded.at(-1 - given.which) ?? {};
             if (decision === undefined) continue;
-            const isLive = admission !== undefined && oracle.refund(admission, [20], clock.now());
+            const isLive = admission !== undefined && model.refund(admission, [20], clock.now());
             expect(await limiter.refund(decision)).toBe(isLive);
           }
           if (what !== "check" || !("cost" in given)) continue;
           const { cost } = given;
           const now = Math.min(baseMaxCalls, Math.max(1, Math.floor(baseMaxCalls * factor + 1e-9)));
-          const atFull = oracle.answer("ada", [full], cost, clock.now());
-          const before = oracle.admissions.length;
-          const answer = oracle.check("ada", [{ maxCalls: now, periodMs: 20 }], cost, clock.now());
+          const atFull = model.peek("ada", [full], cost, clock.now());
+          const before = model.admissions.length;
+          const expected = model.check("ada", [{ maxCalls: now, periodMs: 20 }], cost, clock.now());
           const decision = limiter.checkSync("ada", { cost });
           const isLater = cost > now && cost <= baseMaxCalls;
           const review = isFollowing ? Math.max(25, atFull.retryAfterMs) : Infinity;
           expect(decision).toMatchObject({
-            allowed: answer.allowed,
-            remaining: answer.remaining,
-            retryAfterMs: isLater ? review : answer.retryAfterMs,
-            resetAfterMs: answer.resetAfterMs,
-            reduced: !answer.allowed && atFull.allowed,
+            allowed: expected.allowed,
+            remaining: expected.remaining,
+            retryAfterMs: isLater ? review : expected.retryAfterMs,
+            resetAfterMs: expected.resetAfterMs,
+            reduced: !expected.allowed && atFull.allowed,
           });
-          settled.push({
+          recorded.push({
             decision,
-            admission: oracle.admissions.length > before ? oracle.admissions.at(-1) : undefined,
+            admission: model.admissions.length > before ? model.admissions.at(-1) : undefined,
           });
         }
       },

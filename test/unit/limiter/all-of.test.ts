@@ -15,7 +15,7 @@ import {
   type SyncNamespace,
 } from "../../../src/index.js";
 import { ManualClock } from "../../../src/testing/index.js";
-import { Oracle } from "../../support/model.js";
+import { Model } from "../../support/model.js";
 import { AnyLimiter } from "../../support/model-run.js";
 
 const limit = (maxCalls: number) => ({ maxCalls, period: "1m", bypass: false }) as const;
@@ -269,25 +269,25 @@ describe("several keys at once, in memory", () => {
           const ip = new AnyLimiter(limits.ip, { bypass: false, ...own("ip") });
           const user = new AnyLimiter(limits.user, { bypass: false, ...own("user") });
           const both: AllOf<{ user: AnyLimiter; ip: AnyLimiter }> = allOf({ user, ip });
-          const oracles = { ip: new Oracle(), user: new Oracle() };
+          const models = { ip: new Model(), user: new Model() };
           for (const { wait, cost, refund, ...keys } of calls) {
             clock.set(clock.now() + wait);
             const asked = (["ip", "user"] as const).filter((name) => keys[name] !== null);
             const allowed = asked.every(
-              (name) => oracles[name].answer(keys[name]!, limits[name], cost, clock.now()).allowed,
+              (name) => models[name].peek(keys[name]!, limits[name], cost, clock.now()).allowed,
             );
             const decision = await both.check(keys, { cost });
             expect(decision.allowed).toBe(allowed);
-            if (allowed) for (const name of asked) oracles[name].check(keys[name]!, limits[name], cost, clock.now());
+            if (allowed) for (const name of asked) models[name].check(keys[name]!, limits[name], cost, clock.now());
             if (allowed && refund) {
               expect(await both.refund(decision)).toBe(asked.length > 0);
-              for (const name of asked) oracles[name].admissions.pop();
+              for (const name of asked) models[name].admissions.pop();
             }
             for (const key of ["a", "b"]) {
-              expect((await ip.state(key)).calls).toBe(oracles.ip.live(key, 10, clock.now()));
+              expect((await ip.state(key)).calls).toBe(models.ip.used(key, 10, clock.now()));
             }
             for (const key of ["x", "y"]) {
-              expect((await user.state(key)).calls).toBe(oracles.user.live(key, 7, clock.now()));
+              expect((await user.state(key)).calls).toBe(models.user.used(key, 7, clock.now()));
             }
           }
         },

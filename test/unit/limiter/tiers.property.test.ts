@@ -2,9 +2,9 @@ import fc from "fast-check";
 import { expect, it } from "vitest";
 import { TieredRateLimiter } from "../../../src/index.js";
 import { ManualClock } from "../../../src/testing/index.js";
-import { Oracle } from "../../support/model.js";
+import { Model } from "../../support/model.js";
 
-it("each tier of a tiered limiter agrees with an oracle of its own", async () => {
+it("each tier of a tiered limiter decides as a model of its own", async () => {
   const step = fc.record({
     key: fc.constantFrom("ada", "grace"),
     tier: fc.constantFrom("free" as const, "premium" as const),
@@ -24,17 +24,17 @@ it("each tier of a tiered limiter agrees with an oracle of its own", async () =>
         clock,
         bypass: false,
       });
-      const oracles = { free: new Oracle(), premium: new Oracle() };
+      const models = { free: new Model(), premium: new Model() };
       for (const { key, tier, cost, wait, reset } of steps) {
         clock.set(clock.now() + wait);
-        const expected = oracles[tier].check(key, limits[tier], cost, clock.now());
+        const expected = models[tier].check(key, limits[tier], cost, clock.now());
         expect(limiter.checkSync(key, tier, { cost })).toMatchObject(expected);
         if (reset === "key") {
           await limiter.reset(key);
-          for (const oracle of Object.values(oracles)) oracle.reset(key);
+          for (const model of Object.values(models)) model.reset(key);
         } else if (reset === "tier") {
           await limiter.reset(key, tier);
-          oracles[tier].reset(key);
+          models[tier].reset(key);
         }
       }
     }),
