@@ -1,7 +1,17 @@
 import tseslint from "typescript-eslint";
 
 export default tseslint.config(
-  { ignores: ["dist", "examples/dist", "bench/soak/dist", "coverage", "bench/node_modules"] },
+  {
+    ignores: [
+      "dist",
+      "examples/dist",
+      "bench/soak/dist",
+      "coverage",
+      "bench/node_modules",
+      "docs/api",
+      "docs/.vitepress",
+    ],
+  },
   tseslint.configs.strictTypeChecked,
   tseslint.configs.stylisticTypeChecked,
   {
