@@ -27,7 +27,8 @@ import { MAX_MOVED } from "../store/store.js";
  */
 export const SCRIPT_BODY: string = `
 local key, op = KEYS[1], ARGV[1]
-local HEADER, STAMP, SMALL = 35, 6, 128
+-- The bytes of the header and of a timestamp, and the timestamps of a small log.
+local HEADER, TIMESTAMP, SMALL = 35, 6, 128
 -- Earlier than the start of any period.
 local NEVER = -2 ^ 52
 
@@ -41,11 +42,11 @@ local function foreign()
 end
 
 -- The header and the first slots: a small log is complete.
-local found = redis.call('GETRANGE', key, 0, HEADER + SMALL * STAMP - 1)
-if found ~= '' then
-  if #found < HEADER or string.sub(found, 1, 3) ~= 'sg1' then foreign() end
-  capacity, head, count, high, longest, epoch = struct.unpack('>I4I4I4I6I7I7', found, 4)
-  if count > capacity or head >= capacity or #found < HEADER + math.min(capacity, SMALL) * STAMP then foreign() end
+local beginning = redis.call('GETRANGE', key, 0, HEADER + SMALL * TIMESTAMP - 1)
+if beginning ~= '' then
+  if #beginning < HEADER or string.sub(beginning, 1, 3) ~= 'sg1' then foreign() end
+  capacity, head, count, high, longest, epoch = struct.unpack('>I4I4I4I6I7I7', beginning, 4)
+  if count > capacity or head >= capacity or #beginning < HEADER + math.min(capacity, SMALL) * TIMESTAMP then foreign() end
   if longest >= 2 ^ 53 or epoch >= 2 ^ 53 then foreign() end
 end
 
@@ -53,12 +54,12 @@ end
 local piece, piece_start = '', 0
 
 local function at(i)
-  local start = HEADER + (head - i) % capacity * STAMP
-  if start + STAMP <= #found then return (struct.unpack('>I6', found, start + 1)) end
-  if start < piece_start or start + STAMP > piece_start + #piece then
-    piece_start = start - (start - HEADER) % (SMALL * STAMP)
-    piece = redis.call('GETRANGE', key, piece_start, piece_start + SMALL * STAMP - 1)
-    if start + STAMP > piece_start + #piece then foreign() end
+  local start = HEADER + (head - i) % capacity * TIMESTAMP
+  if start + TIMESTAMP <= #beginning then return (struct.unpack('>I6', beginning, start + 1)) end
+  if start < piece_start or start + TIMESTAMP > piece_start + #piece then
+    piece_start = start - (start - HEADER) % (SMALL * TIMESTAMP)
+    piece = redis.call('GETRANGE', key, piece_start, piece_start + SMALL * TIMESTAMP - 1)
+    if start + TIMESTAMP > piece_start + #piece then foreign() end
   end
   return (struct.unpack('>I6', piece, start - piece_start + 1))
 end
@@ -91,9 +92,9 @@ end
 local cost = tonumber(ARGV[3])
 
 -- Milliseconds until a call would pass: 0 if it passes now, -1 if it can never pass.
-local function wait(max_calls, period, spend)
-  if spend > max_calls then return -1 end
-  local i = max_calls - spend + 1
+local function wait(max_calls, period, units)
+  if units > max_calls then return -1 end
+  local i = max_calls - units + 1
   if i > count then return 0 end
   local free = at(i) + period
   if free <= now then return 0 end
@@ -111,14 +112,14 @@ for layer = 4, passes and #ARGV or 0, 2 do
   end
 end
 
-if op == 'judge' then
+if op == 'test' then
   -- A damaged log must be found before anything is recorded in any key.
-  if capacity > SMALL and redis.call('STRLEN', key) < HEADER + capacity * STAMP then foreign() end
+  if capacity > SMALL and redis.call('STRLEN', key) < HEADER + capacity * TIMESTAMP then foreign() end
   return passes
 end
 
 local function read(start, length)
-  if start + length <= #found then return string.sub(found, start + 1, start + length) end
+  if start + length <= #beginning then return string.sub(beginning, start + 1, start + length) end
   local block = redis.call('GETRANGE', key, start, start + length - 1)
   if #block < length then foreign() end
   return block
@@ -126,19 +127,19 @@ end
 
 local function slots(first, amount)
   local contiguous = math.min(amount, capacity - first)
-  local block = read(HEADER + first * STAMP, contiguous * STAMP)
+  local block = read(HEADER + first * TIMESTAMP, contiguous * TIMESTAMP)
   if contiguous == amount then return block end
-  return block .. read(HEADER, (amount - contiguous) * STAMP)
+  return block .. read(HEADER, (amount - contiguous) * TIMESTAMP)
 end
 
-local function stamps()
+local function timestamps()
   if count == 0 then return '' end
   return slots((head - count) % capacity, count)
 end
 
 local function write(first, block)
-  local contiguous = math.min(#block, (capacity - first) * STAMP)
-  redis.call('SETRANGE', key, HEADER + first * STAMP, string.sub(block, 1, contiguous))
+  local contiguous = math.min(#block, (capacity - first) * TIMESTAMP)
+  redis.call('SETRANGE', key, HEADER + first * TIMESTAMP, string.sub(block, 1, contiguous))
   if contiguous < #block then redis.call('SETRANGE', key, HEADER, string.sub(block, contiguous + 1)) end
 end
 
@@ -147,11 +148,11 @@ local function header()
 end
 
 if op == 'refund' then
-  local stamp = tonumber(ARGV[4])
-  if string.format('%.0f', epoch) ~= ARGV[3] or stamp <= now - longest then return 0 end
-  local newer = countAfter(stamp)
+  local timestamp = tonumber(ARGV[4])
+  if string.format('%.0f', epoch) ~= ARGV[3] or timestamp <= now - longest then return 0 end
+  local newer = countAfter(timestamp)
   if newer > ${MAX_MOVED} then return 0 end
-  local taken = math.min(countAfter(stamp - 1) - newer, tonumber(ARGV[5]))
+  local taken = math.min(countAfter(timestamp - 1) - newer, tonumber(ARGV[5]))
   if taken <= 0 then return 0 end
   if newer > 0 then write((head - newer - taken) % capacity, slots((head - newer) % capacity, newer)) end
   head, count = (head - taken) % capacity, count - taken
@@ -159,28 +160,28 @@ if op == 'refund' then
   return taken
 end
 
-local stamp
+local timestamp
 if passes and op ~= 'peek' then
-  stamp = now
-  if micros % 1000 > 0 or now > time then stamp = now + 1 end
-  if count > 0 then stamp = math.max(stamp, at(1)) end
+  timestamp = now
+  if micros % 1000 > 0 or now > time then timestamp = now + 1 end
+  if count > 0 then timestamp = math.max(timestamp, at(1)) end
   high = now
   if epoch == 0 then epoch = clock[1] * 1000000 + micros end
-  local ttl = stamp + longest - time
-  local dead = now - longest
-  local block = string.rep(struct.pack('>I6', stamp), cost)
+  local ttl = timestamp + longest - time
+  local expired = now - longest
+  local block = string.rep(struct.pack('>I6', timestamp), cost)
   local excess = count + cost - capacity
   if count <= SMALL then
-    count = countAfter(dead)
-  elseif excess > 0 and excess <= count and at(count - excess + 1) <= dead then
+    count = countAfter(expired)
+  elseif excess > 0 and excess <= count and at(count - excess + 1) <= expired then
     count = count - excess
   end
   if count + cost <= SMALL then
-    local kept = stamps()
+    local kept = timestamps()
     count = count + cost
     capacity, head = count, 0
-    found = header() .. kept .. block
-    redis.call('SET', key, found, 'PX', ttl)
+    beginning = header() .. kept .. block
+    redis.call('SET', key, beginning, 'PX', ttl)
   elseif count + cost <= capacity then
     local first = head
     head, count = (head + cost) % capacity, count + cost
@@ -190,10 +191,10 @@ if passes and op ~= 'peek' then
     redis.call('SETRANGE', key, 0, header())
     -- The pieces that were read are still valid, except for the slots just written.
     piece = ''
-    if first < SMALL or first + cost > capacity then found = '' end
+    if first < SMALL or first + cost > capacity then beginning = '' end
   else
-    count = countAfter(dead)
-    local kept = stamps()
+    count = countAfter(expired)
+    local kept = timestamps()
     count = count + cost
     local deepest = 0
     for layer = 4, #ARGV, 2 do deepest = math.max(deepest, tonumber(ARGV[layer])) end
@@ -201,14 +202,14 @@ if passes and op ~= 'peek' then
     if count > deepest then deepest = count + math.floor(count / 4) end
     capacity = math.min(deepest, math.max(2 * capacity, count))
     head = count % capacity
-    redis.call('SET', key, header() .. kept .. block .. string.rep('\\0', (capacity - count) * STAMP), 'PX', ttl)
-    found, piece = '', ''
+    redis.call('SET', key, header() .. kept .. block .. string.rep('\\0', (capacity - count) * TIMESTAMP), 'PX', ttl)
+    beginning, piece = '', ''
   end
 end
 
 if op == 'admit' then return 1 end
 
-local newest = count > 0 and (stamp or at(1)) - time or NEVER
+local newest = count > 0 and (timestamp or at(1)) - time or NEVER
 local reply = string.format('%d %.0f %.0f %.0f', passes and 1 or 0, epoch, time, newest)
 for layer = 4, #ARGV, 2 do
   local max_calls, period = tonumber(ARGV[layer]), tonumber(ARGV[layer + 1])
@@ -232,12 +233,12 @@ export const CLOCK = "local clock = redis.call('TIME')\n";
 /** Runs on one key. */
 export const SCRIPT: Script = {
   text: CLOCK + SCRIPT_BODY,
-  sha1: "2b15f49f583262b6ec080d8ff8a0ffa1871c794f",
+  sha1: "37aa9a11854947eb7f305c11cc091c92915b5982",
 };
 
 /**
- * Runs on several keys: all are judged, and if no key that may refuse the call does, the call is recorded in each key that
- * passes. The clock is read once, so that a key that passes when it is judged passes when it is recorded.
+ * Runs on several keys: all are tested, and if no key that may refuse the call does, the call is recorded in each key that
+ * passes. The clock is read once, so that a key that passes when it is tested passes when it is recorded.
  *
  * The arguments of each key: whether it may refuse, the number of arguments that follow, and those that {@link SCRIPT} takes
  * after the operation. Returns whether the call passed, followed by the reply of `check` for each key, as one string.
@@ -250,7 +251,7 @@ end
 
 local calls, passes, first = {}, true, 1
 for at, key in ipairs(KEYS) do
-  local args = { 'judge' }
+  local args = { 'test' }
   for i = 1, tonumber(ARGV[first + 1]) do args[i + 1] = ARGV[first + 1 + i] end
   local key_passes = run({ key }, args)
   if not key_passes and ARGV[first] == '1' then passes = false end
@@ -265,5 +266,5 @@ for at, call in ipairs(calls) do
 end
 return table.concat(replies, ' ')
 `,
-  sha1: "a0ba52327ef9187bc22855df3490583916f06690",
+  sha1: "7d354438bfa0eec4e4785cc7e6965dbdf933c3e4",
 };
