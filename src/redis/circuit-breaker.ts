@@ -1,3 +1,5 @@
+import type { Clock } from "../core/clock.js";
+
 /** The number of consecutive failures that opens the circuit. */
 const FAILURES = 3;
 
@@ -9,7 +11,7 @@ const COOL_DOWN_MS = 1000;
  * second. Then one call probes the server, and its outcome closes the circuit or keeps it open.
  */
 export class CircuitBreaker {
-  readonly #now: () => number;
+  readonly #clock: Clock;
   #failures = 0;
   #openUntil = 0;
   #isProbing = false;
@@ -17,9 +19,9 @@ export class CircuitBreaker {
   #epoch = 0;
   #cause: unknown;
 
-  /** @param now - milliseconds of a clock that never goes back. */
-  constructor(now: () => number) {
-    this.#now = now;
+  /** @param clock - never goes back. */
+  constructor(clock: Clock) {
+    this.#clock = clock;
   }
 
   /** The error of the latest failed call. */
@@ -30,7 +32,7 @@ export class CircuitBreaker {
   /** Whether a call may be sent: a pass, which is returned with the outcome of the call; undefined if not. */
   admit(): number | undefined {
     if (this.#failures < FAILURES) return this.#epoch;
-    if (this.#isProbing || this.#now() < this.#openUntil) return undefined;
+    if (this.#isProbing || this.#clock.now() < this.#openUntil) return undefined;
     this.#isProbing = true;
     return (this.#epoch += 1);
   }
@@ -50,6 +52,6 @@ export class CircuitBreaker {
     if (this.#failures < FAILURES) return;
     this.#epoch += 1;
     this.#isProbing = false;
-    this.#openUntil = this.#now() + COOL_DOWN_MS;
+    this.#openUntil = this.#clock.now() + COOL_DOWN_MS;
   }
 }

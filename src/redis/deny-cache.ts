@@ -1,3 +1,4 @@
+import type { Clock } from "../core/clock.js";
 import type { Limit } from "../core/limit.js";
 import type { StoreResult } from "../store/store.js";
 
@@ -36,7 +37,7 @@ interface Denial {
  */
 export class DenyCache {
   readonly #maxAgeMs: number;
-  readonly #now: () => number;
+  readonly #clock: Clock;
   readonly #denials = new Map<string, Denial>();
   /** The number of the latest change of each key, counted over all keys: a denial of a call that was sent before it is not stored. */
   readonly #changed = new Map<string, number>();
@@ -46,16 +47,16 @@ export class DenyCache {
 
   /**
    * @param maxAgeMs - 0 to keep nothing.
-   * @param now - milliseconds of a clock that never goes back.
+   * @param clock - never goes back.
    */
-  constructor(maxAgeMs: number, now: () => number) {
+  constructor(maxAgeMs: number, clock: Clock) {
     this.#maxAgeMs = maxAgeMs;
-    this.#now = now;
+    this.#clock = clock;
   }
 
   /** Call this right before a call is sent, and pass the result to {@link store} with its denial. */
   stamp(key: string, cost: number): RequestStamp {
-    const now = this.#now();
+    const now = this.#clock.now();
     const denial = this.#denials.get(key);
     if (denial !== undefined && cost >= denial.cost && now >= denial.until) {
       if (denial.isReviewed || now >= denial.freeAt) this.#denials.delete(key);
@@ -84,7 +85,7 @@ export class DenyCache {
     // The server counts from a full millisecond, which may have begun before this was sent.
     const freeAt = sent.at + retryAfterMs - 1;
     const until = Math.min(freeAt, sent.at + this.#maxAgeMs);
-    const receivedAt = this.#now();
+    const receivedAt = this.#clock.now();
     // Too late to refuse anything; a later reply may have been stored meanwhile.
     if (until <= receivedAt) return;
     // All at once, because a Map that loses its oldest entry again and again slows down.
@@ -112,7 +113,7 @@ export class DenyCache {
     if (!areBounded(limits, denial.limits) || !areBounded(denial.limits, limits)) return undefined;
     // A cost that can never pass has another result than one that can pass later.
     if (denial.freeAt < Infinity && limits.some(({ maxCalls }) => cost > maxCalls)) return undefined;
-    return aged(denial.result, Math.floor(this.#now() - denial.receivedAt));
+    return aged(denial.result, Math.floor(this.#clock.now() - denial.receivedAt));
   }
 
   /** The number of keys with a denial. */
@@ -136,7 +137,7 @@ export class DenyCache {
 
   #find(key: string, cost: number): Denial | undefined {
     const denial = this.#denials.get(key);
-    return denial !== undefined && cost >= denial.cost && this.#now() < denial.until ? denial : undefined;
+    return denial !== undefined && cost >= denial.cost && this.#clock.now() < denial.until ? denial : undefined;
   }
 }
 

@@ -1,8 +1,8 @@
+import { monotonicClock } from "../core/clock.js";
 import type { Limit } from "../core/limit.js";
 import type { StoreError } from "../core/errors.js";
 import { freshResult } from "../store/store.js";
-import type { KeyState, StoreResult } from "../store/store.js";
-import type { FallbackNamespaces, FallbackOwner } from "./fallback-namespaces.js";
+import type { KeyState, Namespace, Store, StoreResult } from "../store/store.js";
 
 /** Decides the calls of one namespace while Redis cannot. Every method but `reset` and `close` gets the failure of Redis. */
 export interface Fallback {
@@ -62,4 +62,121 @@ export function storeFallback(namespaces: FallbackNamespaces, owner: FallbackOwn
 
 function asFallback(result: StoreResult): StoreResult {
   return { ...result, source: "fallback" };
+}
+
+/** The most namespaces of one store that are kept without a reservation. Beyond it, the least recently used one is closed. */
+const MOST_IDLE = 10_000;
+
+/** Whose calls a fallback namespace counts: all limiters with one owner share one namespace. */
+export interface FallbackOwner {
+  /** What the limiters share that have one Redis client. */
+  readonly client: object;
+  /** The name in the fallback store. */
+  readonly name: string;
+  readonly keyPrefix: string;
+  readonly periodsMs: readonly number[];
+}
+
+interface Entry {
+  readonly owner: FallbackOwner;
+  readonly namespace: Namespace;
+  /** The number of open limiters that have reserved the name. */
+  users: number;
+  /** When all that was recorded will have expired; undefined if the namespace was never used. */
+  expiresAt: number | undefined;
+}
+
+/**
+ * The namespaces of one store that decide during an outage of Redis.
+ *
+ * A namespace outlives the limiters that use it until its longest period has passed: a limiter that is opened, used and
+ * closed for each request enforces its limit during an outage as well. There is no timer: expired namespaces are closed when
+ * another one is used.
+ */
+export class FallbackNamespaces {
+  readonly #store: Store;
+  /** By name. */
+  readonly #entries = new Map<string, Entry>();
+  /** Those without users, the least recently used first. */
+  readonly #idle = new Set<Entry>();
+
+  constructor(store: Store) {
+    this.#store = store;
+  }
+
+  /**
+   * Reserves the name of `owner` until it is released.
+   *
+   * @throws RangeError if an open limiter of another owner has the name.
+   */
+  reserve(owner: FallbackOwner): void {
+    const entry = this.#entryOf(owner);
+    entry.users += 1;
+    this.#idle.delete(entry);
+  }
+
+  /** Gives a reserved name up. What was recorded is kept while it counts, unless another owner needs the name. */
+  release(owner: FallbackOwner): void {
+    const entry = this.#find(owner);
+    if (entry === undefined) return;
+    entry.users = Math.max(0, entry.users - 1);
+    if (entry.users > 0) return;
+    if (entry.expiresAt === undefined) this.#close(entry);
+    else this.#keepIdle(entry);
+  }
+
+  /**
+   * The namespace in which to decide a call now; it is opened if there is none.
+   *
+   * @throws RangeError if an open limiter of another owner has the name.
+   */
+  use(owner: FallbackOwner): Namespace {
+    const entry = this.#entryOf(owner);
+    entry.expiresAt = monotonicClock.now() + Math.max(...owner.periodsMs);
+    if (entry.users === 0) this.#keepIdle(entry);
+    return entry.namespace;
+  }
+
+  /** Forgets what was recorded for a key, or for all keys. */
+  async reset(owner: FallbackOwner, key: string | undefined): Promise<void> {
+    await this.#find(owner)?.namespace.reset(key);
+  }
+
+  #entryOf(owner: FallbackOwner): Entry {
+    const known = this.#find(owner);
+    if (known !== undefined) return known;
+    const other = this.#entries.get(owner.name);
+    if (other?.users === 0) this.#close(other);
+    const namespace = this.#store.open(owner.name, owner.periodsMs);
+    const entry: Entry = { owner, namespace, users: 0, expiresAt: undefined };
+    this.#entries.set(owner.name, entry);
+    return entry;
+  }
+
+  #find(owner: FallbackOwner): Entry | undefined {
+    const entry = this.#entries.get(owner.name);
+    return entry !== undefined && isSameOwner(entry.owner, owner) ? entry : undefined;
+  }
+
+  #keepIdle(entry: Entry): void {
+    this.#idle.delete(entry);
+    this.#idle.add(entry);
+    const now = monotonicClock.now();
+    for (const oldest of this.#idle) {
+      if (this.#idle.size <= MOST_IDLE && (oldest.expiresAt ?? 0) > now) return;
+      this.#close(oldest);
+    }
+  }
+
+  #close(entry: Entry): void {
+    this.#idle.delete(entry);
+    this.#entries.delete(entry.owner.name);
+    entry.namespace.close();
+  }
+}
+
+function isSameOwner(one: FallbackOwner, other: FallbackOwner): boolean {
+  return (
+    one.client === other.client && one.keyPrefix === other.keyPrefix && one.periodsMs.join() === other.periodsMs.join()
+  );
 }

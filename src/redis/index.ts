@@ -9,9 +9,9 @@ export type {
   RedisClient,
   Send,
   UpstashLike,
-} from "./client.js";
-export { hashTagged } from "./hash-tag.js";
+} from "./clients.js";
 export type { RedisRateLimiterOptions } from "./redis-rate-limiter.js";
 export { RedisRateLimiter } from "./redis-rate-limiter.js";
 export type { RedisStoreOptions } from "./redis-store.js";
 export { RedisStore } from "./redis-store.js";
+export { hashTagged } from "./script-runner.js";

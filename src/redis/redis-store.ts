@@ -4,13 +4,12 @@ import { argumentError, parseOptions, assertOneOf, assertOptionalFunction, asser
 import { publish, published } from "../core/copies.js";
 import type { BatchItem, AsyncNamespace, AsyncStore, Store, BatchResult } from "../store/store.js";
 import { assertNamespaceName } from "../store/store.js";
-import type { RedisClient } from "./client.js";
-import type { Fallback } from "./fallback.js";
+import type { RedisClient } from "./clients.js";
+import type { Fallback, FallbackOwner } from "./fallback.js";
 import { allowFallback, storeFallback, denyFallback } from "./fallback.js";
 import { ScriptRunner } from "./script-runner.js";
 import { RedisNamespace } from "./redis-namespace.js";
 import { checkBatch } from "./batch.js";
-import type { FallbackOwner } from "./fallback-namespaces.js";
 import type { SharedClient } from "./shared-client.js";
 import { fallbacksIn, sharedClient } from "./shared-client.js";
 

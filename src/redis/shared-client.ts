@@ -7,7 +7,7 @@ import { CircuitBreaker } from "./circuit-breaker.js";
 import type { Connection } from "./clients.js";
 import { connectionOf } from "./clients.js";
 import { DenyCache, whileChanging } from "./deny-cache.js";
-import { FallbackNamespaces } from "./fallback-namespaces.js";
+import { FallbackNamespaces } from "./fallback.js";
 
 /** The most namespaces of one client that are kept for later limiters. Beyond it, the least recently opened one is dropped. */
 const MOST_NAMESPACES = 1000;
@@ -46,7 +46,7 @@ export class SharedClient {
 
   /** The circuit breaker of all stores with this timeout: a timeout determines which calls fail. */
   breaker(timeoutMs: number): CircuitBreaker {
-    const breaker = this.#breakers.get(timeoutMs) ?? new CircuitBreaker(() => monotonicClock.now());
+    const breaker = this.#breakers.get(timeoutMs) ?? new CircuitBreaker(monotonicClock);
     this.#breakers.set(timeoutMs, breaker);
     return breaker;
   }
@@ -138,7 +138,7 @@ export class SharedNamespace {
 
   /** The deny cache of all limiters with this `maxAge`. */
   denyCache(maxAgeMs: number): DenyCache {
-    const cache = this.#denyCaches.get(maxAgeMs) ?? new DenyCache(maxAgeMs, () => monotonicClock.now());
+    const cache = this.#denyCaches.get(maxAgeMs) ?? new DenyCache(maxAgeMs, monotonicClock);
     this.#denyCaches.set(maxAgeMs, cache);
     return cache;
   }

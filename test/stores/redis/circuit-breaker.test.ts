@@ -9,7 +9,7 @@ describe("the circuit breaker", () => {
   };
   beforeEach(() => {
     now = 0;
-    breaker = new CircuitBreaker(() => now);
+    breaker = new CircuitBreaker({ now: () => now });
   });
 
   it("admits until three calls in a row have failed, then none for a second, then one", () => {

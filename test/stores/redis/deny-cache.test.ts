@@ -14,7 +14,7 @@ describe("a cache of denials", () => {
   let cache: DenyCache;
   beforeEach(() => {
     now = 0;
-    cache = new DenyCache(1000, () => now);
+    cache = new DenyCache(1000, { now: () => now });
   });
   const caches = (): ReadonlyMap<number, DenyCache> => new Map([[1000, cache]]);
   const refuses = (cost = 1, limits = LIMITS): boolean => cache.refuses("ada", limits, cost);
@@ -111,7 +111,7 @@ describe("a cache of denials", () => {
     ["another key", "ben", true],
   ])("stores a denial that was sent before or during a change of %s: %s, %s", async (_, changed, isNoted) => {
     for (const moment of ["before", "during", "after"] as const) {
-      cache = new DenyCache(1000, () => now);
+      cache = new DenyCache(1000, { now: () => now });
       let sent = cache.stamp("ada", 1);
       await whileChanging(caches(), changed, async () => {
         if (moment === "during") sent = cache.stamp("ada", 1);
@@ -163,7 +163,7 @@ describe("a cache of denials", () => {
       { name: "Long", maxCalls: 10, periodMs: 200, reducedFrom: undefined },
     ];
     const model = new Model();
-    const own = new DenyCache(50, () => now);
+    const own = new DenyCache(50, { now: () => now });
     let refusedHere = 0;
     for (let step = 0; step < 20_000; step += 1) {
       now += pick(400) / 100;

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { hashTagged } from "sluicegate/redis";
 import { describe, expect, it } from "vitest";
-import { hashedPart } from "../../../src/redis/hash-tag.js";
+import { hashedPart } from "../../../src/redis/script-runner.js";
 
 const texts = fc.oneof(
   fc.string({ unit: "binary" }),
