@@ -7,7 +7,7 @@ import { argumentError, ownCopy } from "./validate.js";
 
 /**
  * The version of what copies read of each other: `PublishedLimiter` with its `MemberCall`, `PublishedDecision` with its `Receipt`,
- * the contract of `Store`, and the namespaces of memory stores that `reserveBatch` reads. Raise it when one of them changes.
+ * the contract of `Store`, and the namespaces of memory stores that `checkInMemory` reads. Raise it when one of them changes.
  */
 const PROTOCOL = 1;
 

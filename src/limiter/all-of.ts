@@ -3,7 +3,7 @@ import { publish, published } from "../core/copies.js";
 import { receiptOf, makeDecision } from "../core/decision.js";
 import { warn } from "../core/callbacks.js";
 import { argumentError, memberOf } from "../core/validate.js";
-import { reserveBatch } from "../store/memory/batch.js";
+import { checkInMemory } from "../store/memory/batch.js";
 import type { AsyncStore, BatchItem, BatchResult, Namespace, StoreResult } from "../store/store.js";
 import type { CallOptions } from "./options.js";
 import { assertKey, parseCost } from "./options.js";
@@ -181,12 +181,9 @@ type MemberCalls = readonly (readonly [name: string, call: MemberCall])[];
 function decideSync(calls: MemberCalls): Map<string, Decision> | undefined {
   const checked = calls.flatMap(([, call]) => (call.isBypassed ? [] : [call]));
   if (checked.some(({ store }) => !store.synchronous)) return undefined;
-  const reservation = reserveBatch(checked.map((call) => call.item()));
-  if (reservation === undefined) return undefined;
-  const decisionsFrom = (results: readonly StoreResult[]): Map<string, Decision> =>
-    new Map(calls.map(([name, call]) => [name, call.decide(results[checked.indexOf(call)])]));
-  let decisions = decisionsFrom(reservation.results);
-  if ([...decisions.values()].every(({ allowed }) => allowed)) decisions = decisionsFrom(reservation.record());
+  const results = checkInMemory(checked.map((call) => call.item()));
+  if (results === undefined) return undefined;
+  const decisions = new Map(calls.map(([name, call]) => [name, call.decide(results[checked.indexOf(call)])]));
   notifyAll(calls, decisions);
   return decisions;
 }

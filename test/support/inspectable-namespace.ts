@@ -15,7 +15,7 @@ export class InspectableNamespace {
     const evictor = new Evictor(maxKeys, true);
     this.table = new KeyTable(longestMs);
     evictor.add(this.table);
-    this.namespace = new MemoryNamespace({ time: new StoreTime(this.clock), evictor }, this.table, () => undefined);
+    this.namespace = new MemoryNamespace(new StoreTime(this.clock), evictor, this.table, () => undefined);
   }
 
   /** Every log: its timestamps, newest first, and its identity. */

@@ -1,17 +1,8 @@
-import { StoreError } from "../../core/errors.js";
 import { memberOf } from "../../core/validate.js";
 import type { BatchItem, Namespace, SyncStoreResult } from "../store.js";
-import type { EvictionPlan, KeyRef } from "./evictor.js";
+import type { EvictionPlan, Evictor, KeyRef } from "./evictor.js";
 import { NOWHERE } from "./key-table.js";
-import type { MemoryNamespace, Shared } from "./memory-namespace.js";
-
-/** Calls of several namespaces that are decided together. It is valid for the present synchronous run, and no longer. */
-export interface BatchReservation {
-  /** What `check` would return for each call, with room for all new keys together. */
-  readonly results: readonly SyncStoreResult[];
-  /** Records the calls that are admitted, all or none, and returns the results of all calls afterwards. */
-  record(): readonly SyncStoreResult[];
-}
+import type { MemoryNamespace } from "./memory-namespace.js";
 
 interface Item extends Omit<BatchItem, "namespace"> {
   readonly namespace: MemoryNamespace;
@@ -21,25 +12,28 @@ interface Item extends Omit<BatchItem, "namespace"> {
 
 /** What is planned in one store. */
 interface StorePart {
-  readonly evictor: Shared["evictor"];
-  readonly size: number;
+  readonly evictor: Evictor;
   readonly plan: EvictionPlan;
   readonly withoutRoom: readonly Item[];
 }
 
 /**
- * Decides calls of namespaces of memory stores, and records nothing yet.
+ * Checks several keys of memory stores, all or nothing: if no call that may refuse is refused, each call that is admitted is
+ * recorded, else none is, and no key is evicted.
  *
- * @returns undefined if a namespace is of another store.
+ * @returns the results in the order of the calls; undefined if a namespace is of another store.
  */
-export function reserveBatch(calls: readonly BatchItem[]): BatchReservation | undefined {
-  const items: Item[] = [];
-  for (const { namespace, ...call } of calls) {
-    if (!isInMemory(namespace)) return undefined;
+export function checkInMemory(calls: readonly BatchItem[]): readonly SyncStoreResult[] | undefined {
+  const namespaces = calls.map(({ namespace }) => namespace);
+  if (!namespaces.every(isInMemory)) return undefined;
+  // A clock is foreign code. All are read first, and nothing but this function runs from here on.
+  for (const time of new Set(namespaces.map((namespace) => namespace.time))) time.read();
+  const items = calls.map((call, at): Item => {
+    const namespace = namespaces[at] as MemoryNamespace;
     const place = namespace.find(call.key, call.limits);
-    items.push({ ...call, namespace, place, isAllowed: namespace.allows(place, call.limits, call.cost) });
-  }
-  const parts = [...new Set(items.map(({ namespace }) => namespace.shared))].map((shared) => planned(shared, items));
+    return { ...call, namespace, place, isAllowed: namespace.allows(place, call.limits, call.cost) };
+  });
+  const parts = [...new Set(namespaces.map(({ evictor }) => evictor))].map((evictor) => planned(evictor, items));
   const waitForRoom = new Map(parts.flatMap(({ plan, withoutRoom }) => withoutRoom.map((item) => [item, plan.waitMs])));
   const results = items.map((item) => {
     const { namespace, place, limits, cost, isAllowed } = item;
@@ -47,36 +41,26 @@ export function reserveBatch(calls: readonly BatchItem[]): BatchReservation | un
     return namespace.result(place, limits, cost, waitForRoom.get(item) ?? 0);
   });
   const admitted = items.filter((item) => item.isAllowed && !waitForRoom.has(item));
-  const record = (): readonly SyncStoreResult[] => {
-    const isUnchanged =
-      parts.every(({ evictor, plan, size }) => evictor.size === size && evictor.isCurrent(plan)) &&
-      admitted.every(({ namespace, key, place, limits, cost }) => {
-        return namespace.table.placeOf(key) === place && namespace.allows(place, limits, cost);
-      });
-    // The clocks of all stores were read, and a clock is foreign code.
-    if (!isUnchanged) throw new StoreError("A clock called a limiter in the middle of a call about several keys");
-    for (const { evictor, plan } of parts) evictor.carryOut(plan);
-    const recorded = recordAll(admitted);
-    return items.map((item, at) => recorded.get(item) ?? (results[at] as SyncStoreResult));
-  };
-  return { results, record };
+  if (items.some((item) => item.mayRefuse && !admitted.includes(item))) return results;
+  for (const { evictor, plan } of parts) evictor.carryOut(plan);
+  const recorded = recordAll(admitted);
+  return items.map((item, at) => recorded.get(item) ?? (results[at] as SyncStoreResult));
 }
 
 /** By structure: it may be of another copy of this package. */
 function isInMemory(namespace: Namespace): namespace is MemoryNamespace {
-  return memberOf(namespace, "shared") !== undefined;
+  return memberOf(namespace, "evictor") !== undefined;
 }
 
-function planned(shared: Shared, all: readonly Item[]): StorePart {
-  const { evictor, time } = shared;
-  const items = all.filter(({ namespace }) => namespace.shared === shared);
+function planned(evictor: Evictor, all: readonly Item[]): StorePart {
+  const items = all.filter(({ namespace }) => namespace.evictor === evictor);
   const known = items.filter(({ place }) => place !== NOWHERE).map(refOf);
   const newItems = items.filter(({ place, isAllowed }) => place === NOWHERE && isAllowed);
   const newTables = newItems.map(({ namespace }) => namespace.table);
-  const plan = evictor.plan(newTables, time.now, known);
+  const plan = evictor.plan(newTables, (items[0] as Item).namespace.time.now, known);
   const withoutRoom = newItems.slice(plan.places);
   if (withoutRoom.length > 0) evictor.moveOn(plan);
-  return { evictor, size: evictor.size, plan, withoutRoom };
+  return { evictor, plan, withoutRoom };
 }
 
 function recordAll(items: readonly Item[]): ReadonlyMap<Item, SyncStoreResult> {

@@ -21,7 +21,6 @@ export interface KeyRef {
 
 /** A key to forget. */
 interface Victim extends KeyRef {
-  readonly key: string;
   /** It has unexpired timestamps, which are lost. */
   readonly isLive: boolean;
 }
@@ -180,12 +179,7 @@ export class Evictor {
     return { places: newKeys.length, waitMs: 0, victims, next };
   }
 
-  /** Whether the victims of a plan are still where they were. */
-  isCurrent({ victims }: EvictionPlan): boolean {
-    return victims.every(({ table, place, key }) => place <= table.size && table.keyAt(place) === key);
-  }
-
-  /** Forgets the victims of a plan that is current, and moves on to where its search ended. */
+  /** Forgets the victims of a plan, and moves on to where its search ended. */
   carryOut({ victims, next, places }: EvictionPlan): void {
     // The last places first: forgetting a key moves the last one of its table.
     for (const { table, place, isLive } of [...victims].sort((one, other) => other.place - one.place)) {
@@ -269,7 +263,7 @@ export class Evictor {
       visited += 1;
       if (excluded.some((key) => key.place === place && key.table === other)) continue;
       const idleAfter = other.newestAt(place) + other.longestMs - now;
-      if (idleAfter <= 0) return { table: other, place, key: other.keyAt(place), isLive: false };
+      if (idleAfter <= 0) return { table: other, place, isLive: false };
       const hasCallsAfter = this.#evicts ? replaceableAfter(other, place, now) : Infinity;
       // A key that never has calls left, of a limit that was lowered to 0 or in a store that evicts none, stays until it is idle.
       wait = Math.min(wait, hasCallsAfter, idleAfter);
@@ -278,7 +272,7 @@ export class Evictor {
       const unexpired = other.logAt(place).countAfter(now - other.longestMs);
       if (unexpired >= fewest) continue;
       fewest = unexpired;
-      victim = { table: other, place, key: other.keyAt(place), isLive: true };
+      victim = { table: other, place, isLive: true };
     }
     return victim ?? wait;
   }

@@ -11,43 +11,32 @@ import { NOWHERE } from "./key-table.js";
 /** Admissions from one sweep to the next. */
 const SWEEP_EVERY = 8;
 
-/** What the namespaces of one store share. */
-export interface Shared {
-  readonly time: StoreTime;
-  readonly evictor: Evictor;
-}
-
 /**
  * One namespace of a `MemoryStore`. Every method runs in one piece from the moment it has read the clock, which is the only
  * foreign code that it calls: so it returns its result at once, and no two are ever under way together.
  */
 export class MemoryNamespace implements SyncNamespace {
-  /** What it shares with the other namespaces of its store. For the batch, as its table. */
-  readonly shared: Shared;
+  /** The time and the evictor of its store, which other namespaces share, and its own table. Calls of several keys read them. */
+  readonly time: StoreTime;
+  readonly evictor: Evictor;
   readonly table: KeyTable;
-  readonly #time: StoreTime;
-  readonly #evictor: Evictor;
-  readonly #table: KeyTable;
   readonly #release: () => void;
   /** Admissions since the last sweep. */
   #admissions = 0;
 
   /** @param release - takes this namespace out of its store. */
-  constructor(shared: Shared, table: KeyTable, release: () => void) {
-    this.shared = shared;
+  constructor(time: StoreTime, evictor: Evictor, table: KeyTable, release: () => void) {
+    this.time = time;
+    this.evictor = evictor;
     this.table = table;
-    this.#time = shared.time;
-    this.#evictor = shared.evictor;
-    this.#table = table;
     this.#release = release;
   }
 
   admit(key: string, limits: readonly Limit[], cost: number): boolean {
-    const time = this.#time;
-    const table = this.#table;
+    const time = this.time;
+    const table = this.table;
     time.read();
-    if (table.limits !== limits) table.limits = limits;
-    const place = table.placeOf(key);
+    const place = this.find(key, limits);
     const isAdmitted =
       place !== NOWHERE && cost === 1
         ? table.admitOne(place, limits, time.now, time.timestamp)
@@ -57,50 +46,51 @@ export class MemoryNamespace implements SyncNamespace {
   }
 
   check(key: string, limits: readonly Limit[], cost: number): SyncStoreResult {
+    this.time.read();
     const place = this.find(key, limits);
     if (place === NOWHERE) return this.#checkNew(key, limits, cost);
-    const { now, timestamp } = this.#time;
+    const { now, timestamp } = this.time;
     const isAdmitted =
-      cost === 1 ? this.#table.admitOne(place, limits, now, timestamp) : this.#admitMany(place, limits, cost);
+      cost === 1 ? this.table.admitOne(place, limits, now, timestamp) : this.#admitMany(place, limits, cost);
     return isAdmitted ? this.#recorded(place, key, limits, cost) : this.result(place, limits, cost, 0);
   }
 
   peek(key: string, limits: readonly Limit[], cost: number): SyncStoreResult {
+    this.time.read();
     const place = this.find(key, limits);
     const needsRoom = place === NOWHERE && this.allows(place, limits, cost);
-    const waitForRoomMs = needsRoom ? this.#evictor.plan([this.#table], this.#time.now).waitMs : 0;
+    const waitForRoomMs = needsRoom ? this.evictor.plan([this.table], this.time.now).waitMs : 0;
     return this.result(place, limits, cost, waitForRoomMs);
   }
 
   reset(key?: string): void {
-    this.#time.refuseItsClock();
-    if (key === undefined) return this.#table.clear();
-    const place = this.#table.placeOf(key);
-    if (place !== NOWHERE) this.#table.forgetAt(place);
+    this.time.refuseItsClock();
+    if (key === undefined) return this.table.clear();
+    const place = this.table.placeOf(key);
+    if (place !== NOWHERE) this.table.forgetAt(place);
   }
 
   state(key: string): KeyState {
-    this.#time.read();
-    const lastReset = this.#time.now - this.#table.longestMs;
-    return { calls: this.#table.logAt(this.#table.placeOf(key)).countAfter(lastReset), lastReset };
+    this.time.read();
+    const lastReset = this.time.now - this.table.longestMs;
+    return { calls: this.table.logAt(this.table.placeOf(key)).countAfter(lastReset), lastReset };
   }
 
   close(): void {
-    this.#time.refuseItsClock();
+    this.time.refuseItsClock();
     this.#release();
-    this.#table.clear();
+    this.table.clear();
   }
 
-  /** Moves the store to the present, and returns the place of a key. */
+  /** The place of a key that is called with these limits. */
   find(key: string, limits: readonly Limit[]): number {
-    this.#time.read();
-    if (this.#table.limits !== limits) this.#table.limits = limits;
-    return this.#table.placeOf(key);
+    if (this.table.limits !== limits) this.table.limits = limits;
+    return this.table.placeOf(key);
   }
 
   /** Whether every limit allows a call at the store's present. */
   allows(place: number, limits: readonly Limit[], cost: number): boolean {
-    return allows(this.#table.logAt(place), limits, cost, this.#time.now);
+    return allows(this.table.logAt(place), limits, cost, this.time.now);
   }
 
   /** Records a call that every limit allows, and for which there is room. */
@@ -119,17 +109,17 @@ export class MemoryNamespace implements SyncNamespace {
    */
   noteRefusal(place: number, limits: readonly Limit[], cost: number): void {
     if (place === NOWHERE || cost === 1) return;
-    const waitMs = retryAfter(this.#table.logAt(place), limits, cost, this.#time.now);
+    const waitMs = retryAfter(this.table.logAt(place), limits, cost, this.time.now);
     // A call that can never be admitted gains nothing by the loss of a log.
-    if (waitMs < Infinity) this.#table.keepUntil(place, this.#time.now + waitMs);
+    if (waitMs < Infinity) this.table.keepUntil(place, this.time.now + waitMs);
   }
 
   /** Takes a recorded call back, unless it has expired or its log is gone: it must not take anything from a later log. */
   takeBack(key: string, id: number, timestamp: number, cost: number): boolean {
-    this.#time.read();
-    const table = this.#table;
+    this.time.read();
+    const table = this.table;
     const place = table.placeOf(key);
-    if (place === NOWHERE || table.idAt(place) !== id || timestamp <= this.#time.now - table.longestMs) return false;
+    if (place === NOWHERE || table.idAt(place) !== id || timestamp <= this.time.now - table.longestMs) return false;
     return table.takeBack(place, timestamp, cost, MAX_MOVED) > 0;
   }
 
@@ -137,35 +127,35 @@ export class MemoryNamespace implements SyncNamespace {
   #admitOther(place: number, key: string, limits: readonly Limit[], cost: number): boolean {
     if (place !== NOWHERE) return this.#admitMany(place, limits, cost);
     if (!this.allows(place, limits, cost)) return false;
-    if (this.#evictor.makeRoom(this.#table, this.#time.now) > 0) return false;
+    if (this.evictor.makeRoom(this.table, this.time.now) > 0) return false;
     this.#append(place, key, cost);
     return true;
   }
 
   #admitMany(place: number, limits: readonly Limit[], cost: number): boolean {
     const isAdmitted = this.allows(place, limits, cost);
-    if (isAdmitted) this.#table.append(place, cost, this.#time.now, this.#time.timestamp);
+    if (isAdmitted) this.table.append(place, cost, this.time.now, this.time.timestamp);
     else this.noteRefusal(place, limits, cost);
     return isAdmitted;
   }
 
   #checkNew(key: string, limits: readonly Limit[], cost: number): SyncStoreResult {
     if (!this.allows(NOWHERE, limits, cost)) return this.result(NOWHERE, limits, cost, 0);
-    const waitForRoomMs = this.#evictor.makeRoom(this.#table, this.#time.now);
+    const waitForRoomMs = this.evictor.makeRoom(this.table, this.time.now);
     if (waitForRoomMs > 0) return this.result(NOWHERE, limits, cost, waitForRoomMs);
     return this.record(NOWHERE, key, limits, cost);
   }
 
   #append(place: number, key: string, cost: number): number {
-    const own = place === NOWHERE ? this.#table.add(key) : place;
+    const own = place === NOWHERE ? this.table.add(key) : place;
     // If this fails, a new key stays with an empty log, which is idle.
-    this.#table.append(own, cost, this.#time.now, this.#time.timestamp);
+    this.table.append(own, cost, this.time.now, this.time.timestamp);
     return own;
   }
 
   /** The result of a call that has been recorded. */
   #recorded(place: number, key: string, limits: readonly Limit[], cost: number): SyncStoreResult {
-    const receipt = new MemoryReceipt(this, key, this.#table.idAt(place), this.#time.timestamp, cost);
+    const receipt = new MemoryReceipt(this, key, this.table.idAt(place), this.time.timestamp, cost);
     // At a further cost of 0 every layer has `retryAfterMs` 0: the question is not whether the same call would be admitted again.
     const result = this.#result(place, limits, 0, 0, receipt);
     // The last, because it moves keys from place to place.
@@ -180,14 +170,14 @@ export class MemoryNamespace implements SyncNamespace {
     waitMs: number,
     receipt: SyncReceipt | undefined,
   ): SyncStoreResult {
-    const { now } = this.#time;
-    const log = this.#table.logAt(place);
+    const { now } = this.time;
+    const log = this.table.logAt(place);
     const layers = status(log, limits, cost, now);
     let retryAfterMs = waitMs;
     for (const layer of layers) retryAfterMs = Math.max(retryAfterMs, layer.retryAfterMs);
     return {
       retryAfterMs,
-      resetAfterMs: emptyAfter(log, this.#table.longestMs, now),
+      resetAfterMs: emptyAfter(log, this.table.longestMs, now),
       layers,
       noRoom: waitMs > 0,
       source: "memory",
@@ -198,7 +188,7 @@ export class MemoryNamespace implements SyncNamespace {
   #sweepSometimes(): void {
     if ((this.#admissions += 1) < SWEEP_EVERY) return;
     this.#admissions = 0;
-    this.#evictor.sweep(this.#time.now);
+    this.evictor.sweep(this.time.now);
   }
 }
 

@@ -7,7 +7,6 @@ import { assertNamespaceName } from "../store.js";
 import { StoreTime } from "../store-time.js";
 import { Evictor } from "./evictor.js";
 import { KeyTable } from "./key-table.js";
-import type { Shared } from "./memory-namespace.js";
 import { MemoryNamespace } from "./memory-namespace.js";
 
 /** A `Map` throws at 2^24 entries, and deleted ones count until it moves: as many again as live ones while keys come and go. */
@@ -52,7 +51,8 @@ export class MemoryStore implements SyncStore {
   /** The clock that calls are decided by. */
   readonly clock: Clock;
 
-  readonly #shared: Shared;
+  readonly #time: StoreTime;
+  readonly #evictor: Evictor;
   readonly #names = new Set<string>();
 
   /** @throws TypeError or RangeError when an option is invalid. */
@@ -61,18 +61,18 @@ export class MemoryStore implements SyncStore {
     const { clock = monotonicClock, maxKeys = 1_000_000, onFull = "evict" } = known;
     this.clock = clockFrom("clock", clock);
     const evicts = assertOneOf("onFull", onFull, ["evict", "deny"]) === "evict";
-    const evictor = new Evictor(assertInteger("maxKeys", maxKeys, 1, MOST_KEYS), evicts);
-    this.#shared = { time: new StoreTime(this.clock), evictor };
+    this.#evictor = new Evictor(assertInteger("maxKeys", maxKeys, 1, MOST_KEYS), evicts);
+    this.#time = new StoreTime(this.clock);
   }
 
   /** The number of keys in all namespaces, those included that are idle and not yet removed. */
   get size(): number {
-    return this.#shared.evictor.size;
+    return this.#evictor.size;
   }
 
   /** How many keys with unexpired calls were replaced by new keys. Each may have been admitted more than its limit. */
   get evictions(): number {
-    return this.#shared.evictor.evictions;
+    return this.#evictor.evictions;
   }
 
   /** Opens a namespace. Limiters do, in their constructors. @throws RangeError when the name is invalid, or in use. */
@@ -80,10 +80,10 @@ export class MemoryStore implements SyncStore {
     assertNamespaceName(name, this.#names);
     const table = new KeyTable(longestOf(periodsMs));
     this.#names.add(name);
-    this.#shared.evictor.add(table);
-    return new MemoryNamespace(this.#shared, table, () => {
+    this.#evictor.add(table);
+    return new MemoryNamespace(this.#time, this.#evictor, table, () => {
       // A second close must not release the name for which a later namespace was opened.
-      if (this.#shared.evictor.remove(table)) this.#names.delete(name);
+      if (this.#evictor.remove(table)) this.#names.delete(name);
     });
   }
 }
