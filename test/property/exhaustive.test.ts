@@ -25,7 +25,7 @@ const moves = {
   reset: (world: World) => world.reset("a"),
 };
 
-/** Walks every sequence of moves of this length, in a fresh world each, and compares with the model at every step. */
+/** Runs every sequence of moves of this length in a new world, and compares with the model at every step. */
 async function everySequence(limits: readonly Limit[], alphabet: readonly Move[], length: number): Promise<number> {
   const total = alphabet.length ** length;
   for (let sequence = 0; sequence < total; sequence += 1) {
@@ -42,15 +42,15 @@ async function everySequence(limits: readonly Limit[], alphabet: readonly Move[]
 describe("every short sequence of steps agrees with the model", () => {
   const small = [1, 2, 3].flatMap((maxCalls) => [1, 2, 3, 4].map((periodMs) => ({ maxCalls, periodMs })));
 
-  it.each(small)("$maxCalls per $periodMs ms, two keys and refunds, 8 steps", async (limit) => {
+  it.each(small)("$maxCalls per $periodMs ms: two keys and refunds, 8 steps", async (limit) => {
     expect(await everySequence([limit], [moves.a, moves.b, moves.tick, moves.undoLast], 8)).toBe(4 ** 8);
   });
 
-  it.each(small)("$maxCalls per $periodMs ms, costs, refunds, resets and steps back, 5 steps", async (limit) => {
+  it.each(small)("$maxCalls per $periodMs ms: costs, refunds, resets and steps back, 5 steps", async (limit) => {
     expect(await everySequence([limit], Object.values(moves), 5)).toBe(8 ** 5);
   });
 
-  it("a deep short layer with a shallow long one, costs 1 and 2, refunds, 8 steps", async () => {
+  it("a deep short layer with a shallow long one: costs and refunds, 8 steps", async () => {
     const limits = [
       { name: "deep", maxCalls: 3, periodMs: 2 },
       { name: "shallow", maxCalls: 2, periodMs: 4 },

@@ -9,7 +9,7 @@ const layers = fc.array(
   { minLength: 1, maxLength: 2 },
 );
 
-/** A call of a key of one of the limiters; every eighth is about a key of each of them. */
+/** A call of one limiter, or, one in eight, of all of them together. */
 const anyCall = fc.record({
   limiter: fc.nat({ max: 2 }),
   together: fc.nat({ max: 7 }),
@@ -18,24 +18,24 @@ const anyCall = fc.record({
   waitMs: fc.constantFrom(0, 0, 0, 0, 0, 0, 1, 7),
 });
 
-/** Remembers until when each call was refused, and fails when the same call is admitted before. */
+/** Records the `retryAfterMs` of each refused call, and fails if the same call is admitted earlier. */
 class Refusals {
   readonly #until = new Map<string, number>();
   seen = 0;
-  seenAgain = 0;
+  repeated = 0;
 
   observe(call: string, { allowed, retryAfterMs, refusedBy }: Decision, now: number): void {
     const until = this.#until.get(call) ?? -Infinity;
     if (allowed && until > now) expect.unreachable(`${call} was refused until ${until}, and is admitted at ${now}`);
     if (refusedBy !== "limit" || retryAfterMs === Infinity) return;
     this.seen += 1;
-    if (until > now) this.seenAgain += 1;
+    if (until > now) this.repeated += 1;
     this.#until.set(call, now + retryAfterMs);
   }
 }
 
-it("a flood of keys frees no key that was refused: the same call is refused until the instant that its refusal named", async () => {
-  const total = { seen: 0, seenAgain: 0, evictions: 0 };
+it("a flood of keys does not free a refused key: the same call is refused until its retryAfterMs has passed", async () => {
+  const total = { seen: 0, repeated: 0, evictions: 0 };
   await fc.assert(
     fc.asyncProperty(
       fc.integer({ min: 3, max: 50 }),
@@ -59,7 +59,7 @@ it("a flood of keys frees no key that was refused: the same call is refused unti
             const { allowed, members } = await all.check(keys, { cost });
             for (const { name } of limiters) {
               const decision = members[name] as Decision;
-              // A member that admits is recorded only if all do.
+              // A member that allows the call records it only if all members allow it.
               if (allowed || !decision.allowed) refusals.observe(`${name} ${key} ${cost}`, decision, clock.now());
             }
           }
@@ -67,10 +67,10 @@ it("a flood of keys frees no key that was refused: the same call is refused unti
         }
         total.evictions += store.evictions;
         total.seen += refusals.seen;
-        total.seenAgain += refusals.seenAgain;
+        total.repeated += refusals.repeated;
       },
     ),
     { numRuns: 400 },
   );
-  expect(Math.min(total.evictions, total.seen, total.seenAgain)).toBeGreaterThan(1000);
+  expect(Math.min(total.evictions, total.seen, total.repeated)).toBeGreaterThan(1000);
 });

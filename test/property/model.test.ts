@@ -3,7 +3,7 @@ import { expect, it } from "vitest";
 import { anyLimits, anyStep, moveOf, type Step } from "../support/commands.js";
 import { World } from "../support/model-run.js";
 
-async function take(world: World, step: Step): Promise<void> {
+async function run(world: World, step: Step): Promise<void> {
   switch (step.do) {
     case "check":
       world.check(step.key, step.cost);
@@ -39,7 +39,7 @@ it("a limiter agrees with the model on every field after each of 200,000 random 
       fc.array(anyStep, { minLength: 60, maxLength: 140, size: "max" }),
       async (limits, script) => {
         const world = new World(limits);
-        for (const step of script) await take(world, step);
+        for (const step of script) await run(world, step);
         steps += script.length;
       },
     ),

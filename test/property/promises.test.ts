@@ -5,7 +5,7 @@ import { ManualClock } from "../../src/testing/index.js";
 import { anyLimits, anyStep, moveOf, type Step } from "../support/commands.js";
 import { AnyLimiter } from "../support/model-run.js";
 
-/** A limiter led through steps, with what it decided. */
+/** A limiter, and its results at each step. */
 class Run {
   readonly clock = new ManualClock();
   readonly decisions: Decision[] = [];
@@ -33,8 +33,8 @@ class Run {
 
 const script = fc.array(anyStep, { minLength: 20, maxLength: 80, size: "max" });
 
-describe("a decision keeps its promises", () => {
-  it("a refused call is refused again one millisecond before retryAfterMs, and allowed at it", async () => {
+describe("for any limits and steps", () => {
+  it("a refused call is refused until one millisecond before retryAfterMs has passed, and then allowed", async () => {
     let refusals = 0;
     await fc.assert(
       fc.asyncProperty(anyLimits, script, fc.integer({ min: 1, max: 4 }), async (limits, steps, cost) => {
@@ -54,7 +54,7 @@ describe("a decision keeps its promises", () => {
     expect(refusals).toBeGreaterThan(20);
   });
 
-  it("shadow mode says what enforce mode says, field by field but for allowed and shadowed", async () => {
+  it("shadow mode equals enforce mode in every field except allowed and shadowed", async () => {
     await fc.assert(
       fc.asyncProperty(anyLimits, script, async (limits, steps) => {
         const enforce = new Run(limits);
@@ -72,13 +72,13 @@ describe("a decision keeps its promises", () => {
     );
   });
 
-  it("what happens to one key changes no answer about another", async () => {
+  it("calls and resets of one key change no decision about another", async () => {
     await fc.assert(
       fc.asyncProperty(anyLimits, script, script, async (limits, steps, noise) => {
         const alone = new Run(limits);
         const crowded = new Run(limits);
         for (const [at, step] of steps.entries()) {
-          // A store only knows of a step back what calls have shown it, so the crowded one would know more.
+          // A store sees a step back only when it reads the clock, and `crowded` reads it more often.
           if (step.do === "resetAll" || moveOf(step, limits) < 0) continue;
           await alone.take(step, "ada");
           await crowded.take(step, "ada");
@@ -92,7 +92,7 @@ describe("a decision keeps its promises", () => {
     );
   });
 
-  it("after reset(key) every decision is that of a limiter that never saw the key", async () => {
+  it("after reset(key), every decision equals that of a limiter without calls of the key", async () => {
     await fc.assert(
       fc.asyncProperty(anyLimits, script, script, async (limits, past, future) => {
         const run = new Run(limits);
@@ -103,7 +103,7 @@ describe("a decision keeps its promises", () => {
 
         const fresh = new Run(limits);
         fresh.limiter.move(run.limiter.limits.map(({ maxCalls }) => maxCalls));
-        // Both know the present, from which on a step back is no time passing to either.
+        // Both read the clock now, so that they see the same steps back.
         fresh.clock.set(run.clock.now());
         await run.limiter.state("ada");
         await fresh.limiter.state("ada");

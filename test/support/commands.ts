@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import type { Limit } from "../../src/index.js";
 
-/** One to three limits of any order of depths and periods; the first has no name. */
+/** One to three limits with any depths and periods. The first has no name. */
 export const anyLimits = fc
   .array(fc.record({ maxCalls: fc.integer({ min: 0, max: 8 }), periodMs: fc.integer({ min: 1, max: 40 }) }), {
     minLength: 1,
@@ -12,7 +12,7 @@ export const anyLimits = fc
 const key = fc.constantFrom("ada", "__proto__");
 const cost = fc.constantFrom(1, 1, 1, 2, 3, 9);
 
-/** Anything that can be done to a limiter. */
+/** Any step of a limiter or its clock. */
 export const anyStep = fc.oneof(
   { weight: 16, arbitrary: fc.record({ do: fc.constant("check" as const), key, cost }) },
   { weight: 4, arbitrary: fc.record({ do: fc.constant("isAllowed" as const), key, cost }) },
@@ -28,7 +28,7 @@ export const anyStep = fc.oneof(
       to: fc.array(fc.nat({ max: 8 }), { minLength: 3, maxLength: 3 }),
     }),
   },
-  // Backwards as well, and by just under, exactly, and just over a period.
+  // Forwards and backwards, and to just before, exactly, and just after the end of a period.
   { weight: 6, arbitrary: fc.record({ do: fc.constant("wait" as const), ms: fc.integer({ min: -30, max: 60 }) }) },
   {
     weight: 6,
@@ -38,7 +38,7 @@ export const anyStep = fc.oneof(
 
 export type Step = typeof anyStep extends fc.Arbitrary<infer T> ? T : never;
 
-/** How far a step moves the clock, in milliseconds: 0 for one that does not. */
+/** The milliseconds by which a step moves the clock, or 0. */
 export function moveOf(step: Step, limits: readonly Limit[]): number {
   if (step.do === "wait") return step.ms;
   if (step.do === "waitOut") return (limits[step.layer % limits.length]?.periodMs ?? 0) + step.ms;

@@ -5,7 +5,7 @@ import { MemoryNamespace } from "../../src/store/memory/memory-namespace.js";
 import { StoreTime } from "../../src/store/store-time.js";
 import { ManualClock } from "../../src/testing/index.js";
 
-/** A namespace whose table is visible, made of the same parts as one of a MemoryStore. */
+/** A namespace of the same parts as one of a MemoryStore, with a visible table. */
 export class InspectableNamespace {
   readonly clock = new ManualClock();
   readonly table: KeyTable;
@@ -18,7 +18,7 @@ export class InspectableNamespace {
     this.namespace = new MemoryNamespace(new StoreTime(this.clock), evictor, this.table, () => undefined);
   }
 
-  /** Every log: its timestamps, newest first, and its identity. */
+  /** The timestamps of every log, newest first, and its identity. */
   contents(): { id: number; timestamps: number[] }[] {
     const { table } = this;
     return Array.from({ length: table.size }, (_, at) => {
@@ -27,7 +27,7 @@ export class InspectableNamespace {
   }
 }
 
-/** The timestamps of a log, newest first, those included that have expired and are not overwritten yet. */
+/** The timestamps of a log, newest first, including expired ones that are not overwritten yet. */
 export function timestampsOf(log: TimestampLog): number[] {
   const timestamps: number[] = [];
   for (let n = 1; log.nthMostRecent(n) !== -Infinity; n += 1) timestamps.push(log.nthMostRecent(n));

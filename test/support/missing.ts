@@ -1,6 +1,6 @@
 /**
- * Runs `check`, and returns `how` to install what is missing where it throws: the reason to skip the tests that need it.
- * With `CI=true` no test is skipped, and `how` is thrown instead.
+ * Returns `how`, the reason to skip tests, if `check` throws because a program is missing. With `CI=true` no test is skipped, and
+ * `how` is thrown.
  */
 export function missing(how: string, check: () => void): string | undefined {
   try {

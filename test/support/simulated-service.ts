@@ -1,12 +1,10 @@
 import type { AdaptiveRateLimiter, Clock } from "../../src/index.js";
 import type { ManualClock } from "../../src/testing/index.js";
 
-/**
- * The clock of a loop that has many sockets to serve in a turn: its timers run between two turns, late, and each once.
- */
+/** The clock of an event loop whose turns take long: a timer that is due runs once, late, at the end of the turn. */
 export class TurnClock implements Required<Clock> {
   readonly #clock: ManualClock;
-  #alarms: { readonly dueMs: number; readonly run: () => void }[] = [];
+  #timers: { readonly dueMs: number; readonly run: () => void }[] = [];
   #lateMs = 0;
 
   constructor(clock: ManualClock) {
@@ -18,76 +16,76 @@ export class TurnClock implements Required<Clock> {
   }
 
   wake(afterMs: number, run: () => void): () => void {
-    const alarm = { dueMs: this.now() + afterMs, run };
-    this.#alarms.push(alarm);
+    const timer = { dueMs: this.now() + afterMs, run };
+    this.#timers.push(timer);
     return () => {
-      this.#alarms = this.#alarms.filter((other) => other !== alarm);
+      this.#timers = this.#timers.filter((other) => other !== timer);
     };
   }
 
-  /** By how many milliseconds the last alarm was late. */
+  /** The delay of the last timer in milliseconds. */
   lateness(): number {
     return this.#lateMs;
   }
 
   endTurn(): void {
-    const due = this.#alarms.filter(({ dueMs }) => dueMs <= this.now());
+    const due = this.#timers.filter(({ dueMs }) => dueMs <= this.now());
     for (const { dueMs } of due) this.#lateMs = this.now() - dueMs;
-    this.#alarms = this.#alarms.filter((alarm) => !due.includes(alarm));
+    this.#timers = this.#timers.filter((timer) => !due.includes(timer));
     for (const { run } of due) run();
   }
 }
 
-/** What became of one request. */
+/** One request and its result. */
 export interface Served {
   readonly atMs: number;
   readonly allowed: boolean;
   readonly latencyMs: number;
 }
 
-interface PlantOptions {
+interface ServiceOptions {
   readonly clock: ManualClock;
   readonly limiters: readonly AdaptiveRateLimiter[];
-  /** Requests a second at an instant. */
+  /** The rate of requests at an instant, per second. */
   readonly rate: (atMs: number) => number;
   readonly serviceMs?: number;
   readonly refusalMs?: number;
   readonly seed?: number;
-  /** Told when the line is empty, and after each turn of so many requests. */
+  /** Called when the queue is empty, and after every `turn` requests. */
   readonly onTurn?: () => void;
   readonly turn?: number;
 }
 
 /**
- * A model of an event loop: requests come at random, stand in one line, and are worked off one after another; each is
- * decided upon when its turn comes, as a request that waits in a socket is.
+ * A simulated event loop: requests arrive at random, and are processed one after another. The limiter decides when a request
+ * leaves the queue, as for a request that waits in a socket.
  */
-export class Plant {
+export class SimulatedService {
   readonly served: Served[] = [];
-  readonly #options: Required<PlantOptions>;
+  readonly #options: Required<ServiceOptions>;
   #seed: number;
   #nextAt: number;
   #freeAt: number;
-  /** Work up to `#freeAt`, and what of it was told. */
+  /** The work up to `#freeAt`, and the part of it that `busy` has reported. */
   #busyMs = 0;
-  #toldMs = 0;
-  #toldAt: number;
+  #reportedMs = 0;
+  #reportedAt: number;
   #count = 0;
   #inTurn = 0;
 
-  constructor(options: PlantOptions) {
+  constructor(options: ServiceOptions) {
     this.#options = { serviceMs: 2, refusalMs: 0.1, seed: 1, onTurn: () => undefined, turn: 1000, ...options };
     this.#seed = this.#options.seed;
-    this.#toldAt = this.#freeAt = this.#nextAt = options.clock.now();
+    this.#reportedAt = this.#freeAt = this.#nextAt = options.clock.now();
   }
 
-  /** The share of the time since it was last asked in which the loop was busy, as a monitor sees it. */
+  /** The share of the time since the previous call in which the loop was busy. */
   busy(): number {
     const now = this.#options.clock.now();
     const busy = this.#busyMs - Math.max(0, this.#freeAt - now);
-    const share = (busy - this.#toldMs) / (now - this.#toldAt);
-    this.#toldMs = busy;
-    this.#toldAt = now;
+    const share = (busy - this.#reportedMs) / (now - this.#reportedAt);
+    this.#reportedMs = busy;
+    this.#reportedAt = now;
     return share;
   }
 

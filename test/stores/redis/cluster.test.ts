@@ -21,18 +21,18 @@ describe.skipIf(withoutRedis !== undefined)("a RedisStore of a cluster", () => {
   const slotOf = async (key: string): Promise<number> =>
     Number(await servers.primaries[0]!.admin.call("CLUSTER", "KEYSLOT", key));
 
-  it("takes for the tag of a key what the servers do", async () => {
+  it("finds the same hash tag in a key as the servers", async () => {
     const texts = fc.oneof(fc.string(), fc.string({ unit: fc.constantFrom("{", "}", "a", ":", "é") }));
     await fc.assert(
       fc.asyncProperty(texts, async (key) => {
-        // A tag alone has none: a `{` in it is not closed.
+        // The tag alone has no tag: a `{` in it is not closed.
         expect(await slotOf(hashedPart(key))).toBe(await slotOf(key));
       }),
       { numRuns: 500 },
     );
   });
 
-  it("resets all keys through a client that is not yet connected, or rejects", async () => {
+  it("resets all keys if the client connects lazily, and rejects if it is not connected", async () => {
     const limiterOf = (client: RedisClient): AsyncRateLimiter => {
       const store = new RedisStore({ client, keyPrefix: "unconnected", timeout: "5s", whenDown: "deny" });
       return new AsyncRateLimiter({ maxCalls: 3, period: "1h", name: "s", store });
@@ -53,7 +53,7 @@ describe.skipIf(withoutRedis !== undefined)("a RedisStore of a cluster", () => {
     await Promise.all([lazy.quit(), connected.quit()]);
   });
 
-  it("rejects a reset that would leave a primary out", async () => {
+  it("rejects a reset if the client does not know all primaries", async () => {
     const client = {
       isCluster: true,
       call: async () => [
@@ -70,7 +70,7 @@ describe.skipIf(withoutRedis !== undefined)("a RedisStore of a cluster", () => {
     });
   });
 
-  it("warns of clients that put scripts together by their first word", async () => {
+  it("warns of clients that group scripts into pipelines automatically", async () => {
     const warned = vi.spyOn(process, "emitWarning").mockReturnValue();
     const make = (options: object): void => {
       const client = new Cluster([{ host: "127.0.0.1", port: 1 }], { lazyConnect: true, ...options });
@@ -91,7 +91,7 @@ describe.skipIf(withoutRedis !== undefined)("a RedisStore of a cluster", () => {
     });
     afterAll(() => connected.close());
 
-    it("stays exact, without the fallback, while slots move under load", async () => {
+    it("admits exactly the limit while slots move under load", async () => {
       const keyPrefix = `moving-${name.length}`;
       const store = new RedisStore({
         client: connected.client,
@@ -125,7 +125,7 @@ describe.skipIf(withoutRedis !== undefined)("a RedisStore of a cluster", () => {
       expect([...admitted.values()]).toEqual(keys.map(() => 300));
     });
 
-    it("resets every key of a namespace while their slot moves", async () => {
+    it("resets every key of a namespace while its slot moves", async () => {
       const keyPrefix = `reset-${name.length}`;
       const store = new RedisStore({ client: connected.client, keyPrefix, timeout: "5s", whenDown: "deny" });
       const limiter = new AsyncRateLimiter({ maxCalls: 3, period: "1h", name: "s", store });

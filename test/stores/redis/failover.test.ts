@@ -7,15 +7,15 @@ import { ClusterProcess, type Member, until } from "../../support/redis/cluster-
 import { type RedisProcess, withoutRedis } from "../../support/redis/redis-process.js";
 import { SentinelProcess } from "../../support/redis/sentinel-process.js";
 
-/** Two servers of which the one takes over from the other, and a client that is told so. */
+/** A primary and its replica, and a client that follows a failover. */
 interface Pair {
   readonly client: RedisClient;
   readonly primary: RedisProcess;
   readonly replica: RedisProcess;
-  /** Connections to each, which no failover moves. */
+  /** Connections to each server, which do not follow a failover. */
   readonly onPrimary: Redis;
   readonly onReplica: Redis;
-  /** A key that the pair keeps. */
+  /** The name of a key that these servers store. */
   readonly key: (name: string) => string;
   readonly prefix: string;
 }
@@ -23,7 +23,7 @@ interface Pair {
 const MAX_CALLS = 100;
 
 /**
- * Kills a primary under load, whose replica has lagged behind, and compares what was admitted with what was lost.
+ * Kills a primary under load while its replica lags behind, and compares the admitted calls with the lost ones.
  */
 async function failOver({ client, primary, replica, onPrimary, onReplica, key, prefix }: Pair): Promise<void> {
   const onStoreError: unknown[] = [];
@@ -38,13 +38,13 @@ async function failOver({ client, primary, replica, onPrimary, onReplica, key, p
   const limiter = new AsyncRateLimiter({ maxCalls: MAX_CALLS, period: "1h", name: "s", store });
   const keys = Array.from({ length: 8 }, (_, at) => key(`key-${at}`));
   const admitted = new Map(keys.map((name) => [name, 0]));
-  const ask = async (name: string): Promise<Decision | undefined> => {
+  const check = async (name: string): Promise<Decision | undefined> => {
     const decision = await limiter.check(name).catch(() => undefined);
     if (decision?.allowed === true) admitted.set(name, admitted.get(name)! + 1);
     return decision;
   };
   const burst = async (calls: number): Promise<void> => {
-    await Promise.all(keys.flatMap((name) => Array.from({ length: calls }, () => ask(name))));
+    await Promise.all(keys.flatMap((name) => Array.from({ length: calls }, () => check(name))));
   };
   await burst(1);
   await burst(59);
@@ -52,35 +52,35 @@ async function failOver({ client, primary, replica, onPrimary, onReplica, key, p
     async () => (await offsetOf(onPrimary, "master_repl_offset")) === (await offsetOf(onReplica, "slave_repl_offset")),
   );
 
-  // From here on the replica hears of nothing any more: the link is cut as well, or it would read later what it was sent.
+  // From now on the replica receives nothing. The link is closed too, or the replica would later read what was sent.
   replica.signal("SIGSTOP");
-  // A replica that is not stopped yet would begin to copy everything anew, and lose all it has.
+  // A replica that is not stopped yet would start a full copy, and discard its data.
   await sleep(100);
   await onPrimary.call("CLIENT", "KILL", "TYPE", "replica");
   await Promise.all([burst(55), sleep(50)]);
   expect([...admitted.values()]).toEqual(keys.map(() => MAX_CALLS));
-  // Under load: what is asked now is answered by nobody, or by the one that takes over.
+  // These calls fail, or the new primary decides them.
   const meanwhile = burst(5);
   await primary.kill();
-  const gone = performance.now();
+  const killedAt = performance.now();
   replica.signal("SIGCONT");
   await meanwhile;
 
   let recovered: Decision | undefined;
-  await until(async () => (recovered = await ask(keys[0]!)) !== undefined);
-  const outage = performance.now() - gone;
+  await until(async () => (recovered = await check(keys[0]!)) !== undefined);
+  const outage = performance.now() - killedAt;
   expect(recovered?.source).toBe("redis");
   await until(async () => {
     await burst(30);
-    return (await Promise.all(keys.map(ask))).every((decision) => decision?.allowed === false);
+    return (await Promise.all(keys.map(check))).every((decision) => decision?.allowed === false);
   });
 
-  // Every log is full again, so what was admitted beyond the limit is what the replica had not heard of.
+  // Every log is full again, so the calls above the limit are those that the replica had not received.
   const states = await Promise.all(keys.map((name) => limiter.state(name)));
   expect(states.map(({ calls }) => calls)).toEqual(keys.map(() => MAX_CALLS));
   expect([...admitted.values()]).toEqual(keys.map(() => MAX_CALLS + 40));
 
-  // The one that took over had never seen the script, and was sent it.
+  // The new primary did not have the script, and received it.
   const stats = await onReplica.info("commandstats");
   expect(stats).toMatch(/cmdstat_eval:calls=[1-9]/);
   expect(stats).toMatch(
@@ -90,12 +90,12 @@ async function failOver({ client, primary, replica, onPrimary, onReplica, key, p
   console.info(`recovered ${Math.round(outage)} ms after the primary was killed`);
 }
 
-/** How much of its history a server has written, or heard of. */
+/** The replication offset of a server. */
 async function offsetOf(redis: Redis, name: string): Promise<string | undefined> {
   return new RegExp(`^${name}:(\\d+)`, "m").exec(await redis.info("replication"))?.[1];
 }
 
-describe.skipIf(withoutRedis !== undefined)("a failover to a replica that has lagged behind", () => {
+describe.skipIf(withoutRedis !== undefined)("a failover to a replica that lags behind", () => {
   describe("by a sentinel", () => {
     let servers: SentinelProcess;
     beforeAll(async () => {
@@ -103,7 +103,7 @@ describe.skipIf(withoutRedis !== undefined)("a failover to a replica that has la
     });
     afterAll(() => servers.kill());
 
-    it("admits again as many calls as were not replicated, and no more", async () => {
+    it("admits as many calls above the limit as were not replicated", async () => {
       const { primary, replica, sentinel } = servers;
       const client = new Redis({
         sentinels: [{ host: "127.0.0.1", port: sentinel.port }],
@@ -138,7 +138,7 @@ describe.skipIf(withoutRedis !== undefined)("a failover to a replica that has la
     });
     afterAll(() => servers.kill());
 
-    it("admits again as many calls as were not replicated, and no more", async () => {
+    it("admits as many calls above the limit as were not replicated", async () => {
       const client = new Cluster(servers.nodes, {
         clusterRetryStrategy: () => 100,
         retryDelayOnFailover: 0,

@@ -126,7 +126,7 @@ describe.skipIf(withoutRedis !== undefined)("when Redis is slow, hung or gone", 
     closing.push(() => proxy.close());
     const limiter = limiterOf({ client: connect(proxy.port) });
     await limiter.check("ada");
-    proxy.losesReplies = true;
+    proxy.dropsReplies = true;
     expect((await limiter.check("ada")).source).toBe("fallback");
     const direct = limiterOf();
     expect((await direct.peek("ada")).remaining).toBe(2);

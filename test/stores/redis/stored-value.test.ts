@@ -10,7 +10,7 @@ const KEY = "rate_limit:default:ada";
 
 const FOREIGN = "The value of a key in Redis is not a log of this package";
 
-/** Bytes that follow from a seed, so that a failure can be repeated. */
+/** Random bytes from a seed, which reproduces a failure. */
 function randomBytes(seed: string, length: number): Buffer {
   const blocks = Array.from({ length: Math.ceil(length / 32) }, (_, at) =>
     createHash("sha256").update(`${seed}:${at}`).digest(),
@@ -19,27 +19,27 @@ function randomBytes(seed: string, length: number): Buffer {
 }
 
 interface Stored {
-  readonly stamps: readonly number[];
+  readonly timestamps: readonly number[];
   readonly high: number;
   readonly longest: number;
 }
 
-/** A value as the script keeps it. */
-function packed({ stamps, high, longest }: Stored): Buffer {
-  const value = Buffer.alloc(35 + 6 * stamps.length);
+/** A value in the format of the script. */
+function packed({ timestamps, high, longest }: Stored): Buffer {
+  const value = Buffer.alloc(35 + 6 * timestamps.length);
   value.write("sg1");
-  value.writeUInt32BE(stamps.length, 3);
-  value.writeUInt32BE(stamps.length, 11);
+  value.writeUInt32BE(timestamps.length, 3);
+  value.writeUInt32BE(timestamps.length, 11);
   value.writeUIntBE(high, 15, 6);
   for (const [at, number] of [longest, 1].entries()) {
     value.writeUInt8(0, 21 + 7 * at);
     value.writeUIntBE(number, 22 + 7 * at, 6);
   }
-  for (const [at, stamp] of stamps.entries()) value.writeUIntBE(stamp, 35 + 6 * at, 6);
+  for (const [at, timestamp] of timestamps.entries()) value.writeUIntBE(timestamp, 35 + 6 * at, 6);
   return value;
 }
 
-describe.skipIf(withoutRedis !== undefined)("what is stored in Redis", () => {
+describe.skipIf(withoutRedis !== undefined)("the value of a key in Redis", () => {
   const redis = realRedis();
   const store = (): RedisStore =>
     new RedisStore({ client: redis.client, timeout: "5s", whenDown: "deny", denyCache: false });
@@ -49,12 +49,12 @@ describe.skipIf(withoutRedis !== undefined)("what is stored in Redis", () => {
   };
 
   beforeEach(async () => {
-    // All tests share keys and have periods of their own, which is warned of.
+    // The tests use one key with different periods, which causes a warning.
     vi.spyOn(process, "emitWarning").mockReturnValue();
     await redis.client.flushall();
   });
 
-  it("is not touched by a peek, a state or a refused call, nor made by one", async () => {
+  it("is neither changed nor created by a peek, a state or a refused call", async () => {
     const limiter = new AsyncRateLimiter({ maxCalls: 2, period: "1h", store: store() });
     await limiter.peek("ada");
     await limiter.state("ada");
@@ -69,7 +69,7 @@ describe.skipIf(withoutRedis !== undefined)("what is stored in Redis", () => {
     expect([await redis.client.dumpBuffer(KEY), await redis.client.call("PEXPIRETIME", KEY)]).toEqual(before);
   });
 
-  it("expires a period after the newest call, in milliseconds, and never before", async () => {
+  it("expires one period after the newest call, and never earlier", async () => {
     const limiter = new AsyncRateLimiter({ maxCalls: 300, period: "80ms", store: store() });
     let latest = 0;
     for (const cost of [1, 1, 100, 50]) {
@@ -85,37 +85,37 @@ describe.skipIf(withoutRedis !== undefined)("what is stored in Redis", () => {
     expect(await redis.client.exists(KEY)).toBe(0);
   });
 
-  it("holds the newest time ever: a clock that has gone back, by failover say, revives no call and frees none", async () => {
+  it("contains the latest time, so that a clock that goes back neither revives nor expires a call", async () => {
     const limiter = new AsyncRateLimiter({ maxCalls: 2, period: "1m", store: store() });
     const high = Math.floor(await serverTime()) + 20_000;
-    // Two calls by a clock 20 s ahead of this one, the older of them dead there since a second.
-    await redis.client.set(KEY, packed({ stamps: [high - 61_000, high], high, longest: 60_000 }));
+    // Two calls by a clock that is 20 s ahead; the older one expired there a second ago.
+    await redis.client.set(KEY, packed({ timestamps: [high - 61_000, high], high, longest: 60_000 }));
     expect(await limiter.peek("ada")).toMatchObject({ allowed: true, remaining: 1 });
-    const spent = await limiter.check("ada");
-    expect(spent).toMatchObject({ allowed: true, remaining: 0 });
+    const decision = await limiter.check("ada");
+    expect(decision).toMatchObject({ allowed: true, remaining: 0 });
     expect((await redis.client.getBuffer(KEY))!.readUIntBE(15, 6)).toBe(high);
     const refused = await limiter.check("ada");
     expect(refused.allowed).toBe(false);
     expect(refused.retryAfterMs).toBeGreaterThan(79_000);
     expect(refused.retryAfterMs).toBeLessThanOrEqual(80_001);
-    // A refund takes the call, and leaves the time.
-    expect(await limiter.refund(spent)).toBe(true);
+    // A refund removes the call, and keeps the time.
+    expect(await limiter.refund(decision)).toBe(true);
     expect((await redis.client.getBuffer(KEY))!.readUIntBE(15, 6)).toBe(high);
     expect(await limiter.peek("ada")).toMatchObject({ allowed: true, remaining: 1 });
   });
 
-  it("is not believed about calls that lie more than the longest period ahead: a wrong clock locks nobody out for days", async () => {
+  it("loses timestamps that are further ahead than the longest period, which a wrong clock wrote", async () => {
     const limiter = new AsyncRateLimiter({ maxCalls: 3, period: "1m", store: store() });
     const now = Math.floor(await serverTime());
     const wrong = now + 86_400_000;
-    await redis.client.set(KEY, packed({ stamps: [now - 1000, wrong, wrong], high: wrong, longest: 60_000 }));
+    await redis.client.set(KEY, packed({ timestamps: [now - 1000, wrong, wrong], high: wrong, longest: 60_000 }));
     expect(await limiter.check("ada")).toMatchObject({ allowed: true, remaining: 1 });
     const { retryAfterMs } = await limiter.check("ada", { cost: 2 });
     expect(retryAfterMs).toBeLessThanOrEqual(60_000);
     expect((await redis.client.getBuffer(KEY))!.readUIntBE(15, 6)).toBeLessThan(now + 60_000);
   });
 
-  it("serves two releases with different limits on one key, and neither cuts what the other needs", async () => {
+  it("keeps the calls that either of two releases with different limits needs", async () => {
     const old = new AsyncRateLimiter({ maxCalls: 3, period: "1m", store: store() });
     const next = new LayeredRateLimiter({
       limits: [
@@ -135,12 +135,12 @@ describe.skipIf(withoutRedis !== undefined)("what is stored in Redis", () => {
     await old.reset("ada");
     await next.check("ada");
     await old.check("ada");
-    // The release with the shorter period does not shorten the life of the other's calls.
+    // The release with the shorter period does not shorten the expiry.
     expect(await redis.client.pttl(KEY)).toBeGreaterThan(29 * 86_400_000);
     expect((await next.state("ada")).calls).toBe(2);
   });
 
-  it("grows by room for many where a release asks for less than the log has to hold", async () => {
+  it("grows by many slots at once if another release needs a longer log", async () => {
     const deep = new AsyncRateLimiter({ maxCalls: 1000, period: "1h", store: store() });
     const shallow = new AsyncRateLimiter({ maxCalls: 10, period: "1ms", store: store() });
     await deep.check("ada", { cost: 200 });
@@ -158,7 +158,7 @@ describe.skipIf(withoutRedis !== undefined)("what is stored in Redis", () => {
     [100, 12],
     [1000, 9],
     [10_000, 9],
-  ])("takes, with %i calls recorded, at most %i bytes for each", async (maxCalls, most) => {
+  ])("with %i calls uses at most %i bytes for each", async (maxCalls, most) => {
     const limiter = new AsyncRateLimiter({ maxCalls, period: "1h", store: store() });
     for (let calls = 0; calls < maxCalls; calls += 10) await limiter.check("ada", { cost: 10 });
     expect((await limiter.peek("ada")).remaining).toBe(0);
@@ -167,12 +167,12 @@ describe.skipIf(withoutRedis !== undefined)("what is stored in Redis", () => {
 
   it.each<[string, (value: Buffer) => Buffer]>([
     ["cut short", (value) => value.subarray(0, value.length - 3)],
-    ["without stamps", (value) => value.subarray(0, 35)],
+    ["without timestamps", (value) => value.subarray(0, 35)],
     ["of another version", (value) => Buffer.concat([Buffer.from("sg9"), value.subarray(3)])],
-    ["with more stamps than slots", (value) => (value.writeUInt32BE(4000, 11), value)],
-    ["with a head outside", (value) => (value.writeUInt32BE(4000, 7), value)],
-    ["with slots that are not there", (value) => (value.writeUInt32BE(4000, 3), value.writeUInt32BE(3999, 7), value)],
-  ])("%s is a StoreError, and stays as it is", async (_, damage) => {
+    ["with more timestamps than slots", (value) => (value.writeUInt32BE(4000, 11), value)],
+    ["with a head outside of the slots", (value) => (value.writeUInt32BE(4000, 7), value)],
+    ["with a wrong number of slots", (value) => (value.writeUInt32BE(4000, 3), value.writeUInt32BE(3999, 7), value)],
+  ])("%s causes a StoreError, and is not changed", async (_, damage) => {
     const open = new RedisStore({ client: redis.client, timeout: "5s", whenDown: "allow" });
     const limiter = new AsyncRateLimiter({ maxCalls: 1000, period: "1h", store: open });
     await limiter.check("ada", { cost: 200 });
@@ -183,7 +183,7 @@ describe.skipIf(withoutRedis !== undefined)("what is stored in Redis", () => {
     expect(await redis.client.getBuffer(KEY)).toEqual(damaged);
   });
 
-  it("of random bytes is a StoreError or a log, and never taken for a failure of the server", async () => {
+  it("of random bytes is a log or causes a StoreError, and never counts as a failure of the server", async () => {
     const open = new RedisStore({ client: redis.client, timeout: "5s", whenDown: "allow", denyCache: false });
     const limiter = new AsyncRateLimiter({ maxCalls: 1000, period: "1h", store: open });
     const seed = Date.now() % 1_000_000;
@@ -192,23 +192,23 @@ describe.skipIf(withoutRedis !== undefined)("what is stored in Redis", () => {
       const value = randomBytes(`${seed}:${round}`, 35 + (round % 7) * 40);
       value.write("sg1");
       if (round % 2 === 0) {
-        // A ring that fits the length, so that the numbers behind it are looked at.
+        // A ring that fits the length, so that the script reads the numbers behind it.
         const capacity = 1 + (value[3]! % 40);
         value.writeUInt32BE(capacity, 3);
         value.writeUInt32BE(value[4]! % capacity, 7);
         value.writeUInt32BE(value[5]! % (capacity + 1), 11);
       }
       if (round % 4 === 0) value.fill(0, 21, 22).fill(0, 28, 29);
-      for (const verb of ["peek", "state", "isAllowed", "check"] as const) {
+      for (const method of ["peek", "state", "isAllowed", "check"] as const) {
         await redis.client.set(KEY, value);
         try {
-          const answer = await limiter[verb]("ada", { cost: 1 + (round % 200) } as never);
-          if (typeof answer === "object" && "source" in answer)
-            expect([seed, round, answer.source]).toEqual([seed, round, "redis"]);
-          if (verb === "check") await limiter.refund(answer as Decision);
+          const result = await limiter[method]("ada", { cost: 1 + (round % 200) } as never);
+          if (typeof result === "object" && "source" in result)
+            expect([seed, round, result.source]).toEqual([seed, round, "redis"]);
+          if (method === "check") await limiter.refund(result as Decision);
           outcomes.log += 1;
         } catch (error) {
-          expect([seed, round, verb, (error as Error).message]).toEqual([seed, round, verb, FOREIGN]);
+          expect([seed, round, method, (error as Error).message]).toEqual([seed, round, method, FOREIGN]);
           outcomes.error += 1;
         }
       }

@@ -8,12 +8,12 @@ import { UpstashStandIn } from "./upstash-stand-in.js";
 
 export interface Connected {
   readonly client: RedisClient;
-  /** What the client puts before every key. */
+  /** The prefix that the client adds to every key. */
   readonly ownPrefix?: string;
   readonly close: () => Promise<unknown>;
 }
 
-/** Where a server is. */
+/** The address of a server. */
 export interface Address {
   readonly host: string;
   readonly port: number;
@@ -29,7 +29,7 @@ interface Listening {
 
 function quiet(client: RedisClient & Listening & { quit(): Promise<unknown> }): Connected {
   client.on("error", () => undefined);
-  // What the client asks for itself, after a slot has moved, must be answered before the servers go.
+  // The client sends commands of its own after a slot has moved; `quit` waits for their replies before the servers stop.
   return { client, close: () => client.quit() };
 }
 
@@ -81,7 +81,7 @@ export const CLUSTER_CLIENTS: Clients<readonly Address[]> = {
   },
 };
 
-/** The clients that a sentinel tells which server is the primary of a group. */
+/** The clients that learn from a sentinel which server is the primary of a group. */
 export const SENTINEL_CLIENTS: Clients<{ readonly sentinel: Address; readonly group: string }> = {
   "ioredis through a sentinel": async ({ sentinel, group }) => quiet(new Redis({ sentinels: [sentinel], name: group })),
   "iovalkey through a sentinel": async ({ sentinel, group }) =>

@@ -8,20 +8,20 @@ import { RedisProcess } from "./redis-process.js";
 
 const SLOTS = 16_384;
 
-/** One server of a cluster, with a connection for what tests do to it. */
+/** One server of a cluster, with a connection for the commands of tests. */
 export interface Member {
   readonly process: RedisProcess;
   readonly admin: Redis;
   readonly id: string;
-  /** Where the servers talk to each other. */
+  /** The port between the servers. */
   readonly bus: number;
 }
 
-/** A Redis Cluster of three primaries on ports of their own, and replicas where wanted. */
+/** A Redis Cluster of three primaries on free ports, and optional replicas. */
 export class ClusterProcess {
   readonly primaries: readonly Member[];
   readonly replicas: Member[] = [];
-  /** How many keys have been moved from one server to another. */
+  /** The number of keys that were moved from one server to another. */
   moved = 0;
   readonly #folder: string;
 
@@ -36,7 +36,7 @@ export class ClusterProcess {
     const cluster = new ClusterProcess(folder, primaries);
     const bounds = [0, 1, 2, 3].map((part) => Math.round((part * SLOTS) / 3));
     for (const [at, { admin }] of primaries.entries()) {
-      // Epochs that differ from the start, or the servers need seconds to agree on whose word counts.
+      // With equal epochs the servers would need seconds to agree.
       await admin.call("CLUSTER", "SET-CONFIG-EPOCH", String(at + 1));
       const slots = Array.from({ length: bounds[at + 1]! - bounds[at]! }, (_, slot) => String(bounds[at]! + slot));
       await admin.call("CLUSTER", "ADDSLOTS", ...slots);
@@ -47,12 +47,12 @@ export class ClusterProcess {
     return cluster;
   }
 
-  /** Where clients begin. */
+  /** The addresses for clients. */
   get nodes(): { host: string; port: number }[] {
     return this.primaries.map(({ process }) => ({ host: "127.0.0.1", port: process.port }));
   }
 
-  /** Adds a replica of a primary, and waits until it has all of it. */
+  /** Adds a replica of a primary, and waits until it is synchronized. */
   async addReplica(primary: Member): Promise<Member> {
     const replica = await startMember(this.#folder);
     this.replicas.push(replica);
@@ -64,14 +64,14 @@ export class ClusterProcess {
     return replica;
   }
 
-  /** The primary that has a slot. */
+  /** The primary of a slot. */
   async ownerOf(slot: number): Promise<Member> {
     const ranges = (await this.primaries[0]!.admin.call("CLUSTER", "SLOTS")) as [number, number, [string, number]][];
     const [, , [, port]] = ranges.find(([first, last]) => first <= slot && slot <= last)!;
     return this.primaries.find(({ process }) => process.port === port)!;
   }
 
-  /** Moves a slot while it is in use: first each of its keys, then the slot itself. */
+  /** Moves a slot in use: first each of its keys, then the slot itself. */
   async migrate(slot: number, from: Member, to: Member): Promise<void> {
     await to.admin.call("CLUSTER", "SETSLOT", slot, "IMPORTING", from.id);
     await from.admin.call("CLUSTER", "SETSLOT", slot, "MIGRATING", to.id);
@@ -87,7 +87,7 @@ export class ClusterProcess {
     await until(async () => (await this.ownerOf(slot)) === to);
   }
 
-  /** Waits until every server says that the cluster is whole. */
+  /** Waits until every server reports that the cluster is complete. */
   async settled(): Promise<void> {
     const all = [...this.primaries, ...this.replicas];
     for (const { admin } of all) {
@@ -112,7 +112,7 @@ async function startMember(folder: string): Promise<Member> {
   const process = await RedisProcess.start(
     ...["--cluster-enabled", "yes", "--cluster-port", String(bus), "--cluster-config-file", `nodes-${bus}.conf`],
     ...["--dbfilename", `dump-${bus}.rdb`, "--repl-diskless-sync-delay", "0"],
-    // A replica that was stopped for a while may still take over: what its lag costs is what is measured.
+    // A replica that was stopped for a while may still take over: the tests measure the effect of its lag.
     ...["--dir", folder, "--cluster-node-timeout", "1000", "--cluster-replica-validity-factor", "0"],
   );
   const admin = new Redis({ port: process.port, host: "127.0.0.1", retryStrategy: () => 100 });
@@ -124,10 +124,10 @@ function address({ process }: Member): [host: string, port: number] {
   return ["127.0.0.1", process.port];
 }
 
-/** Waits for what a server will say in a while. */
+/** Waits until a condition holds. An error counts as false. */
 export async function until(holds: () => Promise<unknown>, withinMs = 20_000): Promise<void> {
   for (const end = Date.now() + withinMs; ; await sleep(20)) {
     if (await holds().catch(() => false)) return;
-    if (Date.now() > end) throw new Error(`not so within ${withinMs} ms: ${holds.toString()}`);
+    if (Date.now() > end) throw new Error(`The condition did not hold within ${withinMs} ms: ${holds.toString()}`);
   }
 }

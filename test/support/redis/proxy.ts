@@ -1,12 +1,12 @@
 import { once } from "node:events";
 import { createConnection, createServer, type AddressInfo, type Server, type Socket } from "node:net";
 
-/** A TCP proxy in front of Redis, to be slow or to lose replies. */
+/** A TCP proxy in front of Redis that can delay or drop replies. */
 export class Proxy {
-  /** Milliseconds that each reply is held up. */
+  /** The delay of each reply in milliseconds. */
   delayMs = 0;
-  /** Replies are thrown away: what was asked has been done, and nobody hears of it. */
-  losesReplies = false;
+  /** Whether replies are dropped. Redis still runs the commands. */
+  dropsReplies = false;
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
 
@@ -30,7 +30,7 @@ export class Proxy {
       }
       client.on("data", (data) => redis.write(data));
       redis.on("data", (data) => {
-        if (proxy.losesReplies) return;
+        if (proxy.dropsReplies) return;
         if (proxy.delayMs === 0) client.write(data);
         else setTimeout(() => client.destroyed || client.write(data), proxy.delayMs);
       });

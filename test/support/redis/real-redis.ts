@@ -2,7 +2,7 @@ import { Redis } from "ioredis";
 import { afterAll, beforeAll } from "vitest";
 import { RedisProcess } from "./redis-process.js";
 
-/** A server of the surrounding `describe`, started before its tests and stopped after them, and a client of it. */
+/** A client of a server that starts before the tests of the surrounding `describe`, and stops after them. */
 export function realRedis(...options: readonly string[]): { readonly client: Redis } {
   let redis: RedisProcess;
   let client: Redis;

@@ -5,13 +5,13 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { freePort } from "../free-port.js";
 import { missing } from "../missing.js";
 
-/** Why tests of a real Redis cannot run here; undefined where they can. In CI they must. */
+/** The reason why tests cannot use a real Redis here, or undefined if they can. */
 export const withoutRedis: string | undefined = missing(
-  "no redis-server here: `apt-get install redis-server`, or `brew install redis`",
+  "redis-server is missing: `apt-get install redis-server`, or `brew install redis`",
   () => execFileSync("redis-server", ["--version"], { stdio: "ignore" }),
 );
 
-/** A redis-server on a port of its own, which keeps nothing on disk. */
+/** A redis-server on a free port, without persistence. */
 export class RedisProcess {
   readonly port: number;
   readonly #options: readonly string[];
@@ -26,39 +26,39 @@ export class RedisProcess {
     return RedisProcess.startBy(await freePort(), ["--save", "", "--appendonly", "no", ...options]);
   }
 
-  /** Starts one on this port by these words, of which the first may be a file of settings. */
+  /** Starts a server on this port with these arguments. The first may be a configuration file. */
   static async startBy(port: number, options: readonly string[]): Promise<RedisProcess> {
     const redis = new RedisProcess(port, options);
     await redis.restart();
     return redis;
   }
 
-  /** Starts it again, empty, on its port. */
+  /** Restarts the server, empty, on its port. */
   async restart(): Promise<void> {
     const where = ["--port", String(this.port), "--bind", "127.0.0.1"];
     this.#child = spawn("redis-server", [...this.#options, ...where], { stdio: "ignore" });
-    for (let tries = 0; !(await answers(this.port)); tries += 1) {
+    for (let tries = 0; !(await isReady(this.port)); tries += 1) {
       if (tries === 200) throw new Error(`redis-server did not start on port ${this.port}`);
       await sleep(20);
     }
   }
 
-  /** Sends a signal: SIGSTOP hangs it, SIGCONT lets it go on. */
+  /** Sends a signal: SIGSTOP stops the process, SIGCONT continues it. */
   signal(signal: NodeJS.Signals): void {
     this.#child?.kill(signal);
   }
 
-  /** Ends it without a goodbye. */
+  /** Kills the server without a shutdown. */
   async kill(): Promise<void> {
     const child = this.#child;
     if (child?.exitCode !== null || child.signalCode !== null) return;
-    const gone = once(child, "exit");
+    const exited = once(child, "exit");
     child.kill("SIGKILL");
-    await gone;
+    await exited;
   }
 }
 
-async function answers(port: number): Promise<boolean> {
+async function isReady(port: number): Promise<boolean> {
   const socket = createConnection({ port, host: "127.0.0.1" });
   try {
     socket.write("PING\r\n");

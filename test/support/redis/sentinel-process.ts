@@ -25,7 +25,7 @@ export class SentinelProcess {
     const folder = await mkdtemp(join(tmpdir(), "sentinel-"));
     const primary = await RedisProcess.start("--repl-diskless-sync-delay", "0", "--dir", folder);
     const replica = await RedisProcess.start("--replicaof", "127.0.0.1", String(primary.port), "--dir", folder);
-    await ask(replica, async (redis) =>
+    await withClient(replica, async (redis) =>
       until(async () => (await redis.info("replication")).includes("master_link_status:up")),
     );
     const config = join(folder, "sentinel.conf");
@@ -39,7 +39,7 @@ export class SentinelProcess {
     );
     const sentinel = await RedisProcess.startBy(await freePort(), [config, "--sentinel"]);
     const cluster = new SentinelProcess(folder, primary, replica, sentinel);
-    await ask(sentinel, async (redis) =>
+    await withClient(sentinel, async (redis) =>
       until(async () => String(await redis.call("SENTINEL", "REPLICAS", this.group)).includes(`${replica.port}`)),
     );
     return cluster;
@@ -54,10 +54,10 @@ export class SentinelProcess {
   }
 }
 
-async function ask(process: RedisProcess, question: (redis: Redis) => Promise<unknown>): Promise<void> {
+async function withClient(process: RedisProcess, use: (redis: Redis) => Promise<unknown>): Promise<void> {
   const redis = new Redis(process.port, "127.0.0.1");
   try {
-    await question(redis);
+    await use(redis);
   } finally {
     redis.disconnect();
   }

@@ -4,8 +4,8 @@ import type { AddressInfo } from "node:net";
 import { Redis } from "ioredis";
 
 /**
- * Speaks the REST protocol of Upstash in front of a real Redis: a command is posted as a JSON array, several of them to
- * `/pipeline`; texts in replies are in base64 where the client wants them so.
+ * The REST protocol of Upstash in front of a real Redis: the client posts a command as a JSON array, or several to `/pipeline`. Strings
+ * in replies are in base64 if the client requests it.
  *
  * @see {@link https://upstash.com/docs/redis/features/restapi | Upstash: REST API}
  */
@@ -24,7 +24,7 @@ export class UpstashStandIn {
     const server = createServer((request, response) => void reply(request, response));
     const reply = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
       if (request.headers.authorization !== `Bearer ${this.token}`)
-        return answer(response, 401, { error: "WRONGPASS" });
+        return respond(response, 401, { error: "WRONGPASS" });
       const encode = request.headers["upstash-encoding"] === "base64" ? inBase64 : (reply: unknown) => reply;
       const body = await readJson(request);
       const run = async ([name, ...words]: string[]): Promise<{ result: unknown } | { error: string }> => {
@@ -34,9 +34,9 @@ export class UpstashStandIn {
           return { error: (error as Error).message };
         }
       };
-      if (request.url === "/pipeline") return answer(response, 200, await Promise.all((body as string[][]).map(run)));
+      if (request.url === "/pipeline") return respond(response, 200, await Promise.all((body as string[][]).map(run)));
       const outcome = await run(body as string[]);
-      return answer(response, "error" in outcome ? 400 : 200, outcome);
+      return respond(response, "error" in outcome ? 400 : 200, outcome);
     };
     server.listen(0, "127.0.0.1");
     await once(server, "listening");
@@ -65,6 +65,6 @@ async function readJson(body: AsyncIterable<Buffer>): Promise<unknown> {
   return JSON.parse(Buffer.concat(chunks).toString());
 }
 
-function answer(response: ServerResponse, status: number, body: unknown): void {
+function respond(response: ServerResponse, status: number, body: unknown): void {
   response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(body));
 }

@@ -3,7 +3,7 @@ import { AsyncRateLimiter, type Bypass, testingBypass } from "../../../src/index
 
 const limit = { maxCalls: 1, period: "1m" } as const;
 
-async function isOpen(limiter: AsyncRateLimiter): Promise<boolean> {
+async function isBypassed(limiter: AsyncRateLimiter): Promise<boolean> {
   await limiter.reset();
   return (await limiter.isAllowed("ada")) && (await limiter.isAllowed("ada"));
 }
@@ -13,41 +13,41 @@ afterEach(() => {
 });
 
 describe("the bypass", () => {
-  it("obeys TESTING=1 live, at every call", async () => {
+  it("reads TESTING at each call", async () => {
     const limiter = new AsyncRateLimiter(limit);
-    expect(await isOpen(limiter)).toBe(false);
+    expect(await isBypassed(limiter)).toBe(false);
     vi.stubEnv("TESTING", "1");
-    expect(await isOpen(limiter)).toBe(true);
+    expect(await isBypassed(limiter)).toBe(true);
     vi.stubEnv("TESTING", "");
-    expect(await isOpen(limiter)).toBe(false);
+    expect(await isBypassed(limiter)).toBe(false);
   });
 
-  it.each(["0", "true", "yes", "", " 1"])("takes TESTING=%j as unset", async (value) => {
+  it.each(["0", "true", "yes", "", " 1"])("is inactive if TESTING is %j", async (value) => {
     vi.stubEnv("TESTING", value);
-    expect(await isOpen(new AsyncRateLimiter(limit))).toBe(false);
+    expect(await isBypassed(new AsyncRateLimiter(limit))).toBe(false);
   });
 
-  it("is never read by a limiter constructed under NODE_ENV=production", async () => {
+  it("is inactive in a limiter that was constructed with NODE_ENV=production", async () => {
     vi.stubEnv("NODE_ENV", "production");
     const limiter = new AsyncRateLimiter(limit);
     vi.stubEnv("NODE_ENV", "test");
     vi.stubEnv("TESTING", "1");
-    expect(await isOpen(limiter)).toBe(false);
+    expect(await isBypassed(limiter)).toBe(false);
   });
 
-  it("is forced under production by bypass: testingBypass", async () => {
+  it("reads TESTING in production if bypass is testingBypass", async () => {
     vi.stubEnv("NODE_ENV", "production");
     const limiter = new AsyncRateLimiter({ ...limit, bypass: testingBypass });
     vi.stubEnv("TESTING", "1");
-    expect(await isOpen(limiter)).toBe(true);
+    expect(await isBypassed(limiter)).toBe(true);
   });
 
-  it("is shut by bypass: false", async () => {
+  it("is inactive if bypass is false", async () => {
     vi.stubEnv("TESTING", "1");
-    expect(await isOpen(new AsyncRateLimiter({ ...limit, bypass: false }))).toBe(false);
+    expect(await isBypassed(new AsyncRateLimiter({ ...limit, bypass: false }))).toBe(false);
   });
 
-  it("is replaced by a function of the key, an allow-list for one", async () => {
+  it("can be a function of the key", async () => {
     const limiter = new AsyncRateLimiter({ ...limit, bypass: (key) => key === "monitoring" });
     vi.stubEnv("TESTING", "1");
     await limiter.isAllowed("ada");
@@ -56,22 +56,22 @@ describe("the bypass", () => {
     expect(await limiter.isAllowed("monitoring")).toBe(true);
   });
 
-  it("is not opened by a function that answers with a promise or any other truthy value", async () => {
-    for (const answer of [Promise.resolve(false), "no", 1, {}, undefined]) {
-      const bypass = (() => answer) as unknown as Bypass<string>;
+  it("rejects with a TypeError if the function does not return a boolean", async () => {
+    for (const result of [Promise.resolve(false), "no", 1, {}, undefined]) {
+      const bypass = (() => result) as unknown as Bypass<string>;
       await expect(new AsyncRateLimiter({ ...limit, bypass }).isAllowed("ada")).rejects.toThrow(
         /^Expected `bypass\(key\)` to be a boolean, and no promise of one, got /,
       );
     }
   });
 
-  it("that rejects, where it should have answered, is a TypeError and no unhandled rejection", async () => {
+  it("rejects with a TypeError, and leaves no rejection unhandled, if the function returns a promise that rejects", async () => {
     const bypass = (() => Promise.reject(new Error("late"))) as unknown as Bypass<string>;
     await expect(new AsyncRateLimiter({ ...limit, bypass }).check("ada")).rejects.toThrow(TypeError);
     await new Promise((resolve) => setImmediate(resolve));
   });
 
-  it("rejects with what a function throws", async () => {
+  it("rejects with a TypeError whose cause is the error that the function throws", async () => {
     const limiter = new AsyncRateLimiter({
       ...limit,
       bypass: () => {
@@ -84,14 +84,14 @@ describe("the bypass", () => {
     });
   });
 
-  it("validates key and cost first", async () => {
+  it("is read after key and cost are validated", async () => {
     vi.stubEnv("TESTING", "1");
     const limiter = new AsyncRateLimiter(limit);
     await expect(limiter.isAllowed(undefined as unknown as string)).rejects.toThrow(TypeError);
     await expect(limiter.check("ada", { cost: 0 })).rejects.toThrow(RangeError);
   });
 
-  it("gives the answer a fresh key would get, asks neither store nor clock, and records nothing", async () => {
+  it("decides as for a new key, without the store and the clock, and records nothing", async () => {
     let readings = 0;
     const clock = { now: () => (readings += 1) };
     const limiter = new AsyncRateLimiter({ maxCalls: 3, period: "1m", bypass: () => true, clock });
@@ -104,31 +104,31 @@ describe("the bypass", () => {
         resetAfterMs: 60_000,
         layers: [expect.objectContaining({ remaining: 1, retryAfterMs: 0, resetAfterMs: 60_000 })],
       });
-      expect(await limiter.peek("ada")).toEqual({ ...(await fresh.peek("nobody")), ...like });
+      expect(await limiter.peek("ada")).toEqual({ ...(await fresh.peek("unused")), ...like });
     }
     expect(readings).toBe(0);
     expect((await limiter.state("ada")).calls).toBe(0);
   });
 
-  it("lets through what the limit could never let through", async () => {
+  it("allows a call whose cost exceeds the limit", async () => {
     const limiter = new AsyncRateLimiter({ maxCalls: 0, period: "1m", bypass: () => true });
     expect(await limiter.check("ada", { cost: 9 })).toMatchObject({ allowed: true, remaining: 0, retryAfterMs: 0 });
   });
 
-  it("counts as unset where there is no process", async () => {
+  it("is inactive without a global process", async () => {
     vi.stubGlobal("process", undefined);
     const limiter = new AsyncRateLimiter(limit);
-    expect(await isOpen(limiter)).toBe(false);
+    expect(await isBypassed(limiter)).toBe(false);
     expect(testingBypass()).toBe(false);
   });
 
-  it("counts as unset where reading the environment is refused, as Deno does without the permission", async () => {
+  it("is inactive if the runtime denies access to the environment, as Deno does without permission", async () => {
     const refused = {
       get env(): never {
         throw new Error("Requires env access");
       },
     };
     vi.stubGlobal("process", refused);
-    expect(await isOpen(new AsyncRateLimiter(limit))).toBe(false);
+    expect(await isBypassed(new AsyncRateLimiter(limit))).toBe(false);
   });
 });

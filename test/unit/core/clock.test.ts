@@ -8,7 +8,7 @@ describe("the monotonic clock", () => {
     vi.useRealTimers();
   });
 
-  it("reads the performance of the moment, so that fake timers are obeyed whenever they are installed", () => {
+  it("follows fake timers that were installed after the import", () => {
     vi.useFakeTimers({ now: 0 });
     const before = monotonicClock.now();
     vi.advanceTimersByTime(1234);
@@ -16,7 +16,7 @@ describe("the monotonic clock", () => {
   });
 
   it.each([1, 1000, LONGEST_TIMER_MS, LONGEST_TIMER_MS + 1, 2 * LONGEST_TIMER_MS, 2 * LONGEST_TIMER_MS + 5])(
-    "wakes once after %d ms, and not a millisecond before",
+    "calls back once after %d ms, and not a millisecond earlier",
     (ms) => {
       vi.useFakeTimers();
       const timers = vi.spyOn(globalThis, "setTimeout");
@@ -31,23 +31,23 @@ describe("the monotonic clock", () => {
     },
   );
 
-  it.each([0, LONGEST_TIMER_MS])("wakes nobody who has called it off, be it %d ms later", (laterMs) => {
+  it.each([0, LONGEST_TIMER_MS])("does not call back if the call is cancelled after %d ms", (laterMs) => {
     vi.useFakeTimers();
     const run = vi.fn();
-    const callOff = monotonicClock.wake(3 * LONGEST_TIMER_MS, run);
+    const cancel = monotonicClock.wake(3 * LONGEST_TIMER_MS, run);
     vi.advanceTimersByTime(laterMs);
-    callOff();
+    cancel();
     expect(vi.getTimerCount()).toBe(0);
   });
 });
 
-describe("a clock of one's own", () => {
-  it("is anything with a now function", () => {
+describe("clockFrom", () => {
+  it("accepts any object with a now function", () => {
     const clock = { now: () => 5 };
     expect(clockFrom("clock", clock)).toBe(clock);
   });
 
-  it.each([undefined, null, 5, {}, { now: 5 }])("is not %o, which is a TypeError", (value) => {
+  it.each([undefined, null, 5, {}, { now: 5 }])("throws a TypeError for %o", (value) => {
     expect(() => clockFrom("clock", value)).toThrow(/^Expected `clock` to be a clock with a `now` function, got /);
     expect(() => clockFrom("clock", value)).toThrow(TypeError);
   });

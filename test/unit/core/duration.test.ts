@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { type Duration, formatDuration, parseDuration, parsePeriod } from "../../../src/core/duration.js";
 
-describe("a duration", () => {
+describe("parseDuration", () => {
   it.each([
     ["500ms", 500],
     ["10s", 10_000],
@@ -17,7 +17,7 @@ describe("a duration", () => {
     ["0.001s", 1],
     ["1.005s", 1005],
     ["10000000d", 8.64e14],
-  ] satisfies [Duration, number][])("%s is %d ms", (text, ms) => {
+  ] satisfies [Duration, number][])("reads %s as %d ms", (text, ms) => {
     expect(parseDuration("timeout", text)).toBe(ms);
   });
 
@@ -43,20 +43,20 @@ describe("a duration", () => {
     "0.5ms",
     "NaNs",
     "Infinitys",
-  ])("%j is a RangeError", (text) => {
+  ])("throws a RangeError for %j", (text) => {
     expect(() => parseDuration("timeout", text)).toThrow(RangeError);
   });
 
-  it("of more than 10 million days is a RangeError", () => {
+  it("throws a RangeError for more than 10 million days", () => {
     expect(() => parseDuration("timeout", "10000001d")).toThrow(RangeError);
     expect(() => parseDuration("timeout", `${"9".repeat(400)}d`)).toThrow(RangeError);
   });
 
-  it.each([undefined, null, 10, 10n, {}, ["1s"], true])("that is no string is a TypeError: %o", (value) => {
+  it.each([undefined, null, 10, 10n, {}, ["1s"], true])("throws a TypeError for %o, which is not a string", (value) => {
     expect(() => parseDuration("timeout", value)).toThrow(TypeError);
   });
 
-  it("of no time at all is taken only where it is asked for", () => {
+  it("accepts 0 ms only if the minimum is 0", () => {
     expect(parseDuration("duration", "0ms", 0)).toBe(0);
     expect(() => parseDuration("duration", "0ms")).toThrow(
       new RangeError(
@@ -65,7 +65,7 @@ describe("a duration", () => {
     );
   });
 
-  it("reads back every whole number of milliseconds up to a year, in seconds as well", () => {
+  it("reads every whole number of milliseconds up to a year, as parsePeriod does in seconds", () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 31_536_000_000 }), (ms) => {
         expect(parseDuration("timeout", `${ms}ms`)).toBe(ms);
@@ -75,7 +75,7 @@ describe("a duration", () => {
   });
 });
 
-describe("a duration in words", () => {
+describe("formatDuration", () => {
   it.each([
     [1, "1ms"],
     [1500, "1500ms"],
@@ -85,11 +85,11 @@ describe("a duration in words", () => {
     [86_400_000, "1d"],
     [604_800_000, "1w"],
     [31_536_000_000, "365d"],
-  ])("of %d ms is %s", (ms, text) => {
+  ])("writes %d ms as %s", (ms, text) => {
     expect(formatDuration(ms)).toBe(text);
   });
 
-  it("is read back as the same length", () => {
+  it("writes a text that parseDuration reads as the same duration", () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 8.64e14 }), (ms) => {
         expect(parseDuration("period", formatDuration(ms))).toBe(ms);
@@ -98,7 +98,7 @@ describe("a duration in words", () => {
   });
 });
 
-describe("a period", () => {
+describe("parsePeriod", () => {
   it.each([
     [60, 60_000],
     [0.5, 500],
@@ -106,12 +106,12 @@ describe("a period", () => {
     [1.005, 1005],
     [8.64e11, 8.64e14],
     ["15m", 900_000],
-  ] as const)("%o is %d ms: a bare number is in seconds", (period, ms) => {
+  ] as const)("reads %o as %d ms: a bare number is in seconds", (period, ms) => {
     expect(parsePeriod("period", period)).toBe(ms);
   });
 
   it.each([0, -1, NaN, Infinity, -Infinity, 0.0001, 1.0005, 8.64e11 + 1, 1e300, Number.MIN_VALUE])(
-    "%d is a RangeError",
+    "throws a RangeError for %d",
     (period) => {
       expect(() => parsePeriod("period", period)).toThrow(
         new RangeError(
@@ -121,7 +121,7 @@ describe("a period", () => {
     },
   );
 
-  it.each([undefined, null, 60n, {}, [60], new Date(), true])("%o is a TypeError", (period) => {
+  it.each([undefined, null, 60n, {}, [60], new Date(), true])("throws a TypeError for %o", (period) => {
     expect(() => parsePeriod("period", period)).toThrow(TypeError);
   });
 });

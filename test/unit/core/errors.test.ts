@@ -10,7 +10,7 @@ import {
 import { ManualClock } from "../../../src/testing/index.js";
 
 describe("RateLimitExceededError", () => {
-  it("carries code, status, whole seconds to wait and the decision, and not the key", async () => {
+  it("has a code, a status, whole seconds to wait and the decision, and does not contain the key", async () => {
     const clock = new ManualClock();
     const limiter = new AsyncRateLimiter({ maxCalls: 1, period: "2s", clock });
     await limiter.check("ada@example.org");
@@ -31,7 +31,7 @@ describe("RateLimitExceededError", () => {
     expect(`${error.message} ${String(error.stack)}`).not.toContain("ada@example.org");
   });
 
-  it("waits no longer than the window, rounded up to a second", async () => {
+  it("has a retryAfter of at most the window, rounded up to a second", async () => {
     const clock = new ManualClock(0.5);
     const limiter = new AsyncRateLimiter({ maxCalls: 1, period: "1h", clock });
     await limiter.check("ada");
@@ -43,7 +43,7 @@ describe("RateLimitExceededError", () => {
     });
   });
 
-  it("waits for capacity as long as that takes, whatever the window", async () => {
+  it("has the whole wait for capacity as retryAfter, even if it exceeds the window", async () => {
     const store = new MemoryStore({ maxKeys: 1, onFull: "deny", clock: new ManualClock() });
     await new AsyncRateLimiter({ maxCalls: 1, period: "1h", name: "long", store }).check("ada");
     const decision = await new AsyncRateLimiter({ maxCalls: 1, period: "1s", name: "short", store }).check("ben");
@@ -51,7 +51,7 @@ describe("RateLimitExceededError", () => {
     expect(new RateLimitExceededError(decision).retryAfter).toBe(Math.ceil(decision.retryAfterMs / 1000));
   });
 
-  it("has the status 503 where the service is short of capacity, and no quota was exceeded", async () => {
+  it("has the status 503 if load or capacity refused the call, and 429 if the limit did", async () => {
     const adaptive = new AdaptiveRateLimiter({ baseMaxCalls: 2, period: "2s" });
     adaptive.adjustForLoad(1, 1);
     await adaptive.check("ada");
@@ -67,14 +67,14 @@ describe("RateLimitExceededError", () => {
     expect(new RateLimitExceededError(await full.check("ada")).status).toBe(429);
   });
 
-  it("takes its status from the cause of the refusal, and not from the text of the reason", async () => {
+  it("derives its status from refusedBy, and not from the text of the reason", async () => {
     const refused = await new AsyncRateLimiter({ maxCalls: 0, period: "2s" }).check("ada");
     const statusOf = (refusedBy: Decision["refusedBy"]): number =>
       new RateLimitExceededError({ ...refused, reason: "Key capacity exceeded", refusedBy }).status;
     expect([statusOf("limit"), statusOf("load"), statusOf("capacity")]).toEqual([429, 503, 503]);
   });
 
-  it("takes a message and a cause", async () => {
+  it("accepts a message and a cause", async () => {
     const decision = await new AsyncRateLimiter({ maxCalls: 0, period: "2s" }).check("ada");
     const cause = new Error("inner");
     expect(new RateLimitExceededError(decision, { message: "Try again in an hour.", cause })).toMatchObject({
@@ -84,7 +84,7 @@ describe("RateLimitExceededError", () => {
     expect("cause" in new RateLimitExceededError(decision)).toBe(false);
   });
 
-  it("says so when the call can never pass", async () => {
+  it("has an infinite retryAfter and says so if the cost exceeds the limit", async () => {
     const decision = await new AsyncRateLimiter({ maxCalls: 1, period: "2s" }).check("ada", { cost: 2 });
     expect(new RateLimitExceededError(decision)).toMatchObject({
       retryAfter: Infinity,
@@ -93,14 +93,14 @@ describe("RateLimitExceededError", () => {
   });
 });
 
-describe("RateLimitExceededError, misused,", () => {
-  it.each([undefined, null, false, "Too many", {}])("of %o is a TypeError", (decision) => {
+describe("the constructor of RateLimitExceededError", () => {
+  it.each([undefined, null, false, "Too many", {}])("throws a TypeError for the decision %o", (decision) => {
     expect(() => new RateLimitExceededError(decision as Decision)).toThrow(
       /^Expected `decision` to be the decision that refused, got /,
     );
   });
 
-  it("with options that it does not have is a TypeError", async () => {
+  it("throws a TypeError for unknown options", async () => {
     const decision = await new AsyncRateLimiter({ maxCalls: 0, period: "2s" }).check("ada");
     for (const options of ["a message", { msg: "a message" }, null]) {
       expect(() => new RateLimitExceededError(decision, options as object)).toThrow(TypeError);

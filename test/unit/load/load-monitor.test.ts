@@ -2,47 +2,47 @@ import { describe, expect, it, vi } from "vitest";
 import { AdaptiveRateLimiter } from "../../../src/index.js";
 import { LoadMonitor, type LoadMonitorOptions, type LoadState, type Signal } from "../../../src/load/index.js";
 import { ManualClock } from "../../../src/testing/index.js";
-import { Plant, TurnClock } from "../../support/simulated-service.js";
+import { SimulatedService, TurnClock } from "../../support/simulated-service.js";
 
-/** What the plant can serve in a second: requests of 2 ms. */
+/** Requests of 2 ms that the service can process in a second. */
 const CAPACITY = 500;
 
 interface Rig {
   readonly clock: ManualClock;
   readonly load: LoadMonitor;
-  readonly plant: Plant;
+  readonly service: SimulatedService;
   readonly states: LoadState[];
-  /** The factors of the states from an instant on. */
+  /** The factors of the states since an instant. */
   readonly factorsFrom: (ms: number) => number[];
 }
 
-/** A service that is watched by a monitor, all of it on one manual clock. */
+/** A service with a monitor, both on one manual clock. */
 function rig(
   rate: (atMs: number) => number,
   { limiters = 1, ...options }: LoadMonitorOptions & { limiters?: number } = {},
 ): Rig {
   const clock = new ManualClock();
   const states: LoadState[] = [];
-  const plants: Plant[] = [];
+  const services: SimulatedService[] = [];
   const signal: Signal = {
     name: "utilization",
     low: 0.95,
     high: 0.995,
     mayRepeat: true,
-    read: () => plants[0]!.busy(),
+    read: () => services[0]!.busy(),
   };
   const load = new LoadMonitor({ clock, signals: [signal], onSample: (state) => states.push(state), ...options });
   const base = { baseMaxCalls: (2 * CAPACITY) / 10 / limiters, period: "100ms", clock, load, bypass: false } as const;
-  const made = Array.from({ length: limiters }, () => new AdaptiveRateLimiter(base));
-  const plant = new Plant({ clock, limiters: made, rate });
-  plants.push(plant);
+  const adaptive = Array.from({ length: limiters }, () => new AdaptiveRateLimiter(base));
+  const service = new SimulatedService({ clock, limiters: adaptive, rate });
+  services.push(service);
   const factorsFrom = (ms: number): number[] => states.slice(Math.round(ms / 25)).map(({ factor }) => factor);
-  return { clock, load, plant, states, factorsFrom };
+  return { clock, load, service, states, factorsFrom };
 }
 
-/** How much of its capacity the plant answered in time in a stretch, the 99th percentile of its answers, and the share it refused. */
-function outcome(plant: Plant, fromMs: number, untilMs: number) {
-  const served = plant.served.filter(({ atMs }) => atMs >= fromMs && atMs < untilMs);
+/** In an interval: responses in time as a share of the capacity, the 99th percentile of latency, and the share of refused requests. */
+function outcome(service: SimulatedService, fromMs: number, untilMs: number) {
+  const served = service.served.filter(({ atMs }) => atMs >= fromMs && atMs < untilMs);
   const latencies = served.filter(({ allowed }) => allowed).map(({ latencyMs }) => latencyMs);
   latencies.sort((one, other) => one - other);
   return {
@@ -53,49 +53,49 @@ function outcome(plant: Plant, fromMs: number, untilMs: number) {
 }
 
 describe("a service under a steady load", () => {
-  it.each([2, 3])("of %d times its capacity answers most of what it can, in time", (times) => {
-    const { plant } = rig(() => times * CAPACITY);
-    plant.run(20_000);
-    const { goodput, p99 } = outcome(plant, 2000, 20_000);
+  it.each([2, 3])("of %d times its capacity responds in time to 80 % of its capacity", (times) => {
+    const { service } = rig(() => times * CAPACITY);
+    service.run(20_000);
+    const { goodput, p99 } = outcome(service, 2000, 20_000);
     expect(goodput).toBeGreaterThan(0.8);
     expect(p99).toBeLessThan(100);
   });
 
-  it("that it can bear refuses next to nobody", () => {
-    const { plant } = rig(() => 0.85 * CAPACITY);
-    plant.run(20_000);
-    expect(outcome(plant, 0, 20_000).refused).toBeLessThan(0.02);
+  it("below its capacity refuses less than 2 % of the requests", () => {
+    const { service } = rig(() => 0.85 * CAPACITY);
+    service.run(20_000);
+    expect(outcome(service, 0, 20_000).refused).toBeLessThan(0.02);
   });
 
-  it("is brought back from a line of thousands, though the loop then ticks once in a second", () => {
+  it("recovers from a queue of thousands, although the event loop turns once in a second", () => {
     const clock = new ManualClock();
     const turns = new TurnClock(clock);
-    const plants: Plant[] = [];
-    const busy: Signal = { name: "busy", low: 0.95, high: 0.995, mayRepeat: true, read: () => plants[0]!.busy() };
+    const services: SimulatedService[] = [];
+    const busy: Signal = { name: "busy", low: 0.95, high: 0.995, mayRepeat: true, read: () => services[0]!.busy() };
     const late: Signal = { name: "late", low: 25, high: 50, mayRepeat: true, read: () => turns.lateness() };
     const load = new LoadMonitor({ clock: turns, signals: [busy, late] });
     const limiter = new AdaptiveRateLimiter({ baseMaxCalls: 100, period: "100ms", clock, load, bypass: false });
     const rate = (): number => 3 * CAPACITY;
-    const plant = new Plant({ clock, limiters: [limiter], rate, onTurn: () => turns.endTurn() });
-    plants.push(plant);
-    plant.run(20_000);
-    const { goodput, p99 } = outcome(plant, 5000, 20_000);
+    const service = new SimulatedService({ clock, limiters: [limiter], rate, onTurn: () => turns.endTurn() });
+    services.push(service);
+    service.run(20_000);
+    const { goodput, p99 } = outcome(service, 5000, 20_000);
     expect(goodput).toBeGreaterThan(0.5);
     expect(p99).toBeLessThan(250);
   });
 
-  it("without a limiter it would be late for everybody: the plant is no toy", () => {
-    const { load, plant } = rig(() => 2 * CAPACITY);
+  it("of twice its capacity responds late to every request without a limiter", () => {
+    const { load, service } = rig(() => 2 * CAPACITY);
     load.stop();
-    plant.run(5000);
-    expect(outcome(plant, 2000, 5000).goodput).toBe(0);
+    service.run(5000);
+    expect(outcome(service, 2000, 5000).goodput).toBe(0);
   });
 });
 
 describe("the factor", () => {
-  it("settles after a step without oscillation: it stays near where it is", () => {
-    const { factorsFrom, plant } = rig((atMs) => (atMs < 2000 ? 0.3 : 2) * CAPACITY);
-    plant.run(20_000);
+  it("settles without oscillation after a step of the load", () => {
+    const { factorsFrom, service } = rig((atMs) => (atMs < 2000 ? 0.3 : 2) * CAPACITY);
+    service.run(20_000);
     expect(factorsFrom(0).slice(0, 79)).toEqual(Array.from({ length: 79 }, () => 1));
     const settled = factorsFrom(5000);
     const mean = settled.reduce((sum, factor) => sum + factor, 0) / settled.length;
@@ -105,28 +105,28 @@ describe("the factor", () => {
     expect(Math.min(...settled) / mean).toBeGreaterThan(0.6);
   });
 
-  it("bites within half a second, however far the limit floats above the traffic", () => {
-    const { plant } = rig((atMs) => (atMs < 1000 ? 0 : 2) * CAPACITY);
-    plant.run(2000);
-    expect(plant.served.find(({ allowed }) => !allowed)!.atMs).toBeLessThan(1500);
+  it("limits an overload within half a second after idling", () => {
+    const { service } = rig((atMs) => (atMs < 1000 ? 0 : 2) * CAPACITY);
+    service.run(2000);
+    expect(service.served.find(({ allowed }) => !allowed)!.atMs).toBeLessThan(1500);
   });
 
-  it("follows a ramp up and down again, and is 1 in the end", () => {
-    const { factorsFrom, plant } = rig((atMs) => CAPACITY * Math.max(0.2, 3 - Math.abs(atMs - 10_000) / 3000));
-    plant.run(26_000);
+  it("follows a ramp of the load up and down, and returns to 1", () => {
+    const { factorsFrom, service } = rig((atMs) => CAPACITY * Math.max(0.2, 3 - Math.abs(atMs - 10_000) / 3000));
+    service.run(26_000);
     expect(Math.min(...factorsFrom(0))).toBeLessThan(0.6);
     expect(factorsFrom(25_000).every((factor) => factor === 1)).toBe(true);
-    expect(outcome(plant, 8000, 12_000).p99).toBeLessThan(100);
+    expect(outcome(service, 8000, 12_000).p99).toBeLessThan(100);
   });
 
-  it("follows a sine, and is back at 1 in each valley", () => {
-    const { factorsFrom, plant } = rig((atMs) => CAPACITY * (1.1 - Math.cos((atMs / 20_000) * 2 * Math.PI)));
-    plant.run(60_000);
+  it("follows a sine of the load, and returns to 1 in each trough", () => {
+    const { factorsFrom, service } = rig((atMs) => CAPACITY * (1.1 - Math.cos((atMs / 20_000) * 2 * Math.PI)));
+    service.run(60_000);
     for (const valley of [20_000, 40_000]) expect(factorsFrom(valley)[0]).toBe(1);
-    expect(outcome(plant, 5000, 60_000).p99).toBeLessThan(100);
+    expect(outcome(service, 5000, 60_000).p99).toBeLessThan(100);
   });
 
-  it("does not move for a spike of a tick", () => {
+  it("ignores a spike of one tick", () => {
     let busy = 0.3;
     const clock = new ManualClock();
     const load = new LoadMonitor({ clock, signals: [{ name: "a", low: 0.8, high: 0.9, read: () => (busy += 1e-9) }] });
@@ -139,7 +139,7 @@ describe("the factor", () => {
     expect(load.factor).toBe(1);
   });
 
-  it("holds inside the band", () => {
+  it("stays constant while the signal is between low and high", () => {
     let reading = 2;
     const clock = new ManualClock();
     const load = new LoadMonitor({
@@ -156,15 +156,15 @@ describe("the factor", () => {
     expect(load.factor).toBe(held);
   });
 
-  it.each(["with", "without"])("recovers fully in the time of its recovery, %s traffic", (traffic) => {
+  it.each(["with", "without"])("returns to 1 within its recovery time, %s traffic", (traffic) => {
     const after = traffic === "with" ? 0.3 * CAPACITY : 0;
-    const { factorsFrom, plant } = rig((atMs) => (atMs < 5000 ? 3 * CAPACITY : after));
-    plant.run(11_000);
+    const { factorsFrom, service } = rig((atMs) => (atMs < 5000 ? 3 * CAPACITY : after));
+    service.run(11_000);
     expect(factorsFrom(5000)[0]).toBeLessThan(0.6);
     expect(factorsFrom(10_500).every((factor) => factor === 1)).toBe(true);
   });
 
-  it("is never below the floor, and not stuck there", () => {
+  it("is never below the floor, and rises again from it", () => {
     let reading = 9;
     const clock = new ManualClock();
     const factors: number[] = [];
@@ -185,7 +185,7 @@ describe("the factor", () => {
     expect(load.factor).toBe(1);
   });
 
-  it("halves under steady cuts in about its halving time and a half", () => {
+  it("halves under constant overload in about one and a half halving times", () => {
     const clock = new ManualClock();
     const load = new LoadMonitor({ clock, signals: [{ name: "a", low: 1, high: 2, mayRepeat: true, read: () => 9 }] });
     load.start();
@@ -194,25 +194,25 @@ describe("the factor", () => {
     expect(load.factor).toBeLessThan(0.6);
   });
 
-  it("is one for two limiters that listen to one monitor", () => {
-    const { plant, load } = rig(() => 2 * CAPACITY, { limiters: 2 });
-    plant.run(20_000);
+  it("applies to two limiters of one monitor", () => {
+    const { service, load } = rig(() => 2 * CAPACITY, { limiters: 2 });
+    service.run(20_000);
     expect(load.factor).toBeLessThan(0.7);
-    const { goodput, p99 } = outcome(plant, 2000, 20_000);
+    const { goodput, p99 } = outcome(service, 2000, 20_000);
     expect(goodput).toBeGreaterThan(0.8);
     expect(p99).toBeLessThan(100);
   });
 });
 
-describe("a sensor that fails", () => {
+describe("a signal", () => {
   const failures: [string, (now: number) => number][] = [
-    ["reads NaN", () => NaN],
-    ["reads Infinity", () => Infinity],
-    ["reads nothing", () => undefined as unknown as number],
+    ["returns NaN", () => NaN],
+    ["returns Infinity", () => Infinity],
+    ["returns undefined", () => undefined as unknown as number],
     ["throws", () => JSON.parse("no") as number],
   ];
 
-  it.each(failures)("and %s holds the last factor, and is told once", (_, fail) => {
+  it.each(failures)("that %s keeps the factor, and is reported once", (_, fail) => {
     const warned = vi.spyOn(process, "emitWarning").mockImplementation(() => undefined);
     let read: (now: number) => number = () => 9;
     const clock = new ManualClock();
@@ -235,7 +235,7 @@ describe("a sensor that fails", () => {
     expect(load.factor).toBe(1);
   });
 
-  it("and is stuck holds the last factor, wherever it is stuck above its low, and is told once", () => {
+  it("that repeats a reading above low keeps the factor, and is reported once", () => {
     const warned = vi.spyOn(process, "emitWarning").mockImplementation(() => undefined);
     let reading = 1.9;
     const clock = new ManualClock();
@@ -256,7 +256,7 @@ describe("a sensor that fails", () => {
     );
   });
 
-  it("and rests at one reading is not stuck: a quiet service reads the same for hours", () => {
+  it("that repeats a reading below low is not reported", () => {
     const warned = vi.spyOn(process, "emitWarning").mockImplementation(() => undefined);
     const clock = new ManualClock();
     const load = new LoadMonitor({ clock, signals: [{ name: "quiet", low: 1, high: 2, read: () => 0 }] });
@@ -266,7 +266,7 @@ describe("a sensor that fails", () => {
     expect(warned).not.toHaveBeenCalled();
   });
 
-  it("and cannot be started is one without a reading", () => {
+  it("that cannot be started has no reading, and is reported once", () => {
     const warned = vi.spyOn(process, "emitWarning").mockImplementation(() => undefined);
     const clock = new ManualClock();
     const missing: Signal = {
@@ -288,7 +288,7 @@ describe("a sensor that fails", () => {
     );
   });
 
-  it("keeps no other from cutting, and every other from growing", () => {
+  it("without a reading lets other signals reduce the factor, and not raise it", () => {
     vi.spyOn(process, "emitWarning").mockImplementation(() => undefined);
     let reading = 9;
     const clock = new ManualClock();
@@ -316,7 +316,7 @@ describe("a monitor", () => {
     stop: vi.fn(),
   });
 
-  it("starts with the first limiter that listens, and not before", () => {
+  it("starts with its first limiter", () => {
     const clock = new ManualClock();
     const watched = signal();
     const load = new LoadMonitor({ clock, signals: [watched] });
@@ -329,7 +329,7 @@ describe("a monitor", () => {
     expect(watched.read).toHaveBeenCalledTimes(40);
   });
 
-  it("stops, with the limits in full force, and is started again by hand only", () => {
+  it("restores the full limits when it stops, and starts again only by start()", () => {
     const clock = new ManualClock();
     const watched = signal();
     const load = new LoadMonitor({ clock, signals: [watched] });
@@ -351,7 +351,7 @@ describe("a monitor", () => {
     expect(watched.read).toHaveBeenCalledTimes(reads + 40);
   });
 
-  it("is stopped at the end of a `using` block", () => {
+  it("stops at the end of a `using` block", () => {
     const watched = signal();
     const load = new LoadMonitor({ clock: new ManualClock(), signals: [watched] });
     load.start();
@@ -359,7 +359,7 @@ describe("a monitor", () => {
     expect(watched.stop).toHaveBeenCalledOnce();
   });
 
-  it("may be stopped by whoever hears of a tick", () => {
+  it("can be stopped in onSample", () => {
     const clock = new ManualClock();
     const load: LoadMonitor = new LoadMonitor({ clock, signals: [signal()], onSample: () => load.stop() });
     load.start();
@@ -367,7 +367,7 @@ describe("a monitor", () => {
     expect(load.state.signals).toEqual([]);
   });
 
-  it("ticks once an interval, though it is stopped and started again within a tick", () => {
+  it("ticks once in an interval if onSample stops and starts it", () => {
     const clock = new ManualClock();
     const watched = signal();
     const load: LoadMonitor = new LoadMonitor({
@@ -386,7 +386,7 @@ describe("a monitor", () => {
   it.each([
     ["throws", () => JSON.parse("no") as unknown],
     ["rejects", () => Promise.reject(new Error("no metrics"))],
-  ])("goes on when a listener or onSample %s, and says so once", async (_, fail) => {
+  ])("continues when a listener or onSample %s, and warns once", async (_, fail) => {
     const warned = vi.spyOn(process, "emitWarning").mockImplementation(() => undefined);
     const clock = new ManualClock();
     const onSample = vi.fn(fail);
@@ -401,7 +401,7 @@ describe("a monitor", () => {
     expect(warned).toHaveBeenCalledOnce();
   });
 
-  it("tells each state to onSample", () => {
+  it("passes each state to onSample", () => {
     const clock = new ManualClock();
     const onSample = vi.fn();
     const load = new LoadMonitor({ clock, signals: [signal()], onSample });
@@ -418,18 +418,18 @@ describe("a monitor", () => {
     expect(load.state.used).toBeUndefined();
   });
 
-  it("tells limiters of a factor that has moved, until they stop listening", () => {
+  it("calls its listeners when the factor changes, until they stop listening", () => {
     const clock = new ManualClock();
     const load = new LoadMonitor({ clock, signals: [signal()] });
     const listener = vi.fn();
     const stop = load.listen(listener);
     clock.advance("1s");
-    const heard = listener.mock.calls.length;
-    expect(heard).toBeGreaterThan(5);
+    const calls = listener.mock.calls.length;
+    expect(calls).toBeGreaterThan(5);
     expect(listener).toHaveBeenLastCalledWith(load.factor);
     stop();
     clock.advance("1s");
-    expect(listener).toHaveBeenCalledTimes(heard);
+    expect(listener).toHaveBeenCalledTimes(calls);
   });
 
   it.each<[object, string]>([
@@ -450,7 +450,7 @@ describe("a monitor", () => {
     [{ onSample: 5 }, "`onSample`"],
     [{ clock: { now: () => 1 } }, "Expected `clock` to be a clock with a `wake` function"],
     [{ target: 0.9 }, "`target`"],
-  ])("refuses %o", (options, message) => {
+  ])("throws for the options %o", (options, message) => {
     expect(() => new LoadMonitor(options as LoadMonitorOptions)).toThrow(message);
   });
 });

@@ -14,8 +14,8 @@ function cappedStore(maxKeys: number, onFull: "evict" | "deny" = "evict") {
   return { clock, store, limiter };
 }
 
-describe("the spaces of a MemoryStore", () => {
-  it("keep the same key of two limiters apart, and reset() to one of them", async () => {
+describe("the namespaces of a MemoryStore", () => {
+  it("keep the same key of two limiters separate, also in reset()", async () => {
     const { store, limiter } = cappedStore(10);
     const login = limiter("login", perMinute(1));
     const search = limiter("search", perMinute(1));
@@ -27,7 +27,7 @@ describe("the spaces of a MemoryStore", () => {
     expect(await search.isAllowed("ada")).toBe(false);
   });
 
-  it("cannot be opened twice under one name", () => {
+  it("cannot be opened twice with the same name", () => {
     const store = new MemoryStore();
     new AsyncRateLimiter({ maxCalls: 1, period: 1, store });
     expect(() => new AsyncRateLimiter({ maxCalls: 1, period: 1, store })).toThrow(
@@ -37,14 +37,14 @@ describe("the spaces of a MemoryStore", () => {
     );
   });
 
-  it("are not opened by a limiter whose other options are refused", () => {
+  it("are not opened by a limiter with invalid options", () => {
     const store = new MemoryStore();
     expect(() => new AsyncRateLimiter({ maxCalls: 1, period: 1, store, bypass: true as unknown as false })).toThrow();
     expect(() => new AsyncRateLimiter({ maxCalls: 1, period: 1, store })).not.toThrow();
   });
 
   it.each([[[]], [[0]], [[1, NaN]], [[1.5]]])(
-    "cannot be opened for the periods %j, and leave the name free",
+    "cannot be opened with the periods %j, which leaves the name free",
     (periods) => {
       const store = new MemoryStore();
       expect(() => store.open("login", periods)).toThrow(RangeError);
@@ -52,7 +52,7 @@ describe("the spaces of a MemoryStore", () => {
     },
   );
 
-  it.each(["", "a:b", ":"])("cannot be called %j", (name) => {
+  it.each(["", "a:b", ":"])("cannot have the name %j", (name) => {
     expect(() => new AsyncRateLimiter({ maxCalls: 1, period: 1, name })).toThrow(
       new RangeError(`Expected \`name\` to be a non-empty string without \`:\`, got \`${name}\` (string)`),
     );
@@ -60,25 +60,25 @@ describe("the spaces of a MemoryStore", () => {
 });
 
 describe("the options of a MemoryStore", () => {
-  it.each([0, -1, 1.5, NaN, Infinity, 2 ** 23 + 1])("refuse maxKeys %d", (maxKeys) => {
+  it.each([0, -1, 1.5, NaN, Infinity, 2 ** 23 + 1])("throw a RangeError if maxKeys is %d", (maxKeys) => {
     expect(() => new MemoryStore({ maxKeys })).toThrow(RangeError);
   });
 
   it.each([{ maxKeys: "10" }, { clock: {} }, { clock: Date.now }, { maxkeys: 10 }, null, [], 5])(
-    "refuse %j as a TypeError",
+    "throw a TypeError for %j",
     (options) => {
       expect(() => new MemoryStore(options as object)).toThrow(TypeError);
     },
   );
 
-  it("take the largest maxKeys that a Map survives under churn, and undefined for what is left out", () => {
+  it("may have a maxKeys of 2^23, and undefined for any option", () => {
     expect(() => new MemoryStore({ maxKeys: 2 ** 23, clock: undefined })).not.toThrow();
     expect(() => new MemoryStore({ maxKeys: undefined })).not.toThrow();
   });
 });
 
-describe("what a MemoryStore writes", () => {
-  it("is nothing for a refusal, a peek or a state, of a known or an unknown key", () => {
+describe("a MemoryStore", () => {
+  it("writes nothing for a refusal, a peek or a state, of a known or an unknown key", () => {
     const inspected = new InspectableNamespace(60_000);
     const limits = perMinute(2);
     inspected.namespace.check("ada", limits, 2);
@@ -95,78 +95,78 @@ describe("what a MemoryStore writes", () => {
     expect(inspected.contents()).toEqual(before);
   });
 
-  it("is one stamp for each unit of cost, however deep the limit", () => {
+  it("writes one timestamp for each unit of cost, whatever maxCalls is", () => {
     const inspected = new InspectableNamespace(60_000);
     inspected.namespace.check("once", perMinute(10_000), 1);
     inspected.namespace.check("twice", perMinute(10_000), 2);
     expect(inspected.contents().map(({ timestamps }) => timestamps)).toEqual([[0], [0, 0]]);
   });
 
-  it("is gone after reset(key), and after the refund of a key's only call", async () => {
+  it("removes a key after reset(key), and after the refund of its only call", async () => {
     const { store, limiter } = cappedStore(10);
-    const { check, ada } = { check: limiter("login", perMinute(3)), ada: "ada" };
-    await check.isAllowed(ada);
-    await check.reset(ada);
+    const login = limiter("login", perMinute(3));
+    await login.isAllowed("ada");
+    await login.reset("ada");
     expect(store.size).toBe(0);
-    const decision = await check.check(ada);
+    const decision = await login.check("ada");
     expect(store.size).toBe(1);
-    expect(await check.refund(decision)).toBe(true);
+    expect(await login.refund(decision)).toBe(true);
     expect(store.size).toBe(0);
-    await check.reset("never seen");
+    await login.reset("unused");
     expect(store.size).toBe(0);
   });
 
-  it("stays with its key through any adding and forgetting of others", () => {
+  it("keeps the calls of each key while others are added and removed", () => {
     const key = fc.integer({ min: 0, max: 15 }).map(String);
     fc.assert(
       fc.property(fc.array(fc.tuple(key, fc.boolean()), { maxLength: 80 }), (steps) => {
         const inspected = new InspectableNamespace(1000);
-        const spent = new Map<string, number>();
+        const calls = new Map<string, number>();
         for (const [name, adds] of steps) {
           if (adds) {
             inspected.namespace.check(name, perMinute(100), 1);
-            spent.set(name, (spent.get(name) ?? 0) + 1);
+            calls.set(name, (calls.get(name) ?? 0) + 1);
           } else {
             inspected.namespace.reset(name);
-            spent.delete(name);
+            calls.delete(name);
           }
-          expect(inspected.table.size).toBe(spent.size);
-          for (const [other, calls] of spent) expect(inspected.namespace.state(other).calls).toBe(calls);
+          expect(inspected.table.size).toBe(calls.size);
+          for (const [other, count] of calls) expect(inspected.namespace.state(other).calls).toBe(count);
         }
       }),
     );
   });
 });
 
-describe("a hundred thousand keys in one space", () => {
-  it("are counted each on its own as they come, call again, are reset, expire and come back", async () => {
+describe("a hundred thousand keys in one namespace", () => {
+  it("are counted separately while they call, call again, are reset and expire", async () => {
     const { clock, store, limiter } = cappedStore(200_000);
     const login = limiter("login", perMinute(2));
     const keys = Array.from({ length: 100_000 }, (_, at) => `user ${String(at)}`);
-    const asked = async (whom: readonly string[]): Promise<number> => {
+    const admittedOf = async (called: readonly string[]): Promise<number> => {
       let admitted = 0;
-      for (const key of whom) if (await login.isAllowed(key)) admitted += 1;
+      for (const key of called) if (await login.isAllowed(key)) admitted += 1;
       return admitted;
     };
-    expect(await asked(keys)).toBe(100_000);
+    expect(await admittedOf(keys)).toBe(100_000);
     clock.advance("30s");
     const some = keys.filter((_, at) => at % 3 === 0);
-    expect([await asked(some), await asked(some)]).toEqual([some.length, 0]);
+    expect([await admittedOf(some), await admittedOf(some)]).toEqual([some.length, 0]);
     for (const key of some) await login.reset(key);
     expect(store.size).toBe(keys.length - some.length);
-    expect([await asked(some), await asked(keys)]).toEqual([some.length, 100_000]);
+    expect([await admittedOf(some), await admittedOf(keys)]).toEqual([some.length, 100_000]);
     clock.advance("30s");
-    // The first calls of those that were not reset are a minute old.
-    expect(await asked(keys)).toBe(keys.length - some.length);
+    // The first calls of the keys that were not reset are a minute old.
+    expect(await admittedOf(keys)).toBe(keys.length - some.length);
     clock.advance("2m");
-    expect(await asked(keys.slice(0, 60_000))).toBe(60_000);
+    expect(await admittedOf(keys.slice(0, 60_000))).toBe(60_000);
     expect(store.size).toBeLessThan(70_000);
     expect(store.evictions).toBe(0);
   });
 });
 
 describe("idle keys", () => {
-  it("are removed as calls are admitted, up to 24 at each eighth", async () => {
+  it("are removed while calls are admitted, up to 24 at each eighth", async () => {
     const { clock, store, limiter } = cappedStore(1000);
     const login = limiter("login", perMinute(1000));
     for (let user = 0; user < 103; user += 1) await login.isAllowed(`user ${String(user)}`);
@@ -185,7 +185,7 @@ describe("idle keys", () => {
     expect(store.evictions).toBe(0);
   });
 
-  it("are reclaimed over all spaces, by the calls of any, each by its own longest period", async () => {
+  it("are removed in all namespaces by the calls of any, each after the longest period of its namespace", async () => {
     const { clock, store, limiter } = cappedStore(1000);
     const short = limiter("short", [{ maxCalls: 100, periodMs: 1000 }]);
     const long = limiter("long", perMinute(100));
@@ -198,7 +198,7 @@ describe("idle keys", () => {
     expect(store.size).toBe(21);
   });
 
-  it("are not reclaimed by refusals", async () => {
+  it("are not removed by refused calls", async () => {
     const { clock, store, limiter } = cappedStore(1000);
     const login = limiter("login", perMinute(1));
     for (let user = 0; user < 10; user += 1) await login.isAllowed(`user ${String(user)}`);
@@ -207,9 +207,10 @@ describe("idle keys", () => {
     expect(store.size).toBe(10);
   });
 
-  it("never outgrow the live ones much, however long fresh keys arrive: 100 are live at any instant here", async () => {
+  it("are fewer than the others while new keys arrive continuously", async () => {
     const { clock, store, limiter } = cappedStore(1_000_000);
     const login = limiter("login", [{ maxCalls: 1, periodMs: 100 }]);
+    // At any instant, 100 keys are not idle.
     let largest = 0;
     for (let user = 0; user < 100_000; user += 1) {
       await login.isAllowed(`user ${String(user)}`);
@@ -220,8 +221,8 @@ describe("idle keys", () => {
   });
 });
 
-describe("at the key cap, a key that is known", () => {
-  it.each(["evict", "deny"] as const)("needs no room, by any verb, where onFull is %s", async (onFull) => {
+describe("at the key cap, a known key", () => {
+  it.each(["evict", "deny"] as const)("needs no room in any method if onFull is %s", async (onFull) => {
     const { store, limiter } = cappedStore(2, onFull);
     const login = limiter("login", perMinute(9));
     const search = limiter("search", perMinute(9));
@@ -236,36 +237,36 @@ describe("at the key cap, a key that is known", () => {
   });
 });
 
-describe("at the key cap, a newcomer", () => {
-  it("takes the place of an idle key, and nothing is lost", async () => {
+describe("at the key cap, a new key", () => {
+  it("replaces an idle key, and no unexpired call is lost", async () => {
     const { clock, store, limiter } = cappedStore(10);
     const login = limiter("login", perMinute(3));
     for (let user = 0; user < 5; user += 1) await login.isAllowed(`old ${String(user)}`);
     clock.advance("30s");
     for (let user = 0; user < 5; user += 1) await login.isAllowed(`young ${String(user)}`);
     clock.advance("30s");
-    expect(await login.isAllowed("newcomer")).toBe(true);
+    expect(await login.isAllowed("new key")).toBe(true);
     expect(store.evictions).toBe(0);
     for (let user = 0; user < 5; user += 1) expect((await login.state(`young ${String(user)}`)).calls).toBe(1);
   });
 
-  it("takes the place of the key with the fewest live calls of the first eight that have calls left", async () => {
+  it("replaces the key with the fewest unexpired calls among the first eight below their limit", async () => {
     const { store, limiter } = cappedStore(10);
     const login = limiter("login", perMinute(9));
-    const calls = [9, 5, 4, 3, 2, 6, 7, 8, 4, 1]; // The first stands at its limit; the eighth after it is out of sight.
+    const calls = [9, 5, 4, 3, 2, 6, 7, 8, 4, 1]; // The first is at its limit; the last is the ninth below it.
     for (const [user, cost] of calls.entries()) await login.check(`user ${String(user)}`, { cost });
-    // The hand has gone round as these were admitted; where it stands now, the whole circle is within 32 keys.
+    // The position of the search is unknown after the sweeps, but all ten keys are within the 32 that it visits.
     const before = await Promise.all(calls.map((_, user) => login.state(`user ${String(user)}`)));
-    expect(await login.isAllowed("newcomer")).toBe(true);
+    expect(await login.isAllowed("new key")).toBe(true);
     const after = await Promise.all(calls.map((_, user) => login.state(`user ${String(user)}`)));
-    const freed = after.flatMap(({ calls }, user) => (calls === 0 ? [before[user]?.calls ?? 0] : []));
-    expect(freed).toHaveLength(1);
-    expect(freed[0]).toBeLessThanOrEqual(2);
+    const evicted = after.flatMap(({ calls }, user) => (calls === 0 ? [before[user]?.calls ?? 0] : []));
+    expect(evicted).toHaveLength(1);
+    expect(evicted[0]).toBeLessThanOrEqual(2);
     expect(store.evictions).toBe(1);
     expect(store.size).toBe(10);
   });
 
-  it("is refused where every key stands at its limit, until the first of them has a call expire", async () => {
+  it("is refused while every key is at its limit, until the first of their calls expires", async () => {
     const { clock, store, limiter } = cappedStore(3);
     const login = limiter("login", perMinute(2));
     for (const user of ["a", "b", "c"]) {
@@ -283,52 +284,52 @@ describe("at the key cap, a newcomer", () => {
         { maxCalls: 2, periodMs: 60_000, remaining: 2, retryAfterMs: 0, moreAfterMs: Infinity, resetAfterMs: 0 },
       ],
     };
-    expect(await login.peek("newcomer")).toMatchObject(expected);
-    expect(await login.check("newcomer")).toMatchObject(expected);
-    expect(await login.isAllowed("newcomer")).toBe(false);
+    expect(await login.peek("new key")).toMatchObject(expected);
+    expect(await login.check("new key")).toMatchObject(expected);
+    expect(await login.isAllowed("new key")).toBe(false);
     clock.set(clock.now() + 57_000 - 1);
-    expect(await login.isAllowed("newcomer")).toBe(false);
+    expect(await login.isAllowed("new key")).toBe(false);
     clock.advance("1ms");
-    expect((await login.peek("newcomer")).allowed).toBe(true);
-    expect(await login.isAllowed("newcomer")).toBe(true);
+    expect((await login.peek("new key")).allowed).toBe(true);
+    expect(await login.isAllowed("new key")).toBe(true);
     expect(store.evictions).toBe(0);
     for (const user of ["b", "c"]) expect(await login.isAllowed(user)).toBe(false);
   });
 
-  it("is refused for its cost, and not for want of room, where no limit could ever let it pass", async () => {
+  it("is refused by the limit, and not for capacity, if its cost exceeds maxCalls", async () => {
     const { limiter } = cappedStore(1);
     const login = limiter("login", perMinute(1));
     await login.isAllowed("ada");
     const refusal = { reason: "Rate limit exceeded", retryAfterMs: Infinity };
-    expect(await login.peek("newcomer", { cost: 2 })).toMatchObject(refusal);
-    expect(await login.check("newcomer", { cost: 2 })).toMatchObject(refusal);
+    expect(await login.peek("new key", { cost: 2 })).toMatchObject(refusal);
+    expect(await login.check("new key", { cost: 2 })).toMatchObject(refusal);
   });
 
-  it("finds a free key behind more than 32 at their limit, because each refusal moves the hand on", async () => {
+  it("replaces a key behind more than 32 at their limit after a few refusals, because each advances the search", async () => {
     const { limiter } = cappedStore(100);
     const login = limiter("login", perMinute(2));
     for (let user = 0; user < 99; user += 1) await login.check(`user ${String(user)}`, { cost: 2 });
     await login.check("has a call left", { cost: 1 });
     let refused = 0;
-    while (!(await login.isAllowed("newcomer")) && refused < 100) refused += 1;
+    while (!(await login.isAllowed("new key")) && refused < 100) refused += 1;
     expect(refused).toBeLessThanOrEqual(4);
   });
 
-  it("does not move the hand by peeking", async () => {
+  it("does not advance the search by a peek", async () => {
     const { limiter } = cappedStore(100);
     const login = limiter("login", perMinute(2));
     for (let user = 0; user < 99; user += 1) await login.check(`user ${String(user)}`, { cost: 2 });
     await login.check("has a call left", { cost: 1 });
-    const answers = new Set<boolean>();
-    for (let peek = 0; peek < 10; peek += 1) answers.add((await login.peek("newcomer")).allowed);
-    expect(answers.size).toBe(1);
+    const results = new Set<boolean>();
+    for (let peek = 0; peek < 10; peek += 1) results.add((await login.peek("new key")).allowed);
+    expect(results.size).toBe(1);
   });
 
-  it("is let through in shadow mode, and not remembered", async () => {
+  it("is allowed in shadow mode, and not recorded", async () => {
     const store = new MemoryStore({ maxKeys: 1 });
     const limiter = new AnyLimiter(perMinute(1), { store, mode: "shadow", bypass: false });
     await limiter.isAllowed("ada");
-    expect(await limiter.check("newcomer")).toMatchObject({
+    expect(await limiter.check("new key")).toMatchObject({
       allowed: true,
       shadowed: true,
       reason: "Key capacity exceeded",
@@ -336,21 +337,21 @@ describe("at the key cap, a newcomer", () => {
     expect(store.size).toBe(1);
   });
 
-  it("finds the keys of a limit that was lowered to 0 at their limit until they are idle", async () => {
+  it("replaces no key of a limit that was lowered to 0 until the key is idle", async () => {
     const { clock, limiter } = cappedStore(1);
     const adaptive = limiter("adaptive", perMinute(3));
     const other = limiter("other", perMinute(3));
     await adaptive.isAllowed("ada");
     adaptive.move([0]);
     expect((await adaptive.check("ada")).retryAfterMs).toBe(Infinity);
-    expect(await other.check("newcomer")).toMatchObject({ allowed: false, retryAfterMs: 60_000 });
+    expect(await other.check("new key")).toMatchObject({ allowed: false, retryAfterMs: 60_000 });
     clock.advance("1m");
-    expect(await other.isAllowed("newcomer")).toBe(true);
+    expect(await other.isAllowed("new key")).toBe(true);
   });
 
-  it("never brings the size over the cap, and never frees a key at its limit, under any traffic", () => {
+  it("never exceeds the cap and never replaces a key at its limit, under any traffic", () => {
     const call = fc.record({
-      space: fc.constantFrom("login", "search"),
+      name: fc.constantFrom("login", "search"),
       key: fc.integer({ min: 0, max: 60 }).map(String),
       cost: fc.integer({ min: 1, max: 3 }),
       wait: fc.constantFrom(0, 0, 0, 1, 5),
@@ -361,7 +362,7 @@ describe("at the key cap, a newcomer", () => {
         fc.array(call, { maxLength: 300, size: "max" }),
         (maxKeys, calls) => {
           const { clock, store, limiter } = cappedStore(maxKeys);
-          const spaces = {
+          const limiters = {
             login: limiter("login", [{ maxCalls: 1, periodMs: 50 }]),
             search: limiter("search", [
               { maxCalls: 3, periodMs: 20 },
@@ -369,17 +370,17 @@ describe("at the key cap, a newcomer", () => {
             ]),
           };
           const untilLeft = new Map<string, number>();
-          for (const { space, key, cost, wait } of calls) {
+          for (const { name, key, cost, wait } of calls) {
             clock.set(clock.now() + wait);
             const now = clock.now();
-            const id = `${space} ${key}`;
-            const { allowed, reason, layers } = spaces[space].checkSync(key, { cost });
-            // Admitted although a former call of the same key had brought it to its limit: it was forgotten.
+            const id = `${name} ${key}`;
+            const { allowed, reason, layers } = limiters[name].checkSync(key, { cost });
+            // A call that is admitted earlier means that the key was at its limit and was replaced.
             if (allowed) expect(untilLeft.get(id) ?? now).toBeLessThanOrEqual(now);
             const least = layers.reduce((first, layer) => (layer.remaining < first.remaining ? layer : first));
-            if (allowed && least.remaining === 0) untilLeft.set(id, now + (space === "login" ? 50 : 1));
+            if (allowed && least.remaining === 0) untilLeft.set(id, now + (name === "login" ? 50 : 1));
             expect(store.size).toBeLessThanOrEqual(maxKeys);
-            // All that is not reserved for the other namespace is in use.
+            // Every key that is not reserved for the other namespace is in use.
             const reserved = Math.floor(Math.floor(maxKeys / 2) / 2);
             if (reason === "Key capacity exceeded") expect(store.size).toBeGreaterThanOrEqual(maxKeys - reserved);
           }
@@ -391,7 +392,7 @@ describe("at the key cap, a newcomer", () => {
 });
 
 describe("namespaces that share a cap", () => {
-  it("each have their part of one half, and the keys of one keep out no new key of another", async () => {
+  it("each have an equal part of half the cap, which keys of another namespace cannot use", async () => {
     const { store, limiter } = cappedStore(10_000);
     const login = limiter("login", perMinute(5));
     const mail = limiter("mail", [{ maxCalls: 1, periodMs: 86_400_000 }]);
@@ -399,12 +400,12 @@ describe("namespaces that share a cap", () => {
     for (let key = 0; key < 20_000; key += 1) if (!(await mail.isAllowed(`junk ${key}`))) refused += 1;
     expect([store.size, refused]).toEqual([7500, 12_500]);
     for (let key = 0; key < 2500; key += 1) expect(await login.isAllowed(`user ${key}`)).toBe(true);
-    // Beyond its part a new key replaces another of the same limiter.
+    // Beyond its part, a new key replaces another of the same limiter.
     expect(await login.isAllowed("user 2500")).toBe(true);
     expect([store.size, store.evictions]).toEqual([10_000, 1]);
   });
 
-  it("get back the part of one that is closed, with all its keys", async () => {
+  it("use the part and the keys of a namespace that was closed", async () => {
     const { store, limiter } = cappedStore(100);
     const mail = limiter("mail", perMinute(1));
     const login = limiter("login", perMinute(1));
@@ -419,7 +420,7 @@ describe("namespaces that share a cap", () => {
 });
 
 describe("isAllowed of a limiter in memory", () => {
-  it("makes no promise for its call, and rejects where it fails", async () => {
+  it("returns one of two shared promises, and rejects for an invalid key", async () => {
     const limiter = new AsyncRateLimiter({ maxCalls: 2, period: "1m", bypass: false });
     const promises = Array.from({ length: 4 }, () => limiter.isAllowed("ada"));
     expect(await Promise.all(promises)).toEqual([true, true, false, false]);
@@ -442,7 +443,7 @@ describe("keys", () => {
     "\ud800",
     "\udfff\ud800",
     "😀",
-  ])("such as %j are like any other", async (key) => {
+  ])("such as %j are counted like any other", async (key) => {
     const limiter = new AsyncRateLimiter({ maxCalls: 1, period: "1m", bypass: false });
     expect((await limiter.state(key)).calls).toBe(0);
     expect(await limiter.isAllowed(key)).toBe(true);
@@ -452,7 +453,7 @@ describe("keys", () => {
     expect(await limiter.isAllowed(key)).toBe(true);
   });
 
-  it("of 1,024 characters are like any other, and differ by their last letter", async () => {
+  it("of 1,024 characters that differ in the last one are counted separately", async () => {
     const limiter = new AsyncRateLimiter({ maxCalls: 1, period: "1m", bypass: false });
     const long = "k".repeat(1023);
     expect(await limiter.isAllowed(`${long}a`)).toBe(true);
@@ -462,7 +463,7 @@ describe("keys", () => {
 });
 
 describe("a clock that calls a limiter of its own store", () => {
-  it("is refused, and told why", async () => {
+  it("makes check throw a StoreError", async () => {
     const clock: Clock = {
       now: () => {
         limiter.checkSync("inner");
@@ -474,7 +475,7 @@ describe("a clock that calls a limiter of its own store", () => {
     expect(() => limiter.checkSync("outer")).toThrow("The clock of a store called a limiter of that store");
   });
 
-  it("is refused by the short form of check, too", async () => {
+  it("makes isAllowed reject with a StoreError", async () => {
     let inner: Promise<boolean> | undefined;
     const clock: Clock = {
       now: () => {
@@ -486,10 +487,10 @@ describe("a clock that calls a limiter of its own store", () => {
     expect(await limiter.isAllowed("outer")).toBe(true);
     await expect(inner).rejects.toThrow(StoreError);
   });
+});
 
-  it("admits exactly what the limit allows of many concurrent calls", async () => {
-    const limiter = new AsyncRateLimiter({ maxCalls: 3, period: "1m", bypass: false });
-    const answers = await Promise.all(Array.from({ length: 1000 }, () => limiter.isAllowed("ada")));
-    expect(answers.filter(Boolean)).toHaveLength(3);
-  });
+it("of 1,000 concurrent calls, a limiter admits as many as the limit allows", async () => {
+  const limiter = new AsyncRateLimiter({ maxCalls: 3, period: "1m", bypass: false });
+  const results = await Promise.all(Array.from({ length: 1000 }, () => limiter.isAllowed("ada")));
+  expect(results.filter(Boolean)).toHaveLength(3);
 });

@@ -13,8 +13,8 @@ afterEach(() => {
   vi.unstubAllGlobals();
 });
 
-describe("a MemoryStore without memory for another call", () => {
-  /** Lets no page be made that is larger than this. */
+describe("a MemoryStore that cannot allocate memory", () => {
+  /** Makes the allocation of a larger page fail. */
   function limitPages(most: number): void {
     const Real = Float64Array;
     vi.stubGlobal(
@@ -28,7 +28,7 @@ describe("a MemoryStore without memory for another call", () => {
     );
   }
 
-  it("says so in a StoreError, and has recorded nothing of a cost that it could not record whole", async () => {
+  it("rejects with a StoreError, and records no part of the call", async () => {
     const { store, login } = limiters();
     await login.check("ada", { cost: 3 });
     limitPages(1000);
@@ -40,14 +40,14 @@ describe("a MemoryStore without memory for another call", () => {
     expect((await login.state("ada")).calls).toBe(3);
     await expect(login.check("bob", { cost: 5000 })).rejects.toThrow(StoreError);
     expect((await login.state("bob")).calls).toBe(0);
-    // What fits is recorded, and once there is memory again, all is.
+    // A call that fits is recorded, and with memory again, every call is.
     expect((await login.check("bob", { cost: 100 })).remaining).toBe(9900);
     vi.unstubAllGlobals();
     expect((await login.check("ada", { cost: 5000 })).remaining).toBe(4997);
     expect(store.size).toBe(2);
   });
 
-  it("takes back what the others of allOf have spent", async () => {
+  it("records no call of allOf if one of them fails", async () => {
     const { login, search } = limiters();
     const both = allOf({ login, search });
     limitPages(1000);

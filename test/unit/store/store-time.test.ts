@@ -5,7 +5,7 @@ import { StoreTime } from "../../../src/store/store-time.js";
 import { AsyncRateLimiter } from "../../../src/index.js";
 import { ManualClock } from "../../../src/testing/index.js";
 
-function timeOf(readings: readonly number[]): [now: number, stamp: number][] {
+function timeOf(readings: readonly number[]): [now: number, timestamp: number][] {
   const clock = new ManualClock();
   const time = new StoreTime(clock);
   return readings.map((reading) => {
@@ -16,7 +16,7 @@ function timeOf(readings: readonly number[]): [now: number, stamp: number][] {
 }
 
 describe("store time", () => {
-  it("rounds a reading down to judge and up to record", () => {
+  it("is a reading rounded down for decisions, and rounded up for timestamps", () => {
     expect(timeOf([1, 1.25, 1.75, 2])).toEqual([
       [1, 1],
       [1, 2],
@@ -25,7 +25,7 @@ describe("store time", () => {
     ]);
   });
 
-  it("takes a step backwards as no time passing, and goes on from there", () => {
+  it("stands still at a step back of the clock, and continues from there", () => {
     expect(timeOf([100, 40, 41, 0, 7])).toEqual([
       [100, 100],
       [100, 100],
@@ -35,13 +35,13 @@ describe("store time", () => {
     ]);
   });
 
-  it("gains nothing from a clock that trembles by less than a millisecond, around a full one or not", () => {
-    const trembling = Array.from({ length: 10_000 }, (_, at) => (at % 2 === 0 ? 1000 : 999.9999));
-    expect(timeOf(trembling).at(-1)).toEqual([1000, 1000]);
+  it("gains nothing from a clock that jitters by less than a millisecond", () => {
+    const jittering = Array.from({ length: 10_000 }, (_, at) => (at % 2 === 0 ? 1000 : 999.9999));
+    expect(timeOf(jittering).at(-1)).toEqual([1000, 1000]);
     expect(timeOf([0, 1.5, 1, 2.5, 2, 3.5, 3]).at(-1)).toEqual([3, 4]);
   });
 
-  it("takes a larger step backwards as no time passing, to the millisecond", () => {
+  it("stands still at a fractional step back, to the millisecond", () => {
     expect(timeOf([100.7, 40.2, 41.2, 42.7])).toEqual([
       [100, 101],
       [100, 101],
@@ -50,24 +50,24 @@ describe("store time", () => {
     ]);
   });
 
-  it("starts at any reading, 0 and below included", () => {
+  it("starts at any reading, including 0 and negative ones", () => {
     expect(timeOf([-5.5, 0])).toEqual([
       [-6, -5],
       [0, 0],
     ]);
   });
 
-  it("never goes backwards, and never gains on the sum of the clock's steps forward", () => {
+  it("never goes back, and never exceeds the sum of the steps forward", () => {
     fc.assert(
       fc.property(fc.array(fc.double({ min: -1e6, max: 1e6, noNaN: true }), { minLength: 2 }), (readings) => {
         const times = timeOf(readings);
         let forward = 0;
-        for (const [at, [now, stamp]] of times.entries()) {
-          expect(stamp - now === 0 || stamp - now === 1).toBe(true);
+        for (const [at, [now, timestamp]] of times.entries()) {
+          expect(timestamp - now === 0 || timestamp - now === 1).toBe(true);
           const before = times[at - 1];
           if (before === undefined) continue;
           expect(now).toBeGreaterThanOrEqual(before[0]);
-          expect(stamp).toBeGreaterThanOrEqual(before[1]);
+          expect(timestamp).toBeGreaterThanOrEqual(before[1]);
           forward += Math.max(0, readings[at]! - readings[at - 1]!);
           expect(now - times[0]![0]).toBeLessThanOrEqual(forward + 1);
         }
@@ -75,19 +75,19 @@ describe("store time", () => {
     );
   });
 
-  it("of whole readings is the sum of the steps forward, exactly", () => {
+  it("equals the sum of the steps forward if all readings are whole", () => {
     fc.assert(
       fc.property(fc.array(fc.integer({ min: -1000, max: 1000 }), { minLength: 1 }), (readings) => {
         let now = readings[0]!;
-        for (const [at, [judged, stamp]] of timeOf(readings).entries()) {
+        for (const [at, [time, timestamp]] of timeOf(readings).entries()) {
           now += Math.max(0, readings[at]! - (readings[at - 1] ?? readings[at]!));
-          expect([judged, stamp]).toEqual([now, now]);
+          expect([time, timestamp]).toEqual([now, now]);
         }
       }),
     );
   });
 
-  it("is a StoreError, with its cause, where the clock throws", async () => {
+  it("throws a StoreError with the cause if the clock throws", async () => {
     const cause = new Error("no clock");
     const clock = {
       now: () => {
@@ -98,7 +98,7 @@ describe("store time", () => {
     await expect(limiter.check("ada")).rejects.toMatchObject({ name: "StoreError", cause });
   });
 
-  it("is a StoreError, and not a wrong answer, where backward steps have added up to 71,000 years", () => {
+  it("throws a StoreError once steps back add up to 71,000 years, where numbers lose milliseconds", () => {
     const clock = new ManualClock();
     const time = new StoreTime(clock);
     const swing = (): void => {
@@ -114,7 +114,7 @@ describe("store time", () => {
   });
 
   it.each([NaN, Infinity, -Infinity, 1e300, "0", undefined])(
-    "is a StoreError where the clock reads %o",
+    "throws a StoreError if the clock returns %o",
     async (reading) => {
       const clock = { now: () => reading as number };
       const limiter = new AsyncRateLimiter({ maxCalls: 1, period: "1s", clock });
@@ -126,7 +126,7 @@ describe("store time", () => {
     },
   );
 
-  it("lets no window of real time hold a call too many, and returns capacity at most 1 ms late", () => {
+  it("allows at most maxCalls calls in any window of real time, and returns capacity at most 1 ms late", () => {
     fc.assert(
       fc.property(
         fc.integer({ min: 1, max: 4 }),
@@ -144,7 +144,7 @@ describe("store time", () => {
               expect(inWindow(periodMs)).toBeLessThan(maxCalls);
               admitted.push(now);
             } else {
-              // A stamp is under 1 ms late and a judgement under 1 ms early; together they are still a whole number.
+              // A timestamp is less than 1 ms late and a decision less than 1 ms early. Their difference is a whole number.
               expect(inWindow(periodMs + 1 + 1e-9)).toBeGreaterThanOrEqual(maxCalls);
             }
           }

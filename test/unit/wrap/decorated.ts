@@ -2,7 +2,7 @@ import { AsyncRateLimiter, rateLimited } from "sluicegate";
 
 const shared = new AsyncRateLimiter({ maxCalls: 2, period: "1h", bypass: false });
 
-/** A service as the origin has it, decorated. Compiled by the tests in both decorator modes. */
+/** A service with decorated methods. The tests compile it in both decorator modes. */
 export class Accounts {
   readonly resets = new AsyncRateLimiter({ maxCalls: 1, period: "1h", bypass: false });
   readonly sent: string[] = [];

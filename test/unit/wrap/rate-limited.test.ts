@@ -15,7 +15,7 @@ const limiterOf = (maxCalls: number, clock = new ManualClock()) =>
   new AsyncRateLimiter({ maxCalls, period: "1h", clock, bypass: false });
 
 describe("a wrapped function", () => {
-  it("is called while its key's limit lasts, and then no more", async () => {
+  it("is called up to the limit of its key, and rejects with a RateLimitExceededError beyond", async () => {
     const called: string[] = [];
     const send = rateLimited(
       limiterOf(2),
@@ -37,7 +37,7 @@ describe("a wrapped function", () => {
     expect(called).toEqual(["ada a", "ada b", "grace d"]);
   });
 
-  it("keeps this, name and length, and always returns a promise", async () => {
+  it("keeps this, name and length, and returns a promise", async () => {
     const limit = rateLimited(limiterOf(9), (a: number) => String(a));
     const add = limit(function add(this: { base: number }, a: number, b: number) {
       return this.base + a + b;
@@ -48,7 +48,7 @@ describe("a wrapped function", () => {
     expect(await sum).toBe(103);
   });
 
-  it("rejects with what the function throws or rejects with, and the call stays counted", async () => {
+  it("rejects with the error of the function, and the call stays counted", async () => {
     const limiter = limiterOf(2);
     const limit = rateLimited(limiter, () => "ada");
     await expect(
@@ -60,27 +60,27 @@ describe("a wrapped function", () => {
     expect((await limiter.state("ada")).calls).toBe(2);
   });
 
-  it("waits for an asynchronous key, and rejects with what keyOf throws, without a call", async () => {
+  it("awaits an asynchronous key, and rejects without a call if keyOf throws", async () => {
     const limiter = limiterOf(1);
     const called = vi.fn();
     const keyed = rateLimited(limiter, async (id: number) => Promise.resolve(`user:${id}`))(called);
     await keyed(7);
     await expect(keyed(7)).rejects.toThrow(RateLimitExceededError);
-    const lost = rateLimited(limiter, (): string => {
+    const wrapped = rateLimited(limiter, (): string => {
       throw new Error("no such user");
     })(called);
-    await expect(lost()).rejects.toThrow("no such user");
+    await expect(wrapped()).rejects.toThrow("no such user");
     expect(called).toHaveBeenCalledTimes(1);
   });
 
-  it("rejects with a TypeError where keyOf returns no key, and is not called", async () => {
+  it("rejects with a TypeError without a call if keyOf returns no string", async () => {
     const called = vi.fn();
-    const lost = rateLimited(limiterOf(1), () => undefined as unknown as string)(called);
-    await expect(lost()).rejects.toThrow("Expected `key` to be a string, got `undefined` (undefined)");
+    const wrapped = rateLimited(limiterOf(1), () => undefined as unknown as string)(called);
+    await expect(wrapped()).rejects.toThrow("Expected `key` to be a string, got `undefined` (undefined)");
     expect(called).not.toHaveBeenCalled();
   });
 
-  it("rejects with what the limiter rejects with: a broken store is no refusal, and opens nothing", async () => {
+  it("rejects with the error of the store without a call, which is not a refusal", async () => {
     const called = vi.fn();
     const down: LimiterLike = { check: () => Promise.reject(new StoreError("The store is gone")) };
     const onRefused = vi.fn();
@@ -89,7 +89,7 @@ describe("a wrapped function", () => {
     expect(onRefused).not.toHaveBeenCalled();
   });
 
-  it("takes its limiter from this, for limiters that each instance has for itself", async () => {
+  it("uses the limiter of its instance", async () => {
     class Mailer {
       readonly limiter = limiterOf(1);
       readonly send = rateLimited(
@@ -105,7 +105,7 @@ describe("a wrapped function", () => {
     expect(await other.send("ada")).toBe("ada");
   });
 
-  it("is bypassed and shadowed as its limiter says", async () => {
+  it("is called if its limiter bypasses the call or is in shadow mode", async () => {
     const open = new AsyncRateLimiter({ maxCalls: 0, period: "1h", bypass: () => true });
     const shadow = new AsyncRateLimiter({ maxCalls: 0, period: "1h", mode: "shadow" });
     expect(await rateLimited(open, () => "ada")(() => 1)()).toBe(1);
@@ -114,7 +114,7 @@ describe("a wrapped function", () => {
 });
 
 describe("the options of rateLimited", () => {
-  it("message replaces the text of the error", async () => {
+  it("message is the text of the error", async () => {
     const message = "Too many password reset requests. Please try again in an hour.";
     const reset = rateLimited(limiterOf(0), (email: string) => email, { message })(() => undefined);
     await expect(reset("ada")).rejects.toThrow(
@@ -122,17 +122,17 @@ describe("the options of rateLimited", () => {
     );
   });
 
-  it("onRefused returns, or throws, in place of the error", async () => {
-    const heard: [Decision, readonly unknown[]][] = [];
+  it("onRefused provides the result or the error of a refused call", async () => {
+    const refused: [Decision, readonly unknown[]][] = [];
     const queued = rateLimited(limiterOf(1), (email: string) => email, {
       onRefused: (decision, args) => {
-        heard.push([decision, args]);
+        refused.push([decision, args]);
         return "queued" as const;
       },
     })((email: string, body: string) => ({ email, body }));
     expect(await queued("ada", "one")).toEqual({ email: "ada", body: "one" });
     expect(await queued("ada", "two")).toBe("queued");
-    expect(heard).toMatchObject([[{ allowed: false, retryAfterMs: 3_600_000 }, ["ada", "two"]]]);
+    expect(refused).toMatchObject([[{ allowed: false, retryAfterMs: 3_600_000 }, ["ada", "two"]]]);
 
     const named = rateLimited(limiterOf(0), () => "ada", {
       onRefused(this: unknown) {
@@ -147,7 +147,7 @@ describe("the options of rateLimited", () => {
     await expect(strict()).rejects.toThrow("mine");
   });
 
-  it("cost is a number, or a function of the arguments", async () => {
+  it("cost is a number or a function of the arguments", async () => {
     const limiter = limiterOf(10);
     await rateLimited(limiter, () => "ada", { cost: 4 })(() => 1)();
     const copy = rateLimited(limiter, (files: string[]) => files[0] ?? "ada", { cost: (files) => files.length })(
@@ -159,7 +159,7 @@ describe("the options of rateLimited", () => {
     await expect(copy([])).rejects.toThrow(RangeError);
   });
 
-  it("refundWhen gives the call back by its outcome: here only failed logins count", async () => {
+  it("refundWhen refunds a call by its outcome: here only failed logins count", async () => {
     const limiter = limiterOf(2);
     const login = rateLimited(limiter, (email: string) => email, {
       refundWhen: (outcome: PromiseSettledResult<boolean>) => outcome.status === "fulfilled" && outcome.value,
@@ -173,7 +173,7 @@ describe("the options of rateLimited", () => {
     await expect(login("ada", "right")).rejects.toThrow(RateLimitExceededError);
   });
 
-  it("a refund that fails, or a refundWhen that throws or answers no boolean, changes no outcome", async () => {
+  it("a failing refund, or a refundWhen that throws or returns no boolean, changes no outcome", async () => {
     const warned = vi.spyOn(process, "emitWarning").mockImplementation(() => undefined);
     const limiter = limiterOf(9);
     const broken: LimiterLike = {
@@ -188,8 +188,8 @@ describe("the options of rateLimited", () => {
       [limiter, failing],
       [limiter, (() => Promise.resolve(true)) as unknown as () => boolean],
     ];
-    for (const [asked, refundWhen] of cases) {
-      const limit = rateLimited(asked, () => "ada", { refundWhen });
+    for (const [used, refundWhen] of cases) {
+      const limit = rateLimited(used, () => "ada", { refundWhen });
       expect(await limit(() => "done")()).toBe("done");
       await expect(limit(() => Promise.reject(new Error("mine")))()).rejects.toThrow("mine");
     }
@@ -197,15 +197,15 @@ describe("the options of rateLimited", () => {
     expect((await limiter.state("ada")).calls).toBe(6);
   });
 
-  it("refundWhen is not asked of a refused call", async () => {
+  it("refundWhen is not called for a refused call", async () => {
     const refundWhen = vi.fn(() => true);
     await expect(rateLimited(limiterOf(0), () => "ada", { refundWhen })(() => 1)()).rejects.toThrow();
     expect(refundWhen).not.toHaveBeenCalled();
   });
 });
 
-describe("rateLimited, waiting for a turn,", () => {
-  it("paces calls in place of refusing them", async () => {
+describe("rateLimited with the option wait", () => {
+  it("delays calls instead of refusing them", async () => {
     const clock = new ManualClock();
     const limiter = limiterOf(1, clock);
     const at: number[] = [];
@@ -220,7 +220,7 @@ describe("rateLimited, waiting for a turn,", () => {
     expect(at).toHaveLength(3);
   });
 
-  it("refuses what would wait too long, or in too long a line, by message and onRefused as ever", async () => {
+  it("refuses a call by message and onRefused if it would exceed the timeout or maxQueue", async () => {
     const limiter = limiterOf(1);
     const message = "Come back later";
     const call = rateLimited(limiter, () => "ada", { wait: { timeout: "10s" }, message })(() => "done");
@@ -234,7 +234,7 @@ describe("rateLimited, waiting for a turn,", () => {
     expect(await queued()).toBe("queued");
   });
 
-  it("throws an error that says why the wait failed", async () => {
+  it("rejects with an error that says why the wait failed", async () => {
     const limiter = limiterOf(1);
     const call = (wait: RateLimitedOptions<[]>["wait"], cost = 1): Promise<string> =>
       rateLimited(limiter, () => "ada", { wait, cost })(() => "done")();
@@ -248,9 +248,9 @@ describe("rateLimited, waiting for a turn,", () => {
     await expect(rateLimited(limiter, () => "ada")(() => "done")()).rejects.toMatchObject({ waitFailedBy: null });
   });
 
-  it("rejects with what is no refusal, and refunds as ever", async () => {
+  it("rejects with the error of the store, and refunds by refundWhen", async () => {
     const broken: LimiterLike = {
-      check: () => Promise.reject(new Error("not asked")),
+      check: () => Promise.reject(new Error("not called")),
       acquire: () => Promise.reject(new StoreError("The store is gone")),
     };
     await expect(rateLimited(broken, () => "ada", { wait: true })(() => 1)()).rejects.toThrow(StoreError);
@@ -269,31 +269,31 @@ describe("rateLimited, waiting for a turn,", () => {
     [{ wait: { timeout: "1y" } }, RangeError],
     [{ wait: { maxQueue: -1 } }, RangeError],
     [{ wait: { signal: AbortSignal.abort() } }, TypeError],
-  ])("with %o is an error at once", (options, kind) => {
+  ])("throws at construction for %o", (options, kind) => {
     expect(() => rateLimited(limiterOf(1), () => "ada", options as RateLimitedOptions<[]>)).toThrow(kind);
   });
 
-  it("needs a limiter that can", () => {
+  it("throws if the limiter has no acquire", () => {
     const limiter: LimiterLike = { check: (key) => limiterOf(1).check(key) };
     expect(() => rateLimited(limiter, () => "ada", { wait: true })).toThrow(/`acquire` function, which `wait` needs/);
   });
 });
 
-describe("what rateLimited is given is checked", () => {
+describe("the arguments of rateLimited", () => {
   const key = (): string => "ada";
-  it.each([undefined, null, {}, { check: 1 }, "limiter"])("a limiter of %o is a TypeError at once", (limiter) => {
+  it.each([undefined, null, {}, { check: 1 }, "limiter"])("throw a TypeError if the limiter is %o", (limiter) => {
     expect(() => rateLimited(limiter as unknown as LimiterLike, key)).toThrow(/^Expected `limiter` to be a limiter/);
   });
 
-  it("a function of this that returns no limiter is a TypeError at the call", async () => {
+  it("reject the call with a TypeError if the function of this returns no limiter", async () => {
     const called = vi.fn();
-    const lost = rateLimited((self: { limiter?: LimiterLike }) => self.limiter as LimiterLike, key)(called);
-    await expect(lost.call({})).rejects.toThrow(/^Expected `limiter\(this\)` to be a limiter/);
+    const wrapped = rateLimited((self: { limiter?: LimiterLike }) => self.limiter as LimiterLike, key)(called);
+    await expect(wrapped.call({})).rejects.toThrow(/^Expected `limiter\(this\)` to be a limiter/);
     expect(called).not.toHaveBeenCalled();
   });
 
-  it("a limiter that cannot refund is a TypeError beside refundWhen", () => {
-    const { check } = { check: (asked: string) => limiterOf(1).check(asked) };
+  it("throw a TypeError if refundWhen is set and the limiter has no refund", () => {
+    const check = (name: string): Promise<Decision> => limiterOf(1).check(name);
     expect(() => rateLimited({ check }, key, { refundWhen: () => true })).toThrow(/`refund` function/);
     expect(() => rateLimited({ check }, key)).not.toThrow();
   });
@@ -308,15 +308,15 @@ describe("what rateLimited is given is checked", () => {
     [key, { refundWhen: true }, TypeError],
     [key, { refund: () => true }, TypeError],
     [key, null, TypeError],
-  ])("keyOf %o with %o is an error at once", (keyOf, options, kind) => {
+  ])("throw for keyOf %o with the options %o", (keyOf, options, kind) => {
     expect(() => rateLimited(limiterOf(1), keyOf as typeof key, options as RateLimitedOptions<[]>)).toThrow(kind);
   });
 
-  it.each([undefined, null, 5, {}])("a target of %o is a TypeError", (target) => {
+  it.each([undefined, null, 5, {}])("throw a TypeError if the target is %o", (target) => {
     expect(() => rateLimited(limiterOf(1), key)(target as () => void)).toThrow(/^Expected `target`/);
   });
 
-  it("what is no method is no target of the decorator", () => {
+  it("throw a TypeError if the decorator is applied to anything but a method", () => {
     const decorate = rateLimited(limiterOf(1), key) as unknown as (...args: unknown[]) => unknown;
     expect(() => decorate(() => 1, { kind: "getter" })).toThrow(TypeError);
     expect(() => decorate(undefined, { kind: "field" })).toThrow(TypeError);
@@ -341,7 +341,7 @@ describe.each(["standard", "legacy"])("%s decorators", async (mode) => {
     expect(accounts.requestPasswordReset.length).toBe(1);
   });
 
-  it("limit by a shared limiter, and static methods", async () => {
+  it("limit instances and static methods by a shared limiter", async () => {
     const accounts = new Accounts("Dear");
     for (const one of [accounts, new Accounts("Hello")]) expect(await one.sendVerification(7)).toBe(7);
     await expect(accounts.sendVerification(7)).rejects.toThrow("Rate limit exceeded");

@@ -1,6 +1,6 @@
 /**
- * What the wrapper's types allow and refuse: compiled, and never run, with every supported compiler and in both decorator
- * modes.
+ * The types that the wrapper accepts and rejects. This file is compiled with every supported compiler in both decorator modes, and
+ * never runs.
  */
 import { AsyncRateLimiter, type Decision, rateLimited } from "sluicegate";
 
@@ -16,24 +16,24 @@ void send(7);
 void send("ada", true, 1);
 export const once: Promise<number> = rateLimited(any, () => "all")(async () => Promise.resolve(1))();
 
-// Keys are checked against the limiter's.
+// Keys have the type of the limiter's keys.
 rateLimited(users, (id: number) => `user:${id}`);
 rateLimited(users, async (id: number): Promise<`user:${string}`> => `user:${id}`);
-// @ts-expect-error -- a guest is no user
+// @ts-expect-error -- a guest is not a user
 rateLimited(users, (id: number) => `guest:${id}`);
-// @ts-expect-error -- nor is just any string
+// @ts-expect-error -- not any string
 rateLimited(users, (email: string) => email);
-// @ts-expect-error -- nor a number
+// @ts-expect-error -- not a number
 rateLimited(any, (id: number) => id);
 
-// The target may take more than keyOf does. Where it takes less, the wrapped function takes what keyOf needs.
+// The target may have more parameters than keyOf. If it has fewer, the wrapped function has those of keyOf.
 rateLimited(any, (email: string) => email)((email: string, ...more: number[]) => [email, more]);
 rateLimited(any, () => "all")((email: string) => email);
 const fewer = rateLimited(any, (email: string) => email)(() => 1);
 void fewer("ada");
-// @ts-expect-error -- keyOf needs it
+// @ts-expect-error -- keyOf needs the argument
 void fewer();
-// @ts-expect-error -- the key is a string, and the target wants a number there
+// @ts-expect-error -- the argument is a string in keyOf and a number in the target
 rateLimited(any, (email: string) => email)((id: number) => id);
 
 // `this` is kept.
@@ -44,20 +44,20 @@ const add = rateLimited(
   return this.base + a;
 });
 export const sum: Promise<number> = add.call({ base: 1 }, 2);
-// @ts-expect-error -- called without its this
+// @ts-expect-error -- called without this
 void add(2);
 
-// keyOf may make the key of this, whoever the limiter is.
+// keyOf may derive the key from this, with any limiter.
 const scoped = rateLimited(any, function (this: { id: string }) {
   return this.id;
 })(function (this: { id: string }, a: number) {
   return a;
 });
 export const mine: Promise<number> = scoped.call({ id: "ada" }, 7);
-// @ts-expect-error -- called without its this
+// @ts-expect-error -- called without this
 void scoped(7);
 
-// onRefused adds to the result; refundWhen sees it; cost sees the arguments.
+// onRefused adds to the type of the result; refundWhen receives the result; cost receives the arguments.
 const lenient = rateLimited(any, (email: string) => email, {
   onRefused: (decision: Decision, [email]) => `${email.toUpperCase()}: ${decision.reason}`,
   cost: (email) => email.length,
@@ -68,11 +68,11 @@ rateLimited(any, (email: string) => email, {
 })(async (email: string) => Promise.resolve(email === "ada"));
 rateLimited(any, (email: string) => email, {
   refundWhen: (outcome: PromiseSettledResult<boolean>) => outcome.status === "fulfilled" && outcome.value,
-  // @ts-expect-error -- the target's result is not what refundWhen sees
+  // @ts-expect-error -- the result of the target has another type than refundWhen expects
 })((email: string) => email);
 rateLimited(any, (email: string) => email, { refundWhen: ({ status }) => status === "rejected" })(() => 1);
 
-// A number is no timeout: of what unit?
+// A timeout has a unit.
 // @ts-expect-error -- a string with its unit
 export const unitless = (): unknown => rateLimited(any, () => "all", { wait: { timeout: 5 } });
 
@@ -116,25 +116,25 @@ class Accounts {
     return Promise.resolve();
   }
 
-  // @ts-expect-error -- a synchronous method would return a promise all of a sudden
+  // @ts-expect-error -- a synchronous method would return a promise
   @rateLimited(any, (email: string) => email)
   synchronous(email: string): string {
     return email;
   }
 
-  // @ts-expect-error -- keyOf needs an argument that the method does not take
+  // @ts-expect-error -- keyOf has a parameter that the method does not have
   @rateLimited(any, (email: string) => email)
   async keyless(): Promise<void> {
     return Promise.resolve();
   }
 
-  // @ts-expect-error -- nor is it a number
+  // @ts-expect-error -- not a number
   @rateLimited(any, (email: string) => email)
   async numbered(id: number): Promise<number> {
     return Promise.resolve(id);
   }
 
-  // @ts-expect-error -- the method promises a string, and onRefused gives a number
+  // @ts-expect-error -- the method returns a string, and onRefused a number
   @rateLimited(any, (email: string) => email, { onRefused: () => 7 })
   async other(email: string): Promise<string> {
     return Promise.resolve(email);

@@ -46,15 +46,15 @@ function sharedStore(maxKeys: number, names: readonly string[], evicts = true) {
   return { evictor, tables, fill, sizes: () => tables.map(({ size }) => size) };
 }
 
-describe("the evictor, making room", () => {
-  it("forgets nothing while there is room", () => {
+describe("the evictor, in making room", () => {
+  it("forgets no key while there is room", () => {
     const { evictor, table, forgotten } = fullStore([1, 1]);
     table.forgetAt(2);
     expect(evictor.makeRoom(table, 0)).toBe(0);
     expect([evictor.evictions, evictor.size, forgotten()]).toEqual([0, 1, [1]]);
   });
 
-  it("forgets the first idle key of 32, and loses nothing", () => {
+  it("forgets the first idle key among 32, which is not an eviction", () => {
     const { evictor, table, forgotten } = fullStore([...many(31, 1), 0, 0]);
     expect(evictor.plan([table], 0).waitMs).toBe(0);
     expect(forgotten()).toEqual([]);
@@ -70,7 +70,7 @@ describe("the evictor, making room", () => {
     expect(evictor.evictions).toBe(1);
   });
 
-  it("else evicts the key with the fewest unexpired calls of the first eight that have calls left", () => {
+  it("evicts the key with the fewest unexpired calls among the first eight below their limit, if none is idle", () => {
     const { evictor, table, forgotten } = fullStore([5, 4, 3, 4, 5, 3, 2, 4, 4, 2, 1, 4]);
     //                                               -  1  2  3  -  4  5  6  7  8  9 : the ninth has fewer, and is not compared
     expect(evictor.makeRoom(table, 0)).toBe(0);
@@ -78,19 +78,19 @@ describe("the evictor, making room", () => {
     expect(evictor.evictions).toBe(1);
   });
 
-  it("compares the eighth as well", () => {
+  it("compares the eighth key below its limit", () => {
     const { evictor, table, forgotten } = fullStore([4, 4, 4, 4, 4, 4, 4, 3, 2]);
     evictor.makeRoom(table, 0);
     expect(forgotten()).toEqual([7]);
   });
 
-  it("counts calls in the longest period, and evicts no key that one layer refuses", () => {
+  it("compares calls in the longest period, and evicts no key that one layer would refuse", () => {
     const layers = [
       { maxCalls: 2, periodMs: 10 },
       { maxCalls: 9, periodMs: PERIOD },
     ];
     const { evictor, table, forgotten } = fullStore([1, 1, 1], layers);
-    // At 100 the calls of the short layer have expired; the long one still has more of key 0 and key 1.
+    // At 100 the calls of the short layer have expired; the long layer still has more calls of key 0 and key 1.
     record(table, "key 0", 2, 50);
     record(table, "key 1", 1, 50);
     evictor.makeRoom(table, 100);
@@ -101,7 +101,7 @@ describe("the evictor, making room", () => {
     expect(atLimit.forgotten()).toEqual([1]);
   });
 
-  it("evicts no key before the instant that is noted for it", () => {
+  it("evicts no key before the instant of its note", () => {
     const { evictor, table, forgotten } = fullStore([1, 2, 1]);
     table.keepUntil(1, 300);
     table.keepUntil(3, 200);
@@ -113,7 +113,7 @@ describe("the evictor, making room", () => {
     expect(forgotten()).toEqual([2]);
   });
 
-  it("refuses where all 32 keys are at their limit, until the first of them has calls left", () => {
+  it("refuses while all 32 keys are at their limit, until the first of them has calls left", () => {
     const evictor = new Evictor(40, true);
     const table = new KeyTable(PERIOD);
     evictor.add(table);
@@ -125,7 +125,7 @@ describe("the evictor, making room", () => {
     expect(table.size).toBe(40);
   });
 
-  it("visits the next 32 keys after each refusal, and plans change nothing", () => {
+  it("visits the next 32 keys after each refusal, and not after a plan", () => {
     const refusals = (keysAtLimit: number): number => {
       const { evictor, table, forgotten } = fullStore([...many(keysAtLimit, 5), 1]);
       expect(evictor.plan([table], 0).waitMs).toBe(PERIOD);
@@ -138,7 +138,7 @@ describe("the evictor, making room", () => {
     expect([32, 63, 64, 95, 96].map(refusals)).toEqual([1, 1, 2, 2, 3]);
   });
 
-  it("goes on behind the last key that it visited", () => {
+  it("continues after the last key that it visited", () => {
     const { evictor, table, forgotten } = fullStore(many(64, 2));
     evictor.makeRoom(table, 0);
     record(table, "new", 2);
@@ -146,7 +146,7 @@ describe("the evictor, making room", () => {
     expect(forgotten()).toEqual([0, 32]);
   });
 
-  it("evicts nothing in a store that evicts no key, and forgets idle ones", () => {
+  it("forgets idle keys only, if the store denies new keys", () => {
     const { evictor, tables, fill } = sharedStore(3, ["a"], false);
     expect(fill(0, 3, 1)).toBe(3);
     expect(evictor.makeRoom(tables[0]!, 400)).toBe(600);
@@ -154,7 +154,7 @@ describe("the evictor, making room", () => {
     expect(evictor.size).toBe(2);
   });
 
-  it("goes on from table to table, over those that are empty", () => {
+  it("continues in the next table, and skips empty ones", () => {
     const { evictor, tables, sizes } = sharedStore(3, ["a", "b", "c", "d", "e"]);
     record(tables[1]!, "b", 2);
     record(tables[3]!, "d", 2);
@@ -164,7 +164,7 @@ describe("the evictor, making room", () => {
     expect(sizes()).toEqual([0, 1, 0, 1, 0]);
   });
 
-  it("plans room for several new keys, each in another table, and forgets all of it at once", () => {
+  it("plans room for new keys of several tables, and forgets all victims at once", () => {
     const { evictor, tables, fill, sizes } = sharedStore(4, ["a", "b", "c"]);
     fill(0, 4, 1);
     const plan = evictor.plan([tables[1]!, tables[2]!], 0);
@@ -173,30 +173,30 @@ describe("the evictor, making room", () => {
     expect([sizes(), evictor.evictions]).toEqual([[2, 0, 0], 2]);
   });
 
-  it("plans room for as many as there are victims, and spares the keys of the same call", () => {
+  it("plans room for as many keys as there are victims, and excludes the keys of the same call", () => {
     const { evictor, tables, fill } = sharedStore(3, ["a", "b", "c"]);
     fill(0, 2, 2);
     fill(1, 1, 1);
     expect(evictor.plan([tables[0]!, tables[2]!], 0)).toMatchObject({ places: 1, waitMs: PERIOD });
-    const spared = [{ table: tables[1]!, place: 1 }];
-    expect(evictor.plan([tables[2]!], 0, spared)).toMatchObject({ places: 0, waitMs: PERIOD });
+    const excluded = [{ table: tables[1]!, place: 1 }];
+    expect(evictor.plan([tables[2]!], 0, excluded)).toMatchObject({ places: 0, waitMs: PERIOD });
   });
 });
 
-describe("the evictor, sharing the cap", () => {
-  it("lets one table have all keys", () => {
+describe("the evictor, in sharing the cap", () => {
+  it("gives all keys to the only table", () => {
     const { fill } = sharedStore(10, ["a"]);
     expect(fill(0, 11, 2)).toBe(10);
   });
 
-  it("reserves half of the cap for the tables in equal parts, and refuses what is beyond", () => {
+  it("reserves half of the cap for the tables in equal parts", () => {
     const { fill, sizes } = sharedStore(100, ["a", "b"]);
     expect(fill(0, 1000, 2)).toBe(75);
     expect(fill(1, 1000, 2)).toBe(25);
     expect(sizes()).toEqual([75, 25]);
   });
 
-  it("shares the common half among all", () => {
+  it("gives the common half to any table", () => {
     const { fill, sizes } = sharedStore(100, ["a", "b"]);
     fill(0, 45, 2);
     fill(1, 1000, 2);
@@ -204,14 +204,14 @@ describe("the evictor, sharing the cap", () => {
     expect(sizes()).toEqual([45, 55]);
   });
 
-  it("evicts keys of a table that has more than is reserved, and of the table itself, but no reserved ones of others", () => {
+  it("evicts keys of the same table and of tables above their reserve, and no reserved keys of others", () => {
     const { evictor, fill, sizes } = sharedStore(100, ["a", "b", "c", "d"]);
     fill(1, 12, 1);
     fill(2, 64, 2);
     fill(3, 12, 2);
-    // What is left is reserved for the first table, which gets it.
+    // The rest is reserved for the first table.
     expect(fill(0, 12, 2)).toBe(12);
-    // Nothing of the second table is evicted for it, although all its keys have calls left.
+    // No key of the second table is evicted for it, although all have calls left.
     expect(fill(0, 100, 2)).toBe(0);
     expect(sizes()).toEqual([12, 12, 64, 12]);
     expect(evictor.evictions).toBe(0);
@@ -220,7 +220,7 @@ describe("the evictor, sharing the cap", () => {
     expect([sizes(), evictor.evictions]).toEqual([[12, 12, 64, 12], 12]);
   });
 
-  it("never has more keys than the cap, when a table is added to a full store, either", () => {
+  it("never exceeds the cap, even after a table is added to a full store", () => {
     const { evictor, tables, fill } = sharedStore(10, ["a"]);
     fill(0, 10, 1);
     const late = new KeyTable(PERIOD);
@@ -237,7 +237,7 @@ describe("the evictor, sharing the cap", () => {
     expect(other.evictor.makeRoom(later, 0)).toBe(PERIOD);
   });
 
-  it("returns what was reserved for a table that is removed", () => {
+  it("frees the reserve of a table that is removed", () => {
     const { evictor, tables, fill } = sharedStore(100, ["a", "b"]);
     fill(0, 100, 2);
     evictor.remove(tables[1]!);
@@ -248,12 +248,12 @@ describe("the evictor, sharing the cap", () => {
     evictor.sweep(5);
   });
 
-  it("goes on with the sweep and the search where it was when a table is removed", () => {
+  it("continues the sweep and the search at the same key after a table is removed", () => {
     for (const removed of [0, 1, 2, 3]) {
       const { evictor, tables, sizes } = sharedStore(1000, ["a", "b", "c", "d"]);
       for (const [at, table] of tables.entries())
         for (let key = 0; key < 16; key += 1) record(table, `${at} ${key}`, 1);
-      // In the second table, or behind it.
+      // The position is now in the second table.
       evictor.sweep(10);
       evictor.remove(tables[removed]!);
       for (let sweeps = 0; sweeps < 8; sweeps += 1) evictor.sweep(PERIOD);
@@ -263,8 +263,8 @@ describe("the evictor, sharing the cap", () => {
   });
 });
 
-describe("the evictor, sweeping", () => {
-  it("visits 24 keys at a time, and those that move to the place of a forgotten one", () => {
+describe("the evictor, in sweeping", () => {
+  it("visits 24 keys, including those that move to the place of a forgotten one", () => {
     const { evictor, table, forgotten } = fullStore([...many(10, 1), ...many(50, 0)]);
     evictor.sweep(0);
     expect(forgotten().length).toBe(14);
@@ -274,7 +274,7 @@ describe("the evictor, sweeping", () => {
     expect([table.size, evictor.evictions]).toEqual([10, 0]);
   });
 
-  it("sleeps once it has visited all keys, until the first of them is idle", () => {
+  it("sleeps after it has visited all keys, until the first of them is idle", () => {
     const { evictor, table, forgotten } = fullStore([1, 1]);
     record(table, "key 1", 1, 300);
     const visited = vi.spyOn(table, "newestAt");
@@ -290,7 +290,7 @@ describe("the evictor, sweeping", () => {
     expect(forgotten()).toEqual([0, 1]);
   });
 
-  it("sleeps no longer than the shortest period, in which a key of another table may have come and gone", () => {
+  it("sleeps no longer than the shortest period, in which a new key of another table may become idle", () => {
     const { evictor, table } = fullStore([1]);
     const short = new KeyTable(10);
     evictor.sweep(0);
@@ -306,7 +306,7 @@ describe("the evictor, sweeping", () => {
     expect([short.size, table.size]).toEqual([0, 1]);
   });
 
-  it("does not sleep before it has visited the keys that a search passed over", () => {
+  it("does not sleep before it has visited the keys that a search skipped", () => {
     const { evictor, table } = fullStore([...many(30, 1), 5, 5]);
     evictor.sweep(0);
     evictor.makeRoom(table, 0);
@@ -318,7 +318,7 @@ describe("the evictor, sweeping", () => {
     expect(visited).not.toHaveBeenCalled();
   });
 
-  it("has a bound on the tables that it passes", () => {
+  it("visits at most 24 empty tables", () => {
     const { evictor, tables } = sharedStore(10, Array.from({ length: 100 }, String));
     const size = vi.fn(() => 0);
     for (const table of tables) Object.defineProperty(table, "size", { get: size });

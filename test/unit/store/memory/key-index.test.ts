@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { KeyIndex } from "../../../../src/store/memory/key-index.js";
 
-/** As many keys as lie in one map. */
+/** The most keys in one map. */
 const FEW = 2 ** 14;
 
 function add(index: KeyIndex, key: string, place: number): void {
@@ -9,7 +9,7 @@ function add(index: KeyIndex, key: string, place: number): void {
   index.mapOf(key).set(key, place);
 }
 
-/** How many keys each map has. */
+/** The number of keys in each map. */
 function sizes(index: KeyIndex, keys: Iterable<string>): number[] {
   const counts = new Map<Map<string, number>, number>();
   for (const key of keys) counts.set(index.mapOf(key), (counts.get(index.mapOf(key)) ?? 0) + 1);
@@ -21,7 +21,7 @@ afterEach(() => {
 });
 
 describe("a key index", () => {
-  it("finds every key while it grows from one map to many, and after", () => {
+  it("finds every key during and after the move from one map to many", () => {
     const index = new KeyIndex();
     const places = new Map<string, number>();
     for (let at = 0; at < 2 * FEW; at += 1) {
@@ -39,7 +39,7 @@ describe("a key index", () => {
     expect(sizes(index, places.keys()).length).toBe(256);
   });
 
-  it("has one map for 16,384 keys, and 256 for one more", () => {
+  it("has one map for up to 16,384 keys, and 256 for more", () => {
     const index = new KeyIndex();
     const keys = Array.from({ length: FEW }, (_, at) => `user ${at}`);
     for (const [at, key] of keys.entries()) add(index, key, at);
@@ -80,7 +80,7 @@ describe("a key index", () => {
     expect(Math.max(...sizes(index, keys))).toBeLessThan(mean + 8 * Math.sqrt(mean));
   });
 
-  it("spreads keys in another way each time, so that nobody can prepare keys for one map", () => {
+  it("spreads keys differently in each instance, so that an attacker cannot prepare keys for one map", () => {
     const [one, other] = [new KeyIndex(), new KeyIndex()];
     const keys = Array.from({ length: 2 * FEW }, (_, at) => `user ${at}`);
     for (const index of [one, other]) for (const [at, key] of keys.entries()) add(index, key, at);
@@ -90,7 +90,7 @@ describe("a key index", () => {
     expect(sizes(other, neighbours).length).toBeGreaterThan(40);
   });
 
-  it("keeps all keys in one map when the move to many maps fails, and moves them with the next key", () => {
+  it("keeps all keys in one map if the move to many fails, and moves them at the next key", () => {
     const index = new KeyIndex();
     const keys = Array.from({ length: FEW }, (_, at) => `user ${at}`);
     for (const [at, key] of keys.entries()) add(index, key, at);
@@ -108,7 +108,7 @@ describe("a key index", () => {
     expect(keys.filter((key, at) => index.mapOf(key).get(key) !== at)).toEqual([]);
   });
 
-  it("takes any string for a key, once there are many as well", () => {
+  it("accepts any string as a key, with many maps", () => {
     const index = new KeyIndex();
     for (let at = 0; at < 2 * FEW; at += 1) add(index, `user ${at}`, at);
     const odd = ["", "\u0000", "__proto__", "constructor", "\ud800", "é", "日本", "k".repeat(100_000)];

@@ -10,7 +10,7 @@ const MANY = 2 ** 24;
 
 const numbers = (count: number): number[] => Array.from({ length: count }, (_, at) => at);
 
-/** A table with one key, whose calls of cost 1 have these timestamps, and all of them count. */
+/** A table with one key, whose calls of cost 1 have these timestamps. None of them expires. */
 function tableOf(timestamps: readonly number[]): { table: KeyTable; place: number } {
   const table = new KeyTable(2 ** 40);
   const place = table.add("ada");
@@ -18,7 +18,7 @@ function tableOf(timestamps: readonly number[]): { table: KeyTable; place: numbe
   return { table, place };
 }
 
-/** Counts the numbers of all pages made from here on. */
+/** Counts the numbers in all pages that are allocated from now on. */
 function countNumbers(): () => number {
   const Real = Float64Array;
   let made = 0;
@@ -39,7 +39,7 @@ afterEach(() => {
 });
 
 describe("a log", () => {
-  it("is in order at every size up to a ring that fills more than a page, and when the ring wraps around", () => {
+  it("is in order at every size up to a ring larger than a page, and after the ring wraps around", () => {
     const periodMs = 60_000;
     const table = new KeyTable(periodMs);
     const place = table.add("ada");
@@ -83,27 +83,27 @@ describe("a log", () => {
     expect(timestampsOf(table.logAt(place)).length).toBe(65);
   });
 
-  it("holds times before, at and around 0 like any others", () => {
+  it("contains negative timestamps and 0 like any others", () => {
     const { table, place } = tableOf([-2, -1, 0, 0, 1]);
     expect(timestampsOf(table.logAt(place))).toEqual([1, 0, 0, -1, -2]);
     expect(table.logAt(place).countAfter(-1)).toBe(3);
   });
 
-  it("loses nothing to a refund of a timestamp that it does not have, and no more than it has of one", () => {
+  it("loses no timestamp to a refund of another one, and no more than it contains", () => {
     const { table, place } = tableOf([1, 3, 3]);
     expect(table.takeBack(place, 2, 1, MANY)).toBe(0);
     expect(table.takeBack(place, 3, 5, MANY)).toBe(2);
     expect(timestampsOf(table.logAt(place))).toEqual([1]);
   });
 
-  it("loses nothing to a refund that would move more timestamps than it may", () => {
+  it("loses no timestamp to a refund that would move more timestamps than allowed", () => {
     const { table, place } = tableOf(numbers(10));
     expect(table.takeBack(place, 3, 1, 5)).toBe(0);
     expect(table.takeBack(place, 4, 1, 5)).toBe(1);
     expect(timestampsOf(table.logAt(place))).toEqual([9, 8, 7, 6, 5, 3, 2, 1, 0]);
   });
 
-  it("of 2^24 calls takes and returns them all", () => {
+  it("contains up to 2^24 timestamps", () => {
     const { table, place } = tableOf([]);
     table.append(place, 2 ** 24, 5, 5);
     expect([1, 2 ** 24, 2 ** 24 + 1].map((n) => table.logAt(place).nthMostRecent(n))).toEqual([5, 5, -Infinity]);
@@ -112,16 +112,16 @@ describe("a log", () => {
 });
 
 describe("a key table", () => {
-  it("has an empty log for every key that it does not have", () => {
+  it("has an empty log for every unknown key", () => {
     const { table } = tableOf([1, 2, 3]);
-    expect(table.placeOf("nobody")).toBe(NOWHERE);
+    expect(table.placeOf("unknown")).toBe(NOWHERE);
     expect(timestampsOf(table.logAt(NOWHERE))).toEqual([]);
     expect(table.logAt(NOWHERE).countAfter(-Infinity)).toBe(0);
     table.clear();
     expect(timestampsOf(table.logAt(NOWHERE))).toEqual([]);
   });
 
-  it("gives every log an identity of its own, also after it was cleared", () => {
+  it("gives each log a unique identity, also after it is cleared", () => {
     const table = new KeyTable(10);
     const ids = ["a", "b"].map((key) => table.idAt(table.add(key)));
     table.forgetAt(1);
@@ -132,7 +132,7 @@ describe("a key table", () => {
     expect(table.size).toBe(1);
   });
 
-  it("moves the last key to the place of a forgotten one, with its log, its identity and its note", () => {
+  it("moves the last key, with its log, identity and note, to the place of a forgotten one", () => {
     const table = new KeyTable(100);
     for (const [at, key] of ["a", "b", "c"].entries()) table.append(table.add(key), at + 1, at, at);
     table.keepUntil(3, 70);
@@ -142,7 +142,7 @@ describe("a key table", () => {
     expect([table.placeOf("a"), table.placeOf("b"), table.placeOf("c")]).toEqual([NOWHERE, 2, 1]);
     expect([table.idAt(1), table.keptUntil(1), table.keptUntil(2)]).toEqual([id, 70, -Infinity]);
     expect(timestampsOf(table.logAt(1))).toEqual([2, 2, 2]);
-    // A new key has no note, whatever was at its place.
+    // A new key has no note, even if the earlier key of its place had one.
     expect(table.keptUntil(table.add("d"))).toBe(-Infinity);
   });
 
@@ -153,7 +153,7 @@ describe("a key table", () => {
     expect(table.keptUntil(place)).toBe(50);
   });
 
-  it("holds tens of thousands of keys while they come and go in any order", () => {
+  it("keeps tens of thousands of keys while they are added and forgotten in any order", () => {
     const table = new KeyTable(10 ** 6);
     const count = 20_000;
     for (let place = 1; place <= count; place += 1) {
@@ -177,23 +177,23 @@ describe("a key table", () => {
     expect(table.size).toBe(0);
   });
 
-  it("uses the memory of keys that are gone again", () => {
+  it("reuses the memory of forgotten keys", () => {
     const made = countNumbers();
     const table = new KeyTable(10 ** 6);
-    const comeAndGo = (): number => {
+    const addAndForget = (): number => {
       const before = made();
       for (let key = 0; key < 3000; key += 1) table.append(table.add(`key ${key}`), 1 + (key % 40), 1, 1);
       while (table.size > 0) table.forgetAt(1 + (((table.size * 31) % 1009) % table.size));
       return made() - before;
     };
-    const rounds = [comeAndGo(), comeAndGo(), comeAndGo()];
+    const rounds = [addAndForget(), addAndForget(), addAndForget()];
     expect(rounds[0]).toBeGreaterThan(3000 * 20);
-    // A page of each capacity is kept, and the others are made anew.
+    // One page of each capacity is kept, and the others are allocated again.
     for (const later of rounds.slice(1)) expect(later).toBeLessThan((rounds[0] ?? 0) / 1.2);
     expect(rounds[2]).toBe(rounds[1]);
   });
 
-  it("is unchanged when there is no memory for a record or a ring", () => {
+  it("is unchanged if the allocation of a record or a ring fails", () => {
     const { table, place } = tableOf(numbers(5));
     vi.stubGlobal("Float64Array", function failing() {
       throw new RangeError("Array buffer allocation failed");
@@ -211,7 +211,7 @@ describe("a key table", () => {
     expect(table.add("bob")).toBe(2);
   });
 
-  it("agrees with plain arrays after any adding, recording, refunding and forgetting", () => {
+  it("agrees with plain arrays after any sequence of adding, recording, refunding and forgetting", () => {
     const which = fc.nat(1000);
     const step = fc.oneof(
       { weight: 2, arbitrary: fc.record({ do: fc.constant("add" as const), cost: fc.constantFrom(1, 1, 6) }) },
@@ -313,7 +313,7 @@ describe("a key table", () => {
   });
 });
 
-/** What is removed is replaced by the last. */
+/** Replaces the removed element by the last one. */
 function remove(list: unknown[], at: number): void {
   const last = list.pop();
   if (at < list.length) list[at] = last;

@@ -23,7 +23,7 @@ function read(rings: RingPages, ring: number): Set<number> {
 const slotsOf = (rings: RingPages): number => rings.slots.reduce((sum, { length }) => sum + length, 0);
 
 describe("ring pages", () => {
-  it("keep what is written to each ring, whatever is taken and given back", () => {
+  it("keep the numbers of each ring while others are taken and given back", () => {
     const step = fc.record({ takes: fc.boolean(), log2: fc.constantFrom(2, 4, 6, 7, 12, 13, 14), which: fc.nat() });
     fc.assert(
       fc.property(fc.array(step, { maxLength: 150, size: "max" }), (steps) => {
@@ -49,7 +49,7 @@ describe("ring pages", () => {
     );
   });
 
-  it("begin with one ring of a capacity, and double up to a page", () => {
+  it("allocate one ring of a capacity first, and double up to a page", () => {
     const rings = new RingPages();
     const lengths = new Set<number>();
     for (let taken = 0; taken < PAGE / 64; taken += 1) {
@@ -61,7 +61,7 @@ describe("ring pages", () => {
     expect(slotsOf(rings)).toBe(2 * PAGE);
   });
 
-  it("reuse a ring that is given back before any other", () => {
+  it("reuse the ring that was given back last", () => {
     const rings = new RingPages();
     const [first, second] = [rings.take(4), rings.take(4), rings.take(4)] as [number, number, number];
     rings.give(first);
@@ -69,7 +69,7 @@ describe("ring pages", () => {
     expect([rings.take(4), rings.take(4)]).toEqual([second, first]);
   });
 
-  it("drop pages whose rings are all given back, but for one of each capacity", () => {
+  it("drop pages whose rings are all given back, except one of each capacity", () => {
     const rings = new RingPages();
     const taken = Array.from({ length: 10 * (PAGE / 16) }, () => rings.take(16));
     expect(slotsOf(rings)).toBe(10 * PAGE);
@@ -79,7 +79,7 @@ describe("ring pages", () => {
     expect(slotsOf(rings)).toBe(PAGE);
   });
 
-  it("drop the page of a ring that is larger than a page at once, and reuse its number", () => {
+  it("drop the page of an oversized ring immediately, and reuse its number", () => {
     const rings = new RingPages();
     for (let round = 0; round < 10_000; round += 1) {
       const ring = rings.take(2 * PAGE);
@@ -90,14 +90,14 @@ describe("ring pages", () => {
     expect(rings.slots.length).toBe(2);
   });
 
-  it("take a ring of 2^24 numbers", () => {
+  it("allocate a ring of 2^24 numbers", () => {
     const rings = new RingPages();
     const ring = rings.take(2 ** 24);
     expect(rings.slots[pageOf(ring)]?.length).toBe(2 ** 24);
     expect(baseOf(ring)).toBe(0);
   });
 
-  it("throw a StoreError without memory, and go on when there is some", () => {
+  it("throw a StoreError if an allocation fails, and keep all other rings", () => {
     const rings = new RingPages();
     const small = rings.take(4);
     write(rings, small, 7);

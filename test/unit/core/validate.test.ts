@@ -8,7 +8,7 @@ import {
   ownCopy,
 } from "../../../src/core/validate.js";
 
-describe("the wording of a complaint", () => {
+describe("argumentError", () => {
   it.each([
     [2.5, "got `2.5` (number)"],
     [NaN, "got `NaN` (number)"],
@@ -19,24 +19,24 @@ describe("the wording of a complaint", () => {
     [[1, 2], "got `1,2` (array)"],
     [{}, "got `[object Object]` (object)"],
     [Symbol("s"), "got `Symbol(s)` (symbol)"],
-  ])("names the option, the rule, the value and its type: %o", (value, got) => {
+  ])("names the option, the rule, the value and its type for %o", (value, got) => {
     expect(argumentError("maxCalls", "a non-negative integer", value)).toBe(
       `Expected \`maxCalls\` to be a non-negative integer, ${got}`,
     );
   });
 
-  it("stays on one short line, whatever the value", () => {
+  it("is one short line for a long value with line breaks", () => {
     const message = argumentError("key", "a string", `a\nb\u2028c\u0000${"x".repeat(1_000_000)}`);
     expect(message).toMatch(/^Expected `key` to be a string, got `a b c x+…` \(string\)$/);
     expect(message.length).toBeLessThan(120);
   });
 
-  it("shows a value of 60 characters whole, and cuts one of 61", () => {
+  it("contains a value of 60 characters in full, and truncates one of 61", () => {
     expect(argumentError("key", "short", "x".repeat(60))).toContain(`got \`${"x".repeat(60)}\` (string)`);
     expect(argumentError("key", "short", "x".repeat(61))).toContain(`got \`${"x".repeat(60)}…\` (string)`);
   });
 
-  it("survives a value that cannot be shown", () => {
+  it("describes a value that cannot be converted to a string", () => {
     const hostile = {
       toString() {
         throw new Error("no");
@@ -47,34 +47,34 @@ describe("the wording of a complaint", () => {
   });
 });
 
-describe("a fraction", () => {
-  it.each([Number.MIN_VALUE, 0.5, 1])("may be %d", (value) => {
+describe("assertFraction", () => {
+  it.each([Number.MIN_VALUE, 0.5, 1])("returns %d", (value) => {
     expect(assertFraction("share", value, false)).toBe(value);
     expect(assertFraction("share", value, true)).toBe(value);
   });
 
-  it("may be 0 only where that is said", () => {
+  it("accepts 0 only if it is allowed", () => {
     expect(assertFraction("share", 0, true)).toBe(0);
     expect(() => assertFraction("share", 0, false)).toThrow(
       new RangeError("Expected `share` to be a fraction above 0, up to 1, got `0` (number)"),
     );
   });
 
-  it.each([-0.1, 1.1, 85, NaN, Infinity, -Infinity])("of %d is a RangeError", (value) => {
-    const complaint = new RangeError(
+  it.each([-0.1, 1.1, 85, NaN, Infinity, -Infinity])("throws a RangeError for %d", (value) => {
+    const expected = new RangeError(
       `Expected \`share\` to be a fraction from 0 to 1, got \`${String(value)}\` (number)`,
     );
-    expect(() => assertFraction("share", value, true)).toThrow(complaint);
+    expect(() => assertFraction("share", value, true)).toThrow(expected);
     expect(() => assertFraction("share", value, false)).toThrow(RangeError);
   });
 
-  it.each([undefined, null, "0.5", 1n, true])("of %o is a TypeError", (value) => {
+  it.each([undefined, null, "0.5", 1n, true])("throws a TypeError for %o", (value) => {
     expect(() => assertFraction("share", value, true)).toThrow(TypeError);
   });
 });
 
-describe("an option of another package", () => {
-  const complaint = (option: string, known: readonly string[], renamed?: Record<string, string>): string => {
+describe("parseOptions, with the name of an option of another package", () => {
+  const messageFor = (option: string, known: readonly string[], renamed?: Record<string, string>): string => {
     try {
       parseOptions("options", { [option]: 5 }, known, renamed);
     } catch (error) {
@@ -93,22 +93,22 @@ describe("an option of another package", () => {
     ["timeWindow", ["limiter", "key"], "; here it is `period` of the `limiter`, whose bare numbers are seconds, got"],
     ["keyGenerator", ["limiter", "key"], "; here it is `key`, got"],
     ["handler", ["limiter", "onRefused"], "; here it is `onRefused`, got"],
-  ])("%s beside %j is answered with its name here", (option, known, hint) => {
+  ])("suggests the name in this package for %s beside %j", (option, known, hint) => {
     const renamed = { keyGenerator: "key", handler: "onRefused" };
-    expect(complaint(option, known, renamed)).toContain(`to be one of the options ${known.join(", ")}${hint}`);
+    expect(messageFor(option, known, renamed)).toContain(`to be one of the options ${known.join(", ")}${hint}`);
   });
 
-  it("is answered with nothing where there is no such option, and so is one of no package", () => {
+  it("suggests nothing if this package has no such option, or no package has", () => {
     for (const option of ["max", "keyGenerator", "maxcalls", "constructor", "toString"]) {
-      expect(complaint(option, ["cost"])).toBe(
+      expect(messageFor(option, ["cost"])).toBe(
         `Expected \`${option}\` to be one of the options cost, got \`5\` (number)`,
       );
     }
   });
 });
 
-describe("a member of an object", () => {
-  it("is its own or its class's, and of no prototype of all objects", () => {
+describe("memberOf", () => {
+  it("returns members of the object and of its class, and none of Object.prototype", () => {
     class Limiter {
       own = 1;
       get inherited(): number {
@@ -130,13 +130,13 @@ describe("a member of an object", () => {
     expect(memberOf(ownCopy({ check: 4 }), "check")).toBe(4);
   });
 
-  it.each([undefined, null, "text", 5])("of %o is undefined", (value) => {
+  it.each([undefined, null, "text", 5])("returns undefined for %o", (value) => {
     expect(memberOf(value, "length")).toBeUndefined();
   });
 });
 
-describe("a function that may be left out", () => {
-  it("is a function or undefined", () => {
+describe("assertOptionalFunction", () => {
+  it("accepts a function or undefined, and throws a TypeError for null", () => {
     expect(() => assertOptionalFunction("load", undefined)).not.toThrow();
     expect(() => assertOptionalFunction("load", () => 1)).not.toThrow();
     expect(() => assertOptionalFunction("load", null)).toThrow(
