@@ -17,16 +17,17 @@ interface Host {
  * Reports a failure that must not change the result of a call, such as a broken metric: as a process warning of the type
  * `SluicegateWarning`, or on the console if there is no process.
  */
-export function warn(message: string, error: unknown): void {
-  emit(message, detailOf(error));
+export function warn(message: string, error: unknown, code?: WarningCode): void {
+  emit(message, detailOf(error), code);
 }
 
-/** The codes of the warnings about misuse. The README explains each, and how to fix it, under "Warnings". */
+/** The codes of warnings. The README explains each, and how to fix it, under "Warnings". */
 export type WarningCode =
   | "SLUICEGATE_COUNTED_TWICE"
   | "SLUICEGATE_FORWARDED_NOT_TRUSTED"
   | "SLUICEGATE_LIMITER_PER_REQUEST"
-  | "SLUICEGATE_SHARED_KEYS";
+  | "SLUICEGATE_SHARED_KEYS"
+  | "SLUICEGATE_STORE_FAILED";
 
 const issued = new Set<string>();
 

@@ -1,5 +1,6 @@
 import type { LayerStatus } from "../core/decision.js";
 import { StoreError } from "../core/errors.js";
+import { memberOf } from "../core/validate.js";
 import type { Limit } from "../core/limit.js";
 
 /** The reply of the script to a call: what was recorded, and the status of each limit. */
@@ -127,6 +128,35 @@ export function isUnsettled(error: unknown): boolean {
 /** Whether another server of a cluster has the key, permanently or at present, so that nothing has run. */
 export function isRedirect(error: unknown): boolean {
   return REDIRECT.test(messageOf(error));
+}
+
+/** The words for an error of the connection, by its code. */
+const CONNECTION_ERRORS: Readonly<Record<string, string>> = {
+  ECONNREFUSED: "connection refused",
+  ECONNRESET: "connection reset",
+  EHOSTUNREACH: "host unreachable",
+  ENETUNREACH: "network unreachable",
+  ENOTFOUND: "host not found",
+  EPIPE: "connection closed",
+  ETIMEDOUT: "connection timed out",
+};
+
+/** The codes of errors of the server that do not depend on the command. */
+const SERVER_ERROR = new RegExp(
+  `${FROM_SERVER}${IN_SCRIPT}-?(BUSY|CLUSTERDOWN|LOADING|MASTERDOWN|MISCONF|NOAUTH|NOPERM|NOREPLICAS|OOM|READONLY|WRONGPASS|WRONGTYPE)\\b`,
+);
+
+/** Describes a failure by its code or its class. Never quotes the message, which may contain the command, and with it the key. */
+export function reasonInWords(error: unknown): string {
+  // A client that uses `fetch` has the error of the connection as a cause.
+  for (const code of [memberOf(error, "code"), memberOf(memberOf(error, "cause"), "code")]) {
+    const words = typeof code === "string" && Object.hasOwn(CONNECTION_ERRORS, code) && CONNECTION_ERRORS[code];
+    if (typeof words === "string") return `${words} (${String(code)})`;
+  }
+  const [, reply] = SERVER_ERROR.exec(messageOf(error)) ?? [];
+  if (reply !== undefined) return `error reply (${reply})`;
+  const name = memberOf(memberOf(error, "constructor"), "name");
+  return typeof name === "string" && name !== "Error" ? `error of the client (${name})` : "error of the client";
 }
 
 function messageOf(error: unknown): string {

@@ -13,6 +13,7 @@ import {
   isNotPermitted,
   isWriteRefused,
   isUnsettled,
+  reasonInWords,
 } from "./reply.js";
 import type { SharedClient } from "./shared-client.js";
 import { sharedClient } from "./shared-client.js";
@@ -28,6 +29,16 @@ export class CircuitOpenError extends UnreachableError {}
 /** The keys of a command are not on one server of a cluster: nothing was recorded, and each key can be checked separately. */
 export class CrossSlotError extends StoreError {}
 
+/** No reply arrived within the timeout of the store. */
+class LateReplyError extends Error {
+  readonly timeoutMs: number;
+
+  constructor(timeoutMs: number) {
+    super(`Redis did not reply within ${timeoutMs} ms`);
+    this.timeoutMs = timeoutMs;
+  }
+}
+
 /** Runs scripts on the server or the cluster of a store, with a timeout and a circuit breaker. */
 export class ScriptRunner {
   /** The client that was passed to the store. */
@@ -36,16 +47,16 @@ export class ScriptRunner {
   readonly #connection: Connection;
   readonly #deadline: Deadline;
   readonly #breaker: CircuitBreaker;
-  readonly #onStoreError: (error: unknown) => unknown;
+  readonly #onStoreError: (error: StoreError) => unknown;
 
   constructor(client: unknown, timeoutMs: number, onStoreError: ((error: unknown) => unknown) | undefined) {
     const shared = sharedClient(client);
     this.client = client as object;
     this.#shared = shared;
     this.#connection = shared.connection;
-    this.#deadline = new Deadline(timeoutMs, () => new Error(`Redis did not reply within ${timeoutMs} ms`));
+    this.#deadline = new Deadline(timeoutMs, () => new LateReplyError(timeoutMs));
     this.#breaker = shared.breaker(timeoutMs);
-    this.#onStoreError = onStoreError ?? ((failure) => shared.warnOfFailure(failure));
+    this.#onStoreError = onStoreError ?? ((failure) => shared.warnOfFailure(failure, reasonOf(failure.cause)));
   }
 
   /**
@@ -173,6 +184,10 @@ export class ScriptRunner {
       return new UnreachableError("The Redis user of the client lacks a permission", { cause });
     return new UnreachableError("Redis could not decide", { cause });
   }
+}
+
+function reasonOf(cause: unknown): string {
+  return cause instanceof LateReplyError ? `timed out after ${cause.timeoutMs} ms` : reasonInWords(cause);
 }
 
 const CLUSTER_ADVICE =

@@ -73,14 +73,18 @@ export class SharedClient {
     return (this.#localFallbacks ??= new FallbackNamespaces(new MemoryStore()));
   }
 
-  /** Warns of the first failure of a store without `onStoreError`: a silent fallback would not be noticed. */
-  warnOfFailure(failure: unknown): void {
+  /**
+   * Warns of the first failure of a store without `onStoreError`: a silent fallback would not be noticed.
+   *
+   * @param reason - without the message of the client, which may contain the command, and with it the key.
+   */
+  warnOfFailure({ message }: Error, reason: string): void {
     if (this.#hasWarned) return;
     this.#hasWarned = true;
-    // Without the cause: clients put the command into it, and with that the key.
     warn(
-      "Redis failed a call of a RedisStore. This is reported once: `onStoreError` receives each failure with its cause",
-      failure,
+      `Redis failed a call of a RedisStore: ${reason}`,
+      `${message}. This is reported once for each client; \`onStoreError\` receives each failure with its cause.`,
+      "SLUICEGATE_STORE_FAILED",
     );
   }
 }

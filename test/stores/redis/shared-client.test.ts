@@ -86,8 +86,33 @@ describe("limiters that are made for each request, of one client, key prefix and
     const { client } = downClient();
     await admittedBy(() => make(client));
     expect(warned.mock.calls.map(([message]) => message)).toEqual([
-      expect.stringMatching(/^Redis failed a call of a RedisStore/),
+      "Redis failed a call of a RedisStore: error of the client",
     ]);
+  });
+
+  class ClientClosedError extends Error {}
+  const refused = { code: "ECONNREFUSED" };
+  it.each<[string, (text: string) => Error]>([
+    ["connection refused (ECONNREFUSED)", (text) => Object.assign(new Error(text), refused)],
+    ["connection refused (ECONNREFUSED)", (text) => new TypeError(text, { cause: refused })],
+    ["error reply (OOM)", (text) => new Error(`OOM command not allowed, command was: ${text}`)],
+    ["error reply (NOPERM)", (text) => new Error(`ReplyError: NOPERM no permission for ${text}`)],
+    ["error of the client (ClientClosedError)", (text) => new ClientClosedError(text)],
+    ["error of the client", (text) => new Error(text)],
+    ["error of the client", (text) => Object.assign(new Error(text), { code: text })],
+  ])("warn of %s without the command and the key, with a code", async (reason, errorOf) => {
+    await make(async (command) => Promise.reject(errorOf(command.join(" ")))).check("OOM ada");
+    const [message, options] = warned.mock.calls[0] as unknown as [string, { code: string; detail: string }];
+    expect([message, options.code]).toEqual([
+      `Redis failed a call of a RedisStore: ${reason}`,
+      "SLUICEGATE_STORE_FAILED",
+    ]);
+    expect(options.detail).not.toMatch(/EVALSHA|ada/);
+  });
+
+  it("warn of a reply that is late, with the timeout", async () => {
+    await make(() => new Promise(() => undefined), { timeout: "20ms" }).check("ada");
+    expect(warned.mock.calls[0]?.[0]).toBe("Redis failed a call of a RedisStore: timed out after 20 ms");
   });
 
   it("send one command for a refused key, and another one after one of them resets or refunds it", async () => {
