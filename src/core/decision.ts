@@ -131,18 +131,19 @@ class LimiterDecision implements Decision {
 
   readonly #receipt: Receipt | undefined;
 
-  readonly allowed: boolean;
-  readonly reason: Reason;
-  readonly refusedBy: RefusedBy | null;
-  readonly limit: Limit;
-  readonly remaining: number;
-  readonly retryAfterMs: number;
-  readonly resetAfterMs: number;
-  readonly reduced: boolean;
-  readonly layers: readonly LayerStatus[];
-  readonly bypassed: boolean;
-  readonly shadowed: boolean;
-  readonly source: Source;
+  // Without `declare`, each field would be written twice: with undefined first.
+  declare readonly allowed: boolean;
+  declare readonly reason: Reason;
+  declare readonly refusedBy: RefusedBy | null;
+  declare readonly limit: Limit;
+  declare readonly remaining: number;
+  declare readonly retryAfterMs: number;
+  declare readonly resetAfterMs: number;
+  declare readonly reduced: boolean;
+  declare readonly layers: readonly LayerStatus[];
+  declare readonly bypassed: boolean;
+  declare readonly shadowed: boolean;
+  declare readonly source: Source;
 
   constructor(fields: Decision, receipt: Receipt | undefined) {
     this.allowed = fields.allowed;

@@ -7,7 +7,7 @@ import { receiptOf } from "../core/decision.js";
 import { LimiterClosedError } from "../core/errors.js";
 import { argumentError, memberOf, ownCopy } from "../core/validate.js";
 import type { Limit } from "../core/limit.js";
-import { andThen } from "../core/callbacks.js";
+import { andThen, isPromiseLike } from "../core/callbacks.js";
 import type {
   AsyncNamespace,
   BatchItem,
@@ -79,9 +79,7 @@ export class RateLimiter<in K extends string = string> {
   readonly #order = nextInProcess();
   readonly #store: Store;
   readonly #isShadow: boolean;
-  /** The namespace in a synchronous store, and the one in an asynchronous store. One of them is undefined. */
-  #sync: SyncNamespace | undefined;
-  #async: AsyncNamespace | undefined;
+  #namespace: Namespace;
   #bypass: ((key: K) => boolean) | undefined;
   readonly #onDecision: ((decision: Decision, key: K) => unknown) | undefined;
 
@@ -110,9 +108,10 @@ export class RateLimiter<in K extends string = string> {
     this.warnings = own.warnings ?? true;
     this.synchronous = this.#store.synchronous;
     // Last, because an open namespace stays open: a constructor that throws above must not occupy the name.
-    const periodsMs = limits.map(({ periodMs }) => periodMs);
-    if (this.#store.synchronous) this.#sync = this.#store.open(this.name, periodsMs);
-    else this.#async = this.#store.open(this.name, periodsMs);
+    this.#namespace = this.#store.open(
+      this.name,
+      limits.map(({ periodMs }) => periodMs),
+    );
   }
 
   /** The limits enforced now, in order. */
@@ -138,10 +137,9 @@ export class RateLimiter<in K extends string = string> {
    * if (!(await limiter.isAllowed(email))) return reply.status(429).send();
    */
   isAllowed(key: K, options?: CallOptions): Promise<boolean> {
-    const namespace = this.#sync;
-    if (namespace === undefined) return this.#allowsLater(key, options);
     try {
-      return this.#allows(namespace, key, options) ? ALLOWED : REFUSED;
+      const isAllowed = this.#allows(key, options);
+      return isAllowed === true ? ALLOWED : isAllowed === false ? REFUSED : isAllowed;
     } catch (error) {
       return Promise.reject(error);
     }
@@ -155,7 +153,7 @@ export class RateLimiter<in K extends string = string> {
    * const { allowed, retryAfterMs } = await limiter.check(email, { cost: 2 });
    */
   async check(key: K, options?: CallOptions): Promise<Decision> {
-    return this.#sync === undefined ? this.#decideLater(key, options) : this.#decide(this.#sync, key, options);
+    return this.#decide(key, options);
   }
 
   /**
@@ -165,10 +163,8 @@ export class RateLimiter<in K extends string = string> {
    *   after {@link close}.
    */
   checkSync(key: K, options?: CallOptions): Decision {
-    const namespace = this.#sync;
-    if (namespace === undefined)
-      throw new TypeError(argumentError("store", "synchronous: use `check` here", "asynchronous"));
-    return this.#decide(namespace, key, options);
+    if (!this.synchronous) throw new TypeError(argumentError("store", "synchronous: use `check` here", "asynchronous"));
+    return this.#decide(key, options) as Decision;
   }
 
   /**
@@ -209,7 +205,7 @@ export class RateLimiter<in K extends string = string> {
     assertKey(key);
     const cost = parseCost(options);
     if (this.#bypass?.(key) === true) return unlimitedDecision(this.limits, 0);
-    return this.#query("peek", key, cost);
+    return this.#peek(key, cost);
   }
 
   /**
@@ -264,8 +260,7 @@ export class RateLimiter<in K extends string = string> {
     this.#namespace.close();
     this.#isClosed = true;
     // Instead of a check in every call, which the hot path would pay for.
-    if (this.#sync === undefined) this.#async = closedNamespace(this.name);
-    else this.#sync = closedNamespace(this.name);
+    this.#namespace = closedNamespace(this.name);
     this.#bypass = undefined;
     this.#queues?.rejectAll(closedError(this.name));
     this.#queues = undefined;
@@ -276,25 +271,14 @@ export class RateLimiter<in K extends string = string> {
     if (this.#isClosed) throw closedError(this.name);
   }
 
-  #allows(namespace: SyncNamespace, key: K, options: CallOptions | undefined): boolean {
-    if (this.#onDecision !== undefined) return this.#decide(namespace, key, options).allowed;
+  #allows(key: K, options: CallOptions | undefined): boolean | Promise<boolean> {
+    if (this.#onDecision !== undefined) return andThen(this.#decide(key, options), ({ allowed }) => allowed);
     assertKey(key);
     const cost = options === undefined ? 1 : parseCost(options);
     if (this.#bypass?.(key) === true) return true;
-    return namespace.admit(key, this.#inForce.limits, cost) || this.#isShadow;
-  }
-
-  async #allowsLater(key: K, options: CallOptions | undefined): Promise<boolean> {
-    if (this.#onDecision !== undefined) return (await this.#decideLater(key, options)).allowed;
-    assertKey(key);
-    const cost = parseCost(options);
-    if (this.#bypass?.(key) === true) return true;
-    return (await (this.#async as AsyncNamespace).admit(key, this.#inForce.limits, cost)) || this.#isShadow;
-  }
-
-  /** The namespace of this limiter, whatever its store. */
-  get #namespace(): Namespace {
-    return this.#sync ?? (this.#async as AsyncNamespace);
+    const isAdmitted = this.#namespace.admit(key, this.#inForce.limits, cost);
+    if (typeof isAdmitted === "boolean") return isAdmitted || this.#isShadow;
+    return andThen(isAdmitted, (admitted) => admitted || this.#isShadow);
   }
 
   /** Created at the first `acquire`. */
@@ -304,8 +288,8 @@ export class RateLimiter<in K extends string = string> {
     const periodsMs = this.limits.map(({ periodMs }) => periodMs);
     let pace: Pace;
     if (this.#isShadow) pace = unpaced(this.#namespace);
-    else if (this.#sync !== undefined) pace = paceInLog(this.#sync);
-    else pace = paceInMemory(this.#async as AsyncNamespace, clock, periodsMs);
+    else if (this.synchronous) pace = paceInLog(this.#namespace as SyncNamespace);
+    else pace = paceInMemory(this.#namespace as AsyncNamespace, clock, periodsMs);
     this.#pace = pace;
     return (this.#queues = new AcquireQueues(clock, {
       check: (key, cost, pending) => {
@@ -317,17 +301,15 @@ export class RateLimiter<in K extends string = string> {
           confirm,
         }));
       },
-      peek: (key, cost) => this.#query("peek", key, cost),
+      peek: (key, cost) => this.#peek(key, cost),
       notify: (key, decision) => void this.#notified(decision, key as K),
     }));
   }
 
-  /** Queries the namespace with the limits in force, and makes a decision from the result, now or later. */
-  #query(method: "check" | "peek", key: string, cost: number): Decision | Promise<Decision> {
+  /** What the store would decide with the limits in force. */
+  #peek(key: string, cost: number): Decision | Promise<Decision> {
     const now = this.#inForce;
-    return andThen(this.#namespace[method](key, now.limits, cost), (result) =>
-      this.#toDecision(result, key, now, cost),
-    );
+    return andThen(this.#namespace.peek(key, now.limits, cost), (result) => this.#toDecision(result, key, now, cost));
   }
 
   /** The decision that follows from the result of a store. Its refund wakes the waiters of the key. */
@@ -358,19 +340,17 @@ export class RateLimiter<in K extends string = string> {
     };
   }
 
-  #decide(namespace: SyncNamespace, key: K, options: CallOptions | undefined): Decision {
+  #decide(key: K, options: CallOptions | undefined): Decision | Promise<Decision> {
     assertKey(key);
     const cost = parseCost(options);
     if (this.#bypass?.(key) === true) return this.#notified(unlimitedDecision(this.limits, cost), key);
     const now = this.#inForce;
-    return this.#notified(this.#toDecision(namespace.check(key, now.limits, cost), key, now, cost), key);
-  }
-
-  async #decideLater(key: K, options: CallOptions | undefined): Promise<Decision> {
-    assertKey(key);
-    const cost = parseCost(options);
-    if (this.#bypass?.(key) === true) return this.#notified(unlimitedDecision(this.limits, cost), key);
-    return this.#notified(await this.#query("check", key, cost), key);
+    const result = this.#namespace.check(key, now.limits, cost);
+    // Not by `andThen`: its function would be made for every call in memory.
+    if (isPromiseLike(result)) {
+      return Promise.resolve(result).then((later) => this.#notified(this.#toDecision(later, key, now, cost), key));
+    }
+    return this.#notified(this.#toDecision(result, key, now, cost), key);
   }
 
   #notified(decision: Decision, key: K): Decision {

@@ -57,7 +57,6 @@ export class Evictor {
   readonly #maxKeys: number;
   readonly #evicts: boolean;
   readonly #tables: KeyTable[] = [];
-  readonly #indexes = new Map<KeyTable, number>();
   /** How many keys each table may have in any case. */
   #reserved: number;
   /** How many more keys certainly have room, whichever tables they are added to: so that not every new key counts all tables. */
@@ -92,7 +91,6 @@ export class Evictor {
 
   /** Adds the table of a namespace that is opened. */
   add(table: KeyTable): void {
-    this.#indexes.set(table, this.#tables.length);
     this.#tables.push(table);
     this.#sleepsUntil = -Infinity;
     this.#share();
@@ -100,18 +98,14 @@ export class Evictor {
 
   /** Removes the table of a namespace that is closed. @returns false if it was removed before. */
   remove(table: KeyTable): boolean {
-    const index = this.#indexes.get(table);
-    if (index === undefined) return false;
-    const last = this.#tables.pop() as KeyTable;
-    this.#indexes.delete(table);
-    if (last !== table) {
-      this.#tables[index] = last;
-      this.#indexes.set(last, index);
-    }
-    // The last table moved. A position in it moves along; a position in the one that is gone begins anew.
+    const index = this.#tables.indexOf(table);
+    if (index < 0) return false;
+    this.#tables.splice(index, 1);
     const position = this.#position;
+    // A position in the table that is gone begins anew, in the next one.
     if (position.table === index) position.place = FIRST_PLACE;
-    if (position.table === this.#tables.length) position.table = last === table ? 0 : index;
+    if (position.table > index) position.table -= 1;
+    if (position.table === this.#tables.length) position.table = 0;
     this.#isWholeRound = false;
     this.#share();
     return true;
@@ -228,7 +222,7 @@ export class Evictor {
    * @returns the milliseconds until one of the visited keys can be replaced, if none can now.
    */
   #find(table: KeyTable, position: Position, now: number, excluded: readonly KeyRef[]): Victim | number {
-    const start = positionAt(this.#indexes.get(table) ?? 0, FIRST_PLACE + (position.place % Math.max(1, table.size)));
+    const start = positionAt(this.#tables.indexOf(table), FIRST_PLACE + (position.place % Math.max(1, table.size)));
     const victim = this.#search((other) => other === table || other.size > this.#reserved, position, now, excluded);
     if (typeof victim !== "number" || this.#tables.length === 1) return victim;
     const own = this.#search((other) => other === table, start, now, excluded);
