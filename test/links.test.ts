@@ -1,11 +1,21 @@
+import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { brokenLinks, markdownFiles } from "../docs/build/links.js";
+import manifest from "../package.json" with { type: "json" };
 
 const root = fileURLToPath(new URL("../", import.meta.url));
+const files = markdownFiles(root);
 
-it("the Markdown files link to files and headings that exist", () => {
-  const files = markdownFiles(root);
-  expect(files.length).toBeGreaterThan(50);
-  expect(brokenLinks(root, files)).toEqual([]);
+describe("the Markdown files", () => {
+  it("link to files and headings that exist", () => {
+    expect(files.length).toBeGreaterThan(50);
+    expect(brokenLinks(root, files)).toEqual([]);
+  });
+
+  it("name npm scripts that package.json has", () => {
+    const named = files.flatMap((file) => [...readFileSync(file, "utf8").matchAll(/\bnpm run ([\w:]+)/g)]);
+    expect(named.length).toBeGreaterThan(9);
+    for (const [, script = ""] of named) expect(Object.keys(manifest.scripts)).toContain(script);
+  });
 });

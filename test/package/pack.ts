@@ -16,20 +16,23 @@ declare module "vitest" {
   }
 }
 
-/** Builds and packs the package, and installs the tarball into an empty project. */
+/** Builds and packs the package, and installs the tarball into an empty project. `PACKED`, the path of a tarball, skips the build. */
 export default function setup(project: TestProject): () => void {
   const root = fileURLToPath(new URL("../../", import.meta.url));
   const folder = mkdtempSync(join(tmpdir(), "sluicegate-consumer-"));
   const npm = (cwd: string, ...args: string[]): string =>
     execFileSync("npm", args, { cwd, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
 
-  npm(root, "run", "build");
-  const tarball = npm(root, "pack", "--silent", "--ignore-scripts", "--pack-destination", folder).trim();
+  let tarball = process.env["PACKED"];
+  if (tarball === undefined) {
+    npm(root, "run", "build");
+    tarball = join(folder, npm(root, "pack", "--silent", "--ignore-scripts", "--pack-destination", folder).trim());
+  }
   writeFileSync(join(folder, "package.json"), JSON.stringify({ name: "consumer", private: true }));
   npm(folder, "install", "--offline", "--no-audit", "--no-fund", "--no-package-lock", tarball);
 
   project.provide("distribution", join(root, "dist"));
-  project.provide("tarball", join(folder, tarball));
+  project.provide("tarball", tarball);
   project.provide("consumer", folder);
   return () => {
     rmSync(folder, { recursive: true, force: true });

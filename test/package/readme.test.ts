@@ -1,153 +1,32 @@
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { createServer, type IncomingMessage, request as httpRequest, type RequestListener } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
-import { fileURLToPath, pathToFileURL } from "node:url";
+import { pathToFileURL } from "node:url";
 import { promisify } from "node:util";
 import fc from "fast-check";
 import { buildSchema, executeSync, getIntrospectionQuery, parse } from "graphql";
 import ts from "typescript";
 import { beforeAll, describe, expect, inject, it } from "vitest";
 import { freePort } from "../support/free-port.js";
-import { ClusterProcess } from "../support/redis/cluster-process.js";
-import { RedisProcess, withoutRedis } from "../support/redis/redis-process.js";
+import { type Block, folderOf, readPages, root, scriptOf, writeProject } from "./pages.js";
 
 const run = promisify(execFile);
-const root = fileURLToPath(new URL("../../", import.meta.url));
-const folder = join(inject("consumer"), "readme");
+const readme = readPages().find(({ path }) => path === "README.md")!;
+const project = join(inject("consumer"), "readme");
+const folder = folderOf(project, readme);
+const under = (heading: string): Block => readme.blocks.find((block) => block.heading === heading)!;
 
-const readme = readFileSync(join(root, "README.md"), "utf8");
-const blocks = [...readme.matchAll(/^```(\w*)\n(.*?)^```$/gms)].map(([, language = "", code = ""], at) => ({
-  language,
-  code,
-  name: `block-${at}`,
-  heading:
-    readme
-      .slice(0, readme.indexOf(code))
-      .match(/^#+ .*$/gm)
-      ?.at(-1) ?? "",
-}));
-const programs = blocks.filter(({ language }) => language === "ts");
-const services = programs.filter(({ code }) => code.includes(".listen(") && code.includes('env["PORT"]'));
-const jestSuites = blocks.filter(({ language }) => language === "js");
-const vitestSuites = programs.filter(({ code }) => code.includes('from "vitest"'));
-/** Programs that only define something. The test of each imports it. */
-const modules = programs.filter(({ code }) => /^export class/m.test(code));
-const ofRedis = programs.filter(({ code }) => code.includes("REDIS_URL"));
-const scripts = programs.filter((program) => ![...services, ...vitestSuites, ...modules, ...ofRedis].includes(program));
+beforeAll(() => writeProject(project, inject("consumer"), [readme]));
 
-/** The expected output of a program: the comment behind each `console.log`. */
-const promised = (code: string): string[] =>
-  [...code.matchAll(/console\.log\(.*\); \/\/ (.*)$/gm)].map(([, line = ""]) => line);
-
-beforeAll(() => {
-  mkdirSync(join(folder, "node_modules"), { recursive: true });
-  for (const name of [
-    "@types",
-    "vitest",
-    "@nestjs",
-    "express",
-    "graphql",
-    "graphql-http",
-    "hono",
-    "ioredis",
-    "redis",
-    "@redis",
-    "ws",
-  ]) {
-    symlinkSync(join(root, "node_modules", name), join(folder, "node_modules", name));
-  }
-  // Next to the package, as in a real installation, because the types of the package extend those of fastify.
-  symlinkSync(join(root, "node_modules/fastify"), join(inject("consumer"), "node_modules/fastify"));
-  writeFileSync(join(folder, "package.json"), JSON.stringify({ type: "module" }));
-  for (const { name, code } of vitestSuites) writeFileSync(join(folder, `${name}.test.ts`), code);
-  for (const { name, code } of jestSuites) writeFileSync(join(folder, `${name}.test.cjs`), code);
-  for (const { name, code } of programs) {
-    writeFileSync(join(folder, `${name}.ts`), code);
-    const { outputText } = ts.transpileModule(code, {
-      compilerOptions: { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2022 },
-    });
-    writeFileSync(join(folder, `${name}.js`), outputText);
-  }
-});
-
-describe("the README, with the packed package and nothing else", () => {
-  it("contains programs that each document their output, assert something or listen on a port", () => {
-    expect(scripts.length).toBeGreaterThan(9);
-    expect([services, vitestSuites, jestSuites, modules, ofRedis].map(({ length }) => length)).toEqual([3, 2, 1, 1, 3]);
-    for (const { code } of [...scripts, ...ofRedis])
-      expect(promised(code).length > 0 || code.includes("assert.")).toBe(true);
-  });
-
-  it("contains programs that compile under the strictest flags", () => {
-    const program = ts.createProgram(
-      programs.map(({ name }) => join(folder, `${name}.ts`)),
-      {
-        noEmit: true,
-        strict: true,
-        exactOptionalPropertyTypes: true,
-        noUncheckedIndexedAccess: true,
-        noPropertyAccessFromIndexSignature: true,
-        target: ts.ScriptTarget.ES2022,
-        module: ts.ModuleKind.NodeNext,
-        // A block without an import or export is a module too, as it is in the project of a reader.
-        moduleDetection: ts.ModuleDetectionKind.Force,
-        types: ["node"],
-        typeRoots: [join(folder, "node_modules/@types")],
-      },
-    );
-    const problems = ts.getPreEmitDiagnostics(program).map(({ messageText, file, start }) => {
-      const line = file?.text.slice(0, start).split("\n").length ?? 0;
-      return `${file?.fileName ?? ""}:${line} ${ts.flattenDiagnosticMessageText(messageText, "\n")}`;
-    });
-    expect(problems).toEqual([]);
-  });
-
-  it.each(scripts)("runs $name under «$heading»", async ({ name, code }) => {
-    // The reporter applies to programs of node:test, whose default reporter changed.
-    const { stdout } = await run(process.execPath, ["--test-reporter=tap", join(folder, `${name}.js`)], {
-      cwd: folder,
-    });
-    if (code.includes("node:test")) expect(stdout).toMatch(/^# fail 0$/m);
-    else expect(stdout.trimEnd().split("\n")).toEqual(promised(code));
-  });
-
-  it.skipIf(withoutRedis !== undefined).each(ofRedis)("runs $name under «$heading»", async ({ name, code }) => {
-    const redis = code.includes("new Cluster(") ? await ClusterProcess.start() : await RedisProcess.start();
-    const port = redis instanceof ClusterProcess ? redis.nodes[0]!.port : redis.port;
-    const env = { ...process.env, REDIS_URL: `redis://127.0.0.1:${port}` };
-    try {
-      const { stdout } = await run(process.execPath, [join(folder, `${name}.js`)], { cwd: folder, env });
-      expect(stdout.trimEnd().split("\n")).toEqual(promised(code));
-    } finally {
-      await redis.kill();
-    }
-  });
-
-  it("passes its vitest suites", async () => {
-    const vitest = join(root, "node_modules/vitest/vitest.mjs");
-    const { stdout } = await run(
-      process.execPath,
-      [vitest, "run", "--root", folder, "--exclude", "**/*.cjs", "--no-color"],
-      { cwd: folder },
-    );
-    expect(stdout).toMatch(/Tests +2 passed \(2\)/);
-  });
-
-  it("passes its jest suite", async () => {
-    const jest = join(root, "node_modules/jest/bin/jest.js");
-    const flags = ["--rootDir", folder, "--testMatch", "**/*.test.cjs", "--no-watchman", "--no-cache"];
-    const { stderr } = await run(process.execPath, [jest, ...flags], { cwd: folder });
-    expect(stderr).toMatch(/^Tests: +2 passed, 2 total$/m);
-  });
-
+describe("the programs of the README, beyond what docs.test.ts runs", () => {
   /** Runs the service of a section while `use` does. */
   async function serving(section: string, use: (origin: string) => Promise<void>): Promise<void> {
-    const { name } = services.find(({ heading }) => heading === `## ${section}`)!;
+    const { file } = under(`## ${section}`);
     const port = await freePort();
-    const service = spawn(process.execPath, [join(folder, `${name}.js`)], {
+    const service = spawn(process.execPath, [join(folder, scriptOf(file))], {
       cwd: folder,
       env: { ...process.env, PORT: String(port) },
       stdio: "inherit",
@@ -209,7 +88,7 @@ describe("the README, with the packed package and nothing else", () => {
       const refused = await login("guess");
       expect(refused.headers.get("ratelimit-policy")).toBe(`"all";q=100;w=60, "login";q=5;w=300`);
       expect(refused.headers.get("ratelimit")).toMatch(/^"all";r=89;t=60, "login";r=0;t=(300|299)$/);
-      const shown = /^\{"type".*?\}$/ms.exec(readme)?.[0].replaceAll("\n", " ");
+      const shown = /^\{"type".*?\}$/ms.exec(readFileSync(join(root, "README.md"), "utf8"))?.[0].replaceAll("\n", " ");
       expect(JSON.parse(shown ?? "")).toEqual(await refused.json());
     });
   });
@@ -218,7 +97,7 @@ describe("the README, with the packed package and nothing else", () => {
     ["Express", "ExpressAdapter", "@nestjs/platform-express"],
     ["Fastify", "FastifyAdapter", "@nestjs/platform-fastify"],
   ])("limits NestJS on %s, with refusals that are not logged", async (_, adapter, platform) => {
-    const { code } = modules.find(({ heading }) => heading === "### NestJS")!;
+    const { code } = under("### NestJS");
     const recipe = ts.transpileModule(code, { compilerOptions: { module: ts.ModuleKind.ESNext } }).outputText;
     const ofTest = recipe.replace(/new AsyncRateLimiter\(.*?\)/, "wrapped($&)");
     expect(ofTest).not.toBe(recipe);
@@ -312,7 +191,7 @@ describe("the README, with the packed package and nothing else", () => {
       Array.from({ length: levels }, (_, i) => `fragment F${i} on Query { ${body(`...F${i + 1}`)} }`).join(" ") + last;
 
     beforeAll(async () => {
-      const { code } = programs.find(({ heading }) => heading === "### GraphQL")!;
+      const { code } = under("### GraphQL");
       const [recipe = "", service] = code.split(/^const server = /m);
       expect(service).toBeDefined();
       const exported = `${recipe}\nexport { app, BUDGET, costOf };`;
@@ -502,11 +381,6 @@ describe("the README, with the packed package and nothing else", () => {
         if (isCheap) expect(cost).toBeGreaterThanOrEqual(resolvedBy(doubling));
       }
     });
-  });
-
-  it("names commands that package.json has", () => {
-    const { scripts } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { scripts: object };
-    for (const [, script] of readme.matchAll(/npm (?:run )?(demo|test)\b/g)) expect(scripts).toHaveProperty(script!);
   });
 });
 
