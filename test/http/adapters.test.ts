@@ -1,5 +1,7 @@
+import { once } from "node:events";
 import { createServer, type ServerResponse } from "node:http";
-import { constants } from "node:http2";
+import { constants, type Http2ServerResponse, type ServerHttp2Stream } from "node:http2";
+import { connect as connectSocket } from "node:net";
 import express, { type NextFunction, type Request as ExpressRequest, type Response as ExpressResponse } from "express";
 import fastify, { type FastifyReply, type FastifyRequest } from "fastify";
 import { type Context, Hono } from "hono";
@@ -397,6 +399,11 @@ describe("on express", () => {
   });
 });
 
+/** A frame of HTTP/2. @see RFC 9113, section 4.1 */
+function frame(type: number, flags: number, stream: number, payload: readonly number[] = []): Buffer {
+  return Buffer.from([0, 0, payload.length, type, flags, 0, 0, 0, stream, ...payload]);
+}
+
 describe("on node:http2", () => {
   /** Resets a stream, whose request is left incomplete, after the headers of the response, and returns the refunds. */
   const refundsAfterReset = async (code: number, respond: (response: ServerResponse) => unknown): Promise<number> => {
@@ -422,6 +429,35 @@ describe("on node:http2", () => {
 
   it("keeps a request counted if the client resets its stream without an error before the handler ends the response", async () => {
     expect(await refundsAfterReset(constants.NGHTTP2_NO_ERROR, (response) => response.write("half"))).toBe(0);
+  });
+
+  it("keeps a request counted if the client cancels its stream after the whole response was written to the socket", async () => {
+    const refundWhen = vi.fn(() => true);
+    const limit = onExpress({ limiter: of(1), refundWhen });
+    let onStream: (stream: ServerHttp2Stream) => void;
+    const opened = new Promise<ServerHttp2Stream>((resolve) => (onStream = resolve));
+    const server = createServerFor("HTTP/2", (request, response) => {
+      // Node closes the stream of a request whose body nothing reads as soon as the response is written.
+      request.resume();
+      limit(request, response, () => response.end("x".repeat(50_000)));
+      onStream((response as unknown as Http2ServerResponse).stream);
+    });
+    const { port, close } = await served(server);
+    // A client of Node ends the body of a request before it resets the stream, so the frames are written here.
+    const socket = connectSocket(port, "127.0.0.1");
+    const settings = frame(0x4, 0, 0);
+    // The request of a POST to "/" at the host "a", with END_HEADERS and without END_STREAM.
+    const headers = frame(0x1, 0x4, 1, [0x83, 0x86, 0x84, 0x01, 0x01, 0x61]);
+    socket.write(Buffer.concat([Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), settings, headers]));
+    const stream = await opened;
+    if (!stream.writableFinished) await once(stream, "finish");
+    socket.write(frame(0x3, 0, 1, [0, 0, 0, constants.NGHTTP2_CANCEL]));
+    await once(stream, "close");
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(stream.writableFinished).toBe(true);
+    expect(refundWhen).not.toHaveBeenCalled();
+    socket.destroy();
+    await close();
   });
 });
 
@@ -531,6 +567,18 @@ describe("on fastify", () => {
     expect((await app.inject("/own")).statusCode).toBe(429);
     await app.close();
   });
+
+  it.each([{ key }, { key, limiter: of(1) }])(
+    "translates the options of @fastify/rate-limit in a route, with the plugin options %o",
+    async (options) => {
+      const app = fastify();
+      await app.register(onFastify, options);
+      expect(() => app.get("/", { config: { rateLimit: { max: 5 } as never } }, async () => "")).toThrow(
+        /^Expected `max` to be one of the options .*; here it is `maxCalls` of the `limiter`, got `5`/,
+      );
+      await app.close();
+    },
+  );
 
   it("says what is wrong with options when they are registered, or the route is added", async () => {
     const app = fastify();

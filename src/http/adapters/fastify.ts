@@ -71,7 +71,6 @@ export async function rateLimit(app: FastifyLike, options: FastifyOptions): Prom
   const markNearest = (marked: App): void => void (marked[NEAREST] = registration);
   // Fastify passes the options of `register` itself to the plugin as well.
   const plugin = without(options, ["prefix", "logLevel", "logSerializers"]);
-  checkedHttpOptions(plugin);
   const limiter = limiterFrom(plugin);
   if (!app.hasRequestDecorator("rateLimit")) app.decorateRequest("rateLimit", null);
 
@@ -127,6 +126,8 @@ function routeOptionsIn(config: FastifyContextConfig | undefined): FastifyContex
 
 /** Creates the limiter for these options; undefined if they have none, because only the routes do. */
 function limiterFrom(options: FastifyOptions): FastifyLimiter | undefined {
+  // Before the limiter is missed: options of another package have none, and the error must name them.
+  checkedHttpOptions(options);
   return options.limiter === undefined && options.limiters === undefined
     ? undefined
     : new HttpRateLimiter(options, requestView);
