@@ -18,7 +18,7 @@ import { type Exchange, traffic } from "./fleet/traffic.js";
 const SECONDS = 12;
 const GOES_AFTER = 4;
 const COMES_BACK_AFTER = 8;
-/** A call waits 0.5 s for Redis at most; after three failures in a row Redis is asked each second. */
+/** After three failures in a row, an instance tries Redis once a second. */
 const WITHIN_MS = 2000;
 /** Requests a second: within the limit, a little above it, and an attack. */
 const USERS = { ada: 8, ben: 15, mallory: 200 };

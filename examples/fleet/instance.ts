@@ -17,12 +17,13 @@ const client = new Redis({
 });
 client.on("error", () => undefined);
 
-// A long timeout, so that the demo shows a Redis that is down, and not a machine that is busy.
+// A long timeout, so that a busy machine does not look like a failure of Redis. A killed Redis closes its connections, which is
+// noticed at once.
 const limiter = new RedisRateLimiter({
   ...LIMIT,
   client,
   name: "api",
-  timeout: "500ms",
+  timeout: "5s",
   instances: INSTANCES,
   // The demo causes these failures, and its table shows what decides during them. A service logs them here.
   onStoreError: () => undefined,
@@ -34,5 +35,8 @@ const server = createServer((request, response) => {
     () => response.writeHead(500).end(),
   );
 });
-server.listen(0, "127.0.0.1", () => process.send?.((server.address() as AddressInfo).port));
+// Before it is connected, the fallback would decide.
+client.once("ready", () => {
+  server.listen(0, "127.0.0.1", () => process.send?.((server.address() as AddressInfo).port));
+});
 process.on("disconnect", () => process.exit());

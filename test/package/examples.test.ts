@@ -65,8 +65,6 @@ describe("npm run demo", () => {
 describe("npm run demo:fleet", () => {
   it.skipIf(withoutRedis !== undefined)(
     "shows a Redis that is killed and restarted, keeps its limits, prints no stack traces and exits 0",
-    // On a machine that is busy for half a second, the demo rightly reports that Redis did not answer in time.
-    { retry: 2 },
     async () => {
       const { stdout, stderr } = await run(process.execPath, ["examples/dist/fleet-demo.js"], {
         cwd: root,
