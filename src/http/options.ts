@@ -41,6 +41,7 @@ export interface HttpLimiter<K extends string = string> extends LimiterLike<K> {
   readonly limits?: readonly Limit[] | undefined;
   /** Whether {@link checkSync} is called in place of `check`, because it creates no promise. */
   readonly synchronous?: boolean | undefined;
+  /** {@link LimiterLike.check} without a promise. */
   readonly checkSync?: ((key: K, options?: { readonly cost?: number | undefined }) => Decision) | undefined;
   /** Whether the middleware warns of misuse of the limiter. @default true */
   readonly warnings?: boolean | undefined;

@@ -30,10 +30,11 @@ export interface Outcome {
 
 /** The response to a request that does not pass. */
 export interface Rejection {
+  /** The HTTP status: 429, 503, or 400 if the client has disconnected. */
   readonly status: number;
   /** Further fields of the response, without those of its body. */
   readonly fields: readonly HeaderEntry[];
-  /** JSON, of the type {@link PROBLEM_TYPE}, for all methods but HEAD; undefined if the client has disconnected. */
+  /** JSON, of the type `application/problem+json`, for all methods but HEAD; undefined if the client has disconnected. */
   readonly body: string | undefined;
   /**
    * Creates the error for `throw: true`; undefined if the client has disconnected. A function, because capturing a stack trace is
@@ -47,6 +48,7 @@ export interface Rejection {
 
 /** What the error handlers of express and koa read: they remove all fields of the response before they set these. */
 export interface RejectionError {
+  /** The fields of the response by name, with those of outer limiters. */
   readonly headers: Readonly<Record<string, string>>;
   /** The message can be shown to the client: it contains no key. */
   readonly expose: boolean;

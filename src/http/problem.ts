@@ -7,7 +7,9 @@ import { policyName } from "./headers.js";
 export interface Problem {
   /** A URI that identifies the type of the problem. */
   readonly type: string;
+  /** A summary of the type in English. */
   readonly title: string;
+  /** The HTTP status of the response. */
   readonly status: number;
   /** The names of the limits that refused, as in the `RateLimit` header. */
   readonly "violated-policies"?: readonly string[];

@@ -28,7 +28,11 @@ export interface RequestView<R> {
 
 /** The headers of a request: an object as in Node, with names in lower case, or a `Headers` of the Fetch standard. */
 export type HeaderBag =
-  { readonly get: (name: string) => string | null } | Readonly<Record<string, string | readonly string[] | undefined>>;
+  | {
+      /** The value of a header by its name, in any case, with several lines joined by commas; null if there is none. */
+      readonly get: (name: string) => string | null;
+    }
+  | Readonly<Record<string, string | readonly string[] | undefined>>;
 
 /** The value of a header, with several lines joined by commas; undefined if there is none. @param name - in lower case. */
 export function headerOf(headers: HeaderBag, name: string): string | undefined {

@@ -90,6 +90,7 @@ export class RedisStore implements AsyncStore {
     publish(this.prototype, "store");
   }
 
+  /** `false`: its methods return promises. */
   readonly synchronous = false as const;
 
   readonly #server: ScriptRunner;

@@ -15,6 +15,7 @@ export type Store = SyncStore | AsyncStore;
 
 /** A store whose methods return values, and never promises: it keeps its logs in the memory of this process. */
 export interface SyncStore {
+  /** `true`: its methods return values, and not promises. */
   readonly synchronous: true;
 
   /** The clock of waiters. @default the process's monotonic clock */
@@ -34,6 +35,7 @@ export interface SyncStore {
 
 /** A store whose methods return promises: its logs are outside of this process. */
 export interface AsyncStore {
+  /** `false`: its methods return promises. */
   readonly synchronous: false;
 
   /** The clock of waiters. @default the process's monotonic clock */
@@ -53,9 +55,13 @@ export interface AsyncStore {
 
 /** The call of one key, as a part of a call with several keys. */
 export interface BatchItem {
+  /** The namespace of this store that holds the key. */
   readonly namespace: Namespace;
+  /** The key of the call. */
   readonly key: string;
+  /** The limits that must all allow the call. */
   readonly limits: readonly Limit[];
+  /** How many calls it counts as. A whole number of at least 1. */
   readonly cost: number;
   /** Whether its refusal refuses the whole call. In shadow mode it does not. */
   readonly mayRefuse: boolean;
@@ -63,10 +69,14 @@ export interface BatchItem {
 
 /** The result of `checkBatch`. */
 export type BatchResult =
-  /** The result of each item; undefined for one that was not checked, because another was refused. */
-  | { readonly results: readonly (StoreResult | undefined)[] }
-  /** They cannot be checked together, and nothing was recorded. The caller checks each item by these, one after another. */
-  | { readonly checkers: readonly Pick<Namespace, "check">[] };
+  | {
+      /** The result of each item; undefined for one that was not checked, because another was refused. */
+      readonly results: readonly (StoreResult | undefined)[];
+    }
+  | {
+      /** The items cannot be checked together, and nothing was recorded. The caller checks each by these, one after another. */
+      readonly checkers: readonly Pick<Namespace, "check">[];
+    };
 
 /**
  * The logs of one limiter, by key. Keys are validated by the limiter, and every string is a key like any other.
@@ -105,11 +115,17 @@ export interface SyncNamespace {
 
 /** A namespace of an {@link AsyncStore}: the methods of {@link SyncNamespace}, later. One that cannot decide rejects with a `StoreError`. */
 export interface AsyncNamespace {
+  /** As {@link SyncNamespace.admit}. */
   admit(key: string, limits: readonly Limit[], cost: number): Promise<boolean>;
+  /** As {@link SyncNamespace.check}. */
   check(key: string, limits: readonly Limit[], cost: number): Promise<StoreResult>;
+  /** As {@link SyncNamespace.peek}. */
   peek(key: string, limits: readonly Limit[], cost: number): Promise<StoreResult>;
+  /** As {@link SyncNamespace.reset}. */
   reset(key?: string): Promise<void>;
+  /** As {@link SyncNamespace.state}. */
   state(key: string): Promise<KeyState>;
+  /** As {@link SyncNamespace.close}. */
   close(): void;
 }
 

@@ -19,6 +19,7 @@ export interface LimiterLike<K extends string = string> {
 
 /** Options of a call that waits. */
 export interface WaitingCall extends WaitOptions {
+  /** How many calls it counts as. A whole number of at least 1. @default 1 */
   readonly cost?: number | undefined;
 }
 

@@ -59,6 +59,7 @@ declare module "fastify" {
 export type RouteOptions<R, P, K extends string = string> =
   | HttpOptions<R, K, readonly [reply: P]>
   | (AnswerOptions<R, readonly [reply: P]> & {
+      /** The function that returns the key of a request for the limiter of the plugin. */
       readonly key?: ((request: R) => K | null | PromiseLike<K | null>) | undefined;
       readonly limiter?: undefined;
       readonly limiters?: undefined;

@@ -46,6 +46,7 @@ export class MemoryStore implements SyncStore {
     publish(this.prototype, "store");
   }
 
+  /** `true`: its methods return values, and not promises. */
   readonly synchronous = true as const;
 
   /** The clock that calls are decided by. */
