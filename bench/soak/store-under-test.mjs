@@ -1,7 +1,7 @@
 import { LayeredRateLimiter, MemoryStore } from "../../dist/esm/index.js";
 import { CheckedLimiter } from "./checked-limiter.mjs";
 
-/** A capped store with several limiters, each in a namespace of its own. Its clock moves by hand, also backwards. */
+/** A capped store with several limiters, each in a namespace of its own. Its clock moves only by `move`, also backwards. */
 export class StoreUnderTest {
   name;
   maxKeys;

@@ -512,7 +512,7 @@ describe.each(RIGS)("on $name over $protocol", ({ name, rig, protocol }) => {
 
   it("lets onRefused write the answer, over the status and the fields of the standard one", async () => {
     const onRefused = (request: unknown, decision: Decision, ...rest: unknown[]): unknown =>
-      rig.answer(request as never, `wait ${decision.retryAfterMs} ms`, rest as never[]);
+      rig.respond(request as never, `wait ${decision.retryAfterMs} ms`, rest as never[]);
     const port = await serve({ limiter: new AsyncRateLimiter({ ...minute, maxCalls: 0 }), onRefused });
     const refused = await send(port);
     expect(refused).toMatchObject({ status: 429, body: "wait Infinity ms" });

@@ -8,42 +8,45 @@ import { connect as connectSocket } from "node:net";
 import type { Decision } from "sluicegate";
 import type { HttpOptions } from "sluicegate/http";
 
-/** What a test's handler answers, whatever the framework. */
-export interface Answer {
+/** The response of a test's handler, for any framework. */
+export interface HandlerResponse {
   readonly status: number;
   readonly body: string;
 }
 
 /** The handler behind the limits. */
-export type Handler = (path: string, decision: Decision | null | undefined) => Answer | Promise<Answer>;
+export type Handler = (
+  path: string,
+  decision: Decision | null | undefined,
+) => HandlerResponse | Promise<HandlerResponse>;
 
 /** The version of HTTP between the client and the server, without TLS. */
 export type Protocol = "HTTP/1.1" | "HTTP/2";
 
-/** The options of a framework that the suite does not know: it looks at requests through the rig. */
+/** The options of any framework: the suite reads requests through the rig. */
 // eslint-disable-next-line @typescript-eslint/no-explicit-any -- one suite for the requests of all frameworks
 export type AnyOptions = HttpOptions<any, string, any>;
 
-/** How the suite runs on one framework. */
+/** The access of the suite to one framework. */
 export interface Rig {
-  /** A field of the request that a framework hands to callbacks. */
+  /** A field of the request that a framework passes to callbacks. */
   readonly header: (request: never, name: string) => string | undefined;
-  /** Answers a refusal with a body, as somebody would in `onRefused`, in the framework's own way. */
-  readonly answer: (request: never, body: string, rest: readonly never[]) => unknown;
+  /** Sends the response of a refusal from `onRefused`, with the means of the framework. */
+  readonly respond: (request: never, body: string, rest: readonly never[]) => unknown;
   /** Serves an app with the limits in a chain and the handler behind them, on a free port. */
   readonly serve: (limits: readonly AnyOptions[], handler: Handler, protocol: Protocol) => Promise<Served>;
-  /** Whether the handler gets `OPTIONS` like any other method, because nothing in front of it selects by method. */
+  /** Whether the handler receives `OPTIONS`, because no router selects by method. */
   readonly isPlain?: boolean;
 }
 
 export interface Served {
   readonly port: number;
-  /** Closes all connections, as a server that is stopped does. */
+  /** Closes all connections, as a server does when it stops. */
   readonly disconnect: () => void;
   readonly close: () => Promise<void>;
 }
 
-/** Creates a server of Node for a protocol. What node:http2 hands to a listener is compatible with node:http. */
+/** Creates a server of Node for a protocol. The listener receives objects that are compatible with node:http. */
 export function createServerFor(
   protocol: Protocol,
   listener: (request: IncomingMessage, response: ServerResponse) => unknown,
@@ -66,7 +69,7 @@ export async function served(server: Server | Http2Server): Promise<Served> {
   };
 }
 
-/** Returns what closes all connections of a server, of either protocol. */
+/** Returns a function that closes all connections of a server of either protocol. */
 export function disconnecter(server: Server | Http2Server): () => void {
   const sockets = new Set<Socket>();
   server.on("connection", (socket: Socket) => {
@@ -93,7 +96,7 @@ export interface Sent {
   readonly signal?: AbortSignal;
 }
 
-/** A client that keeps its connections. */
+/** A client with persistent connections. */
 export interface Client {
   readonly send: (sent?: Sent) => Promise<Got>;
   readonly close: () => void;
@@ -120,7 +123,7 @@ export async function send(port: number, sent: Sent = {}, protocol: Protocol = "
   }
 }
 
-/** Connects over HTTP/2. Failures of the connection reject the requests, and nothing else. */
+/** Connects over HTTP/2. A failure of the connection rejects the requests only. */
 export function openSession(port: number, socket: Socket = connectSocket(port, "127.0.0.1")): ClientHttp2Session {
   const session = connect(`http://127.0.0.1:${port}`, { createConnection: () => socket });
   session.on("error", () => undefined);
@@ -133,7 +136,7 @@ function sendByAgent(
   { path = "/", headers, body, ...rest }: Sent = {},
 ): Promise<Got> {
   return new Promise((resolve, reject) => {
-    // HTTP/1.1 must announce a body, and for some methods Node's client does not do so by itself.
+    // HTTP/1.1 needs the length of a body, which Node's client does not send for some methods.
     const announced = { ...headers, ...(body !== undefined && { "content-length": String(body.length) }) };
     const options = { host: "127.0.0.1", port, path, agent, headers: announced, ...rest };
     const outgoing = request(options, (response) => {
@@ -176,13 +179,13 @@ function sendInSession(
   });
 }
 
-/** A request that is sent by hand, so that it can be cut off at any moment. */
+/** A request that can be aborted at any moment. */
 export interface Open {
   readonly socket: Socket;
   /** Over HTTP/2. */
   readonly session: ClientHttp2Session | undefined;
   readonly stream: ClientHttp2Stream | undefined;
-  /** Resolves when the headers of the response have come. Nothing is read after them. */
+  /** Resolves when the headers of the response have arrived. Nothing is read after them. */
   readonly responded: Promise<unknown>;
 }
 
@@ -210,7 +213,7 @@ export async function openRequest(protocol: Protocol, port: number, sent: Sent):
   return { socket, session, stream, responded: once(stream, "response") };
 }
 
-/** What a client can do to hang up. */
+/** The ways in which a client can disconnect. */
 export const HANG_UPS: Readonly<Record<Protocol, Readonly<Record<string, (open: Open) => unknown>>>> = {
   "HTTP/1.1": {
     close: ({ socket }) => socket.destroy(),

@@ -1,6 +1,6 @@
 import type { RequestView } from "sluicegate/http";
 
-/** A view of requests that have nothing but an address. */
+/** A view of requests that have an address only. */
 export const plainView: RequestView<object> = {
   method: () => "GET",
   header: () => undefined,

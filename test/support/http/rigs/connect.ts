@@ -7,7 +7,7 @@ import { createServerFor, served } from "../rig.js";
 
 export const onConnect: Rig = {
   header: (request: IncomingMessage, name) => request.headers[name] as string | undefined,
-  answer: (_, body, [response]: readonly ServerResponse[]) => response?.end(body),
+  respond: (_, body, [response]: readonly ServerResponse[]) => response?.end(body),
   serve: (limits, handler, protocol) => {
     const app = connect();
     for (const options of limits) app.use(rateLimit(options));

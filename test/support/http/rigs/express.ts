@@ -6,7 +6,7 @@ import { createServerFor, served } from "../rig.js";
 
 export const onExpress: Rig = {
   header: (request: Request, name) => request.get(name),
-  answer: (_, body, [response]: readonly Response[]) => response?.send(body),
+  respond: (_, body, [response]: readonly Response[]) => response?.send(body),
   serve: (limits, handler, protocol) => {
     const app = express();
     for (const options of limits) app.use(rateLimit(options));

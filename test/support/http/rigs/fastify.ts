@@ -8,7 +8,7 @@ import { disconnecter } from "../rig.js";
 export const onFastify: Rig = {
   isPlain: true,
   header: (request: FastifyRequest, name) => request.headers[name] as string | undefined,
-  answer: (_, body, [reply]: readonly FastifyReply[]) => reply?.send(body),
+  respond: (_, body, [reply]: readonly FastifyReply[]) => reply?.send(body),
   serve: async (limits, handler, protocol) => {
     const app = (protocol === "HTTP/1.1" ? fastify() : fastify({ http2: true })) as FastifyInstance;
     const disconnect = disconnecter(app.server);

@@ -8,7 +8,7 @@ import { createServerFor, served } from "../rig.js";
 export const onFetch: Rig = {
   isPlain: true,
   header: (request: Request, name) => request.headers.get(name) ?? undefined,
-  answer: (_, body) => new Response(body, { status: 429 }),
+  respond: (_, body) => new Response(body, { status: 429 }),
   serve: (limits, handler, protocol) => {
     let fetch: FetchHandler<Request, Response, readonly [env: unknown]> = async (request) => {
       const { status, body } = await handler(new URL(request.url).pathname, rateLimitOf(request));

@@ -8,7 +8,7 @@ import { createServerFor, served } from "../rig.js";
 
 export const onHono: Rig = {
   header: (context: Context, name) => context.req.header(name),
-  answer: (context: Context, body) => context.text(body),
+  respond: (context: Context, body) => context.text(body),
   serve: (limits, handler, protocol) => {
     const app = new Hono<{ Variables: RateLimitVariables }>();
     for (const options of limits) app.use(rateLimit(options));
@@ -20,10 +20,10 @@ export const onHono: Rig = {
   },
 };
 
-/** Handlers that make their answers without the context, of which hono keeps nothing that was set on it before. */
+/** Handlers that create their response without the context. Hono then drops fields that were set on the context. */
 export const onHonoWithResponses: Rig = {
   ...onHono,
-  answer: (_, body) => new Response(body, { status: 429 }),
+  respond: (_, body) => new Response(body, { status: 429 }),
   serve: (limits, handler, protocol) => {
     const app = new Hono<{ Variables: RateLimitVariables }>();
     for (const options of limits) app.use(rateLimit(options));

@@ -8,7 +8,7 @@ import { createServerFor, served } from "../rig.js";
 export const onKoa: Rig = {
   isPlain: true,
   header: (context: Context, name) => context.get(name) || undefined,
-  answer: (context: Context, body) => {
+  respond: (context: Context, body) => {
     context.body = body;
   },
   serve: (limits, handler, protocol) => {

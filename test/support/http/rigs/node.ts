@@ -8,7 +8,7 @@ import { createServerFor, served } from "../rig.js";
 export const onNode: Rig = {
   isPlain: true,
   header: (request: IncomingMessage, name) => request.headers[name] as string | undefined,
-  answer: (_, body, [response]: readonly ServerResponse[]) => response?.end(body),
+  respond: (_, body, [response]: readonly ServerResponse[]) => response?.end(body),
   serve: (limits, handler, protocol) => {
     const chain = limits.map((options) => rateLimit(options));
     const server = createServerFor(protocol, (request, response) => {
