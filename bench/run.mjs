@@ -1,4 +1,5 @@
-// All benchmarks: `npm run bench`. Prints tables, writes `bench/results.json` with the raw samples, and draws `bench/results.svg`.
+// All benchmarks: `npm run bench`. Prints tables, writes `bench/results.json` with the raw samples, `docs/benchmarks.md`
+// and `bench/results.svg`.
 //
 //   npm run bench -- --only memory,exactness   some of them; the files keep the other results
 //   npm run bench -- --quick                   tests that the benchmarks work, in five minutes; writes nothing
@@ -10,6 +11,7 @@ import { exactness } from "./exactness/run.mjs";
 import { machine, versions } from "./machine.mjs";
 import { flood, heap, stalls } from "./memory/footprint.mjs";
 import { memory, printMemory } from "./memory/run.mjs";
+import { page } from "./page.mjs";
 import { picture, rowsOf } from "./picture.mjs";
 import { runProgram } from "./programs.mjs";
 import { runtimes } from "./runtimes.mjs";
@@ -62,6 +64,7 @@ async function keep() {
   await writeFile(RESULTS, `{\n${entries.join(",\n")}\n}\n`);
   const drawn = picture(rowsOf(results, SHOWN), { shape: SHOWN, limit: 100 });
   await writeFile(new URL("results.svg", import.meta.url), drawn);
+  await writeFile(new URL("../docs/benchmarks.md", import.meta.url), await page(results));
 }
 
 for (const part of wanted) {

@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
@@ -18,4 +19,9 @@ describe("the Markdown files", () => {
     expect(named.length).toBeGreaterThan(9);
     for (const [, script = ""] of named) expect(Object.keys(manifest.scripts)).toContain(script);
   });
+});
+
+it("the page of benchmarks is the one that bench/page.mjs writes from results.json", () => {
+  const written = execFileSync(process.execPath, [`${root}bench/page.mjs`], { encoding: "utf8" });
+  expect(readFileSync(`${root}docs/benchmarks.md`, "utf8")).toBe(written);
 });
