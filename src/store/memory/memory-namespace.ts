@@ -33,26 +33,29 @@ export class MemoryNamespace implements SyncNamespace {
   }
 
   admit(key: string, limits: readonly Limit[], cost: number): boolean {
-    const time = this.time;
-    const table = this.table;
+    const { time, table } = this;
     time.read();
     const place = this.find(key, limits);
     const isAdmitted =
       place !== NOWHERE && cost === 1
         ? table.admitOne(place, limits, time.now, time.timestamp)
-        : this.#admitOther(place, key, limits, cost);
+        : this.#admitOther(place, key, limits, cost) === 0;
     if (isAdmitted) this.#sweepSometimes();
     return isAdmitted;
   }
 
   check(key: string, limits: readonly Limit[], cost: number): SyncStoreResult {
-    this.time.read();
+    const { time, table } = this;
+    time.read();
     const place = this.find(key, limits);
-    if (place === NOWHERE) return this.#checkNew(key, limits, cost);
-    const { now, timestamp } = this.time;
-    const isAdmitted =
-      cost === 1 ? this.table.admitOne(place, limits, now, timestamp) : this.#admitMany(place, limits, cost);
-    return isAdmitted ? this.#recorded(place, key, limits, cost) : this.result(place, limits, cost, 0);
+    if (place === NOWHERE || cost !== 1) {
+      const waitForRoomMs = this.#admitOther(place, key, limits, cost);
+      if (waitForRoomMs !== 0) return this.result(place, limits, cost, waitForRoomMs);
+    } else if (!table.admitOne(place, limits, time.now, time.timestamp)) {
+      return this.result(place, limits, cost);
+    }
+    // A new key has the last place.
+    return this.#recorded(place === NOWHERE ? table.size : place, key, limits, cost);
   }
 
   peek(key: string, limits: readonly Limit[], cost: number): SyncStoreResult {
@@ -98,9 +101,31 @@ export class MemoryNamespace implements SyncNamespace {
     return this.#recorded(this.#append(place, key, cost), key, limits, cost);
   }
 
-  /** The result of a call that is not recorded. */
-  result(place: number, limits: readonly Limit[], cost: number, waitForRoomMs: number): SyncStoreResult {
-    return this.#result(place, limits, cost, waitForRoomMs, undefined);
+  /**
+   * The result of a call that was refused or, with a receipt, recorded.
+   *
+   * @param waitForRoomMs - milliseconds until there may be room for its key, if that is all it lacks.
+   */
+  result(
+    place: number,
+    limits: readonly Limit[],
+    cost: number,
+    waitForRoomMs: number = 0,
+    receipt?: SyncReceipt,
+  ): SyncStoreResult {
+    const { now } = this.time;
+    const log = this.table.logAt(place);
+    const layers = status(log, limits, cost, now);
+    let retryAfterMs = waitForRoomMs;
+    for (const layer of layers) retryAfterMs = Math.max(retryAfterMs, layer.retryAfterMs);
+    return {
+      retryAfterMs,
+      resetAfterMs: emptyAfter(log, this.table.longestMs, now),
+      layers,
+      noRoom: waitForRoomMs > 0,
+      source: "memory",
+      receipt,
+    };
   }
 
   /**
@@ -123,27 +148,19 @@ export class MemoryNamespace implements SyncNamespace {
     return table.takeBack(place, timestamp, cost, MAX_MOVED) > 0;
   }
 
-  /** {@link admit} for a new key, or a cost above 1. */
-  #admitOther(place: number, key: string, limits: readonly Limit[], cost: number): boolean {
-    if (place !== NOWHERE) return this.#admitMany(place, limits, cost);
-    if (!this.allows(place, limits, cost)) return false;
-    if (this.evictor.makeRoom(this.table, this.time.now) > 0) return false;
-    this.#append(place, key, cost);
-    return true;
-  }
-
-  #admitMany(place: number, limits: readonly Limit[], cost: number): boolean {
-    const isAdmitted = this.allows(place, limits, cost);
-    if (isAdmitted) this.table.append(place, cost, this.time.now, this.time.timestamp);
-    else this.noteRefusal(place, limits, cost);
-    return isAdmitted;
-  }
-
-  #checkNew(key: string, limits: readonly Limit[], cost: number): SyncStoreResult {
-    if (!this.allows(NOWHERE, limits, cost)) return this.result(NOWHERE, limits, cost, 0);
-    const waitForRoomMs = this.evictor.makeRoom(this.table, this.time.now);
-    if (waitForRoomMs > 0) return this.result(NOWHERE, limits, cost, waitForRoomMs);
-    return this.record(NOWHERE, key, limits, cost);
+  /**
+   * Records a call of a new key, or of a cost above 1, if every limit allows it and there is room for the key.
+   *
+   * @returns 0 if it is recorded; the milliseconds until there may be room; undefined if a limit refuses it.
+   */
+  #admitOther(place: number, key: string, limits: readonly Limit[], cost: number): number | undefined {
+    if (!this.allows(place, limits, cost)) {
+      this.noteRefusal(place, limits, cost);
+      return undefined;
+    }
+    const waitForRoomMs = place === NOWHERE ? this.evictor.makeRoom(this.table, this.time.now) : 0;
+    if (waitForRoomMs === 0) this.#append(place, key, cost);
+    return waitForRoomMs;
   }
 
   #append(place: number, key: string, cost: number): number {
@@ -157,32 +174,10 @@ export class MemoryNamespace implements SyncNamespace {
   #recorded(place: number, key: string, limits: readonly Limit[], cost: number): SyncStoreResult {
     const receipt = new MemoryReceipt(this, key, this.table.idAt(place), this.time.timestamp, cost);
     // At a further cost of 0 every layer has `retryAfterMs` 0: the question is not whether the same call would be admitted again.
-    const result = this.#result(place, limits, 0, 0, receipt);
+    const result = this.result(place, limits, 0, 0, receipt);
     // The last, because it moves keys from place to place.
     this.#sweepSometimes();
     return result;
-  }
-
-  #result(
-    place: number,
-    limits: readonly Limit[],
-    cost: number,
-    waitMs: number,
-    receipt: SyncReceipt | undefined,
-  ): SyncStoreResult {
-    const { now } = this.time;
-    const log = this.table.logAt(place);
-    const layers = status(log, limits, cost, now);
-    let retryAfterMs = waitMs;
-    for (const layer of layers) retryAfterMs = Math.max(retryAfterMs, layer.retryAfterMs);
-    return {
-      retryAfterMs,
-      resetAfterMs: emptyAfter(log, this.table.longestMs, now),
-      layers,
-      noRoom: waitMs > 0,
-      source: "memory",
-      receipt,
-    };
   }
 
   #sweepSometimes(): void {
