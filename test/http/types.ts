@@ -1,4 +1,5 @@
 import { createServer } from "node:http";
+import { createServer as createHttp2Server } from "node:http2";
 import connect from "connect";
 import express, { type Request, type Response } from "express";
 import fastify from "fastify";
@@ -59,6 +60,7 @@ export async function types(): Promise<unknown> {
   connect().use(onExpress({ limiter, key: (request) => clientKey(request, { trustProxy: 1 }) }));
   const limit = onExpress({ limiter });
   createServer((request, response) => limit(request, response, () => response.end()));
+  createHttp2Server((request, response) => limit(request, response, () => response.end()));
 
   const server = fastify();
   await server.register(onFastify, { limiter, key: (request) => request.ip });

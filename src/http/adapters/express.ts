@@ -32,7 +32,7 @@ export interface ExpressResponse extends NodeResponse, Closable {
   statusCode: number;
   getHeader(name: string): unknown;
   setHeader(name: string, value: string): unknown;
-  end(body?: string): unknown;
+  end(body: string): unknown;
 }
 
 /**
@@ -110,7 +110,7 @@ function proceed<R extends ExpressRequest, S extends ExpressResponse>(
 
 function write(response: ExpressResponse, { body }: Rejection): void {
   response.setHeader("Content-Type", PROBLEM_TYPE);
-  response.end(body);
+  response.end(body ?? "");
 }
 
 async function callOnRefused<R, S>(
