@@ -5,6 +5,8 @@ const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 describe("the monotonic clock", () => {
   afterEach(() => {
+    // First the spy on the fake timer: restored later, it would put the fake timer back.
+    vi.restoreAllMocks();
     vi.useRealTimers();
   });
 
