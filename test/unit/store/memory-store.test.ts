@@ -203,7 +203,10 @@ describe("idle keys", () => {
     const login = limiter("login", perMinute(1));
     for (let user = 0; user < 10; user += 1) await login.isAllowed(`user ${String(user)}`);
     clock.advance("1m");
-    for (let call = 0; call < 10; call += 1) await login.check("ada", { cost: 2 });
+    for (let call = 0; call < 10; call += 1) {
+      await login.check("ada", { cost: 2 });
+      await login.isAllowed("ada", { cost: 2 });
+    }
     expect(store.size).toBe(10);
   });
 
@@ -389,6 +392,59 @@ describe("at the key cap, a new key", () => {
       { numRuns: 200 },
     );
   });
+});
+
+describe("at the key cap, a key whose call was refused for its cost", () => {
+  it.each(["check", "isAllowed"] as const)("is not replaced until the same %s would be allowed", async (method) => {
+    const { clock, store, limiter } = cappedStore(1);
+    const login = limiter("login", perMinute(3));
+    await login.check("ada", { cost: 2 });
+    clock.advance("10s");
+    await login[method]("ada", { cost: 2 });
+    expect(await login.check("new key")).toMatchObject({ refusedBy: "capacity", retryAfterMs: 50_000 });
+    clock.advance("49.999s");
+    expect(await login.isAllowed("new key")).toBe(false);
+    clock.advance("1ms");
+    expect(await login.isAllowed("new key")).toBe(true);
+    expect(store.evictions).toBe(0);
+  });
+
+  it("is not replaced if a call of several keys refused it", async () => {
+    const { limiter } = cappedStore(1);
+    const login = limiter("login", perMinute(3));
+    await login.check("ada", { cost: 2 });
+    expect((await allOf({ login }).check({ login: "ada" }, { cost: 2 })).allowed).toBe(false);
+    expect(await login.isAllowed("new key")).toBe(false);
+  });
+
+  it("can be replaced if the cost exceeds maxCalls", async () => {
+    const { limiter } = cappedStore(1);
+    const login = limiter("login", perMinute(3));
+    await login.check("ada", { cost: 2 });
+    expect((await login.check("ada", { cost: 4 })).retryAfterMs).toBe(Infinity);
+    expect(await login.isAllowed("new key")).toBe(true);
+  });
+
+  it("can be replaced after a refused call of cost 1 as soon as it has calls left", async () => {
+    const { limiter } = cappedStore(1);
+    const login = limiter("login", perMinute(3));
+    await login.check("ada", { cost: 3 });
+    expect(await login.isAllowed("ada")).toBe(false);
+    expect((await allOf({ login }).check({ login: "ada" })).allowed).toBe(false);
+    expect(await login.isAllowed("new key")).toBe(false);
+    login.move([4]);
+    expect(await login.isAllowed("new key")).toBe(true);
+  });
+});
+
+it("a refund changes nothing and resolves false if more than 4,096 timestamps are newer", async () => {
+  const { clock, limiter } = cappedStore(1);
+  const login = limiter("login", perMinute(10_000));
+  const decision = await login.check("ada");
+  clock.advance("1ms");
+  await login.check("ada", { cost: 4097 });
+  expect(await login.refund(decision)).toBe(false);
+  expect((await login.state("ada")).calls).toBe(4098);
 });
 
 describe("namespaces that share a cap", () => {
