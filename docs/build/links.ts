@@ -51,11 +51,18 @@ export function brokenLinks(root: string, files: readonly string[]): string[] {
   return broken;
 }
 
-/** The Markdown files of the repository that have readers: README, `.github` and `docs`, without the generated API reference. */
+/** The Markdown files of the repository that have readers: README, `.github`, `docs` and `skills`, without the generated API reference. */
 export function markdownFiles(root: string): string[] {
   const within = (folder: string): string[] =>
     readdirSync(join(root, folder), { recursive: true, encoding: "utf8" }).map((file) => join(folder, file));
-  return ["README.md", "CHANGELOG.md", ...within(".github"), ...within("docs"), "test/mutation/README.md"]
+  return [
+    "README.md",
+    "CHANGELOG.md",
+    ...within(".github"),
+    ...within("docs"),
+    ...within("skills"),
+    "test/mutation/README.md",
+  ]
     .filter((file) => file.endsWith(".md") && !/(^|\/)node_modules\/|^docs\/api\//.test(file))
     .map((file) => join(root, file));
 }

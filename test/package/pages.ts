@@ -29,12 +29,12 @@ export interface Page {
   readonly blocks: readonly Block[];
 }
 
-/** README and all pages of `docs` that are not generated. */
+/** README, the skill in the package, and all pages of `docs` that are not generated. */
 export function readPages(): Page[] {
   const docs = readdirSync(join(root, "docs"), { recursive: true, encoding: "utf8" })
     .filter((path) => path.endsWith(".md") && !/^(api|decisions)\/|(^|\/)node_modules\//.test(path))
     .sort();
-  return ["README.md", ...docs.map((path) => `docs/${path}`)].map((path) => ({
+  return ["README.md", "skills/sluicegate/SKILL.md", ...docs.map((path) => `docs/${path}`)].map((path) => ({
     path,
     blocks: parse(path, readFileSync(join(root, path), "utf8")),
   }));
