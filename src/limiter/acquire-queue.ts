@@ -7,178 +7,175 @@ import type { WaitFailure } from "../core/errors.js";
 import { RateLimitExceededError, StoreError } from "../core/errors.js";
 import { argumentError } from "../core/validate.js";
 import { StoreTime } from "../store/store-time.js";
-import type { WaitSignal } from "./abort.js";
 import { onAbort } from "./abort.js";
 import type { AcquireRequest } from "./acquire-options.js";
 import { DEFAULT_MAX_QUEUE } from "./acquire-options.js";
 
 /**
- * How many microtasks the drain leaves to a released caller. The first continues the code that awaits `acquire`; the others
- * serve code behind async functions that wrap it, such as `rateLimited`.
+ * How many microtasks a released caller gets before the next call is checked. The first continues the code that awaits
+ * `acquire`; the others continue code behind async functions that wrap it, such as `rateLimited`.
  */
 const CALLER_MICROTASKS = 4;
 
 /** Awaiting it takes one microtask. */
 const MICROTASK = Promise.resolve();
 
-/** How long the drain may run, in milliseconds, before timers and I/O get a turn of the event loop. */
+/** How long a queue may work, in milliseconds, before timers and I/O get a turn of the event loop. */
 const SLICE_MS = 5;
 
-/** How many steps the drain does between two looks at the clock. */
-const STEPS_PER_LOOK = 32;
+/** The least steps of a slice, so that a busy process does not cost each waiter a turn. */
+const SLICE_STEPS = 32;
 
 /** The longest sleep after a refusal by a fallback, in milliseconds: the store itself may decide again by then. */
 const FALLBACK_SLEEP_MS = 1000;
 
-/** How many calls of a key are checked at once. If their waiters leave, the calls that the store admits are refunded. */
-const MAX_CHECKING = 100;
+/** The most calls of a key that an asynchronous store checks at once. */
+const MAX_BATCH = 100;
 
 /** The decision on a call that a queue has checked. */
 export interface CheckedCall {
   readonly decision: Decision;
-  /** To be called when the caller of an admitted call has continued. */
-  readonly confirm: () => void;
+  /** To be called when the caller of an admitted call has continued. Returns the cost that may be checked at once next. */
+  readonly released: () => number;
 }
 
 /** The methods of a limiter that its queues use. `check` and `peek` do not notify `onDecision`. */
 export interface QueuedLimiter {
-  /**
-   * Decides a call, and records it if it is admitted.
-   *
-   * @param pending - the cost of the calls of `key` that are being decided, or whose callers have not continued.
-   * @returns undefined while the pending calls take all the room.
-   */
-  readonly check: (key: string, cost: number, pending: number) => CheckedCall | Promise<CheckedCall> | undefined;
+  /** Whether the store is. Then one call is checked at a time, so that it sees what the caller before has done. */
+  readonly synchronous: boolean;
+  /** Decides a call, and records it if it is admitted. */
+  readonly check: (key: string, cost: number) => CheckedCall | Promise<CheckedCall>;
   /** What `check` would decide. */
   readonly peek: (key: string, cost: number) => Decision | Promise<Decision>;
   /** Notifies `onDecision` of the decision that ends a wait. It never throws. */
   readonly notify: (key: string, decision: Decision) => void;
 }
 
-/** A call that waits: an item of a linked list. */
-interface Waiter {
-  readonly cost: number;
-  readonly signal: WaitSignal | undefined;
-  readonly maxQueue: number;
+/** A call that waits. */
+interface Waiter extends Omit<AcquireRequest, "timeoutMs"> {
+  /** Its place in the queue: waiters are numbered as they join. */
+  readonly ticket: number;
+  readonly joinedAt: number;
   /** The instant after which it does not wait, in store time; `Infinity` without a timeout. */
   readonly deadline: number;
-  /** How many decisions of the store its queue had received when it joined. */
-  readonly joinedAfter: number;
   readonly resolve: (decision: Decision) => void;
   readonly reject: (error: unknown) => void;
   stopListening: (() => void) | undefined;
-  /** It was not admitted at once, and the queue had room for it. */
-  isAccepted: boolean;
-  hasLeft: boolean;
-  previous: Waiter | undefined;
-  next: Waiter | undefined;
 }
 
-/** The waiters of one key, in the order in which they joined. Joining, and leaving from any place, are O(1). */
+/** A refusal of a call of `cost`, at an instant of store time. */
+interface Refusal {
+  readonly decision: Decision;
+  readonly cost: number;
+  readonly at: number;
+}
+
+/** The waiters of one key, first in, first out. */
 class Queue {
-  readonly key: string;
-  first: Waiter | undefined;
-  #last: Waiter | undefined;
-  size = 0;
-  /** The first waiter that is not accepted yet. All behind it are not, either. */
-  firstNew: Waiter | undefined;
+  readonly waiters = new Map<number, Waiter>();
+  nextTicket = 0;
+  /** The ticket of the first waiter; of the next one to join if there is none. */
+  head = 0;
+  /** Waiters from this ticket on are new: they wait only if they are not admitted at once, and the queue has room. */
+  firstNew = 0;
   acceptedCount = 0;
   /** A lower bound of all deadlines. */
   nextDeadline = Infinity;
-  /** Waiters whose deadline has come, the first of them last. */
-  expired: Waiter[] = [];
 
-  /** The decision that refused the first waiter; undefined while that waiter may be checked. */
-  refusal: Decision | undefined;
-  /** When it was refused, and when it may be checked again, in store time. */
-  refusedAt = 0;
-  readyAt = Infinity;
-  /** Counts the refunds, resets and changes of the limit. A refusal that was sent for before the latest is out of date. */
-  changes = 0;
+  /** The latest refusal of a first waiter. */
+  refusal: Refusal | undefined;
+  /** When the first waiter may be checked, in store time. */
+  readyAt = -Infinity;
+  /** A refund, a reset or another limit has come since the check under way was sent. */
+  hasChanged = false;
+  /** 1 while an asynchronous store decides: it may admit a call at the very instant of its deadline, and reply later. Else 0. */
+  graceMs = 0;
+  /** The cost that an asynchronous store may check at once. */
+  budget = 0;
 
-  /** The first waiter that no check under way is for. */
-  firstUnchecked: Waiter | undefined;
-  /** How many checks an asynchronous store is deciding, all of one cost. An admission is for the first waiter of that cost. */
-  checking = 0;
-  checkedCost = 0;
-  /** How many checks may be under way: 1 until the store has said how much remains. */
-  width = 1;
-  /** What an asynchronous store has decided, in order. */
-  readonly answers: (() => void)[] = [];
-  answerCount = 0;
-  isAsync = false;
+  /** Ends the sleep of the drain. */
+  wake: () => void = () => undefined;
+  #sliceStart = 0;
+  #steps = 0;
 
-  /** The cost of the calls that are being decided, or whose callers have not continued. */
-  pending = 0;
-  /** To be called when the caller that was released last has continued. */
-  confirm: (() => void) | undefined;
-  cancelTimer: (() => void) | undefined;
+  readonly key: string;
 
   constructor(key: string) {
     this.key = key;
   }
 
   add(waiter: Waiter): void {
-    waiter.previous = this.#last;
-    if (this.#last === undefined) this.first = waiter;
-    else this.#last.next = waiter;
-    this.#last = waiter;
-    this.size += 1;
-    this.firstNew ??= waiter;
-    this.firstUnchecked ??= waiter;
+    this.waiters.set(waiter.ticket, waiter);
+    this.nextTicket += 1;
     this.nextDeadline = Math.min(this.nextDeadline, waiter.deadline);
   }
 
-  /** Precondition: it is the first that is not accepted. */
-  accept(waiter: Waiter): void {
-    waiter.isAccepted = true;
+  /** Counts a new waiter as one that waits. False if too many wait in front of it. */
+  accept({ ticket, maxQueue }: Waiter): boolean {
+    this.firstNew = ticket + 1;
     this.acceptedCount += 1;
-    this.firstNew = waiter.next;
+    return this.acceptedCount <= maxQueue;
   }
 
-  remove(waiter: Waiter): void {
-    waiter.hasLeft = true;
-    waiter.stopListening?.();
-    if (waiter.isAccepted) this.acceptedCount -= 1;
-    if (this.firstNew === waiter) this.firstNew = waiter.next;
-    if (this.firstUnchecked === waiter) this.firstUnchecked = waiter.next;
+  remove({ ticket, stopListening }: Waiter): void {
+    if (!this.waiters.delete(ticket)) return;
+    stopListening?.();
+    if (ticket < this.firstNew) this.acceptedCount -= 1;
+    if (this.waiters.size === 0) this.nextDeadline = Infinity;
+    if (ticket !== this.head) return;
+    while (this.head < this.nextTicket && !this.waiters.has(this.head)) this.head += 1;
     // The next waiter may cost less than the one that was refused.
-    if (this.first === waiter) this.refusal = undefined;
-    if (waiter.previous === undefined) this.first = waiter.next;
-    else waiter.previous.next = waiter.next;
-    if (waiter.next === undefined) this.#last = waiter.previous;
-    else waiter.next.previous = waiter.previous;
-    // A dead waiter that is in the old generation must not keep the next ones alive.
-    waiter.previous = waiter.next = undefined;
-    this.size -= 1;
-    if (this.size === 0) this.nextDeadline = Infinity;
+    this.recheck();
   }
 
-  /** Moves the waiters whose deadline has come by `now` to `expired`. */
-  findExpired(now: number): void {
-    this.nextDeadline = Infinity;
-    for (let waiter = this.first; waiter !== undefined; waiter = waiter.next) {
-      if (waiter.deadline <= now) this.expired.push(waiter);
-      else this.nextDeadline = Math.min(this.nextDeadline, waiter.deadline);
-    }
-    this.expired.reverse();
+  recheck(): void {
+    this.readyAt = -Infinity;
+    this.wake();
+  }
+
+  reject(waiter: Waiter, error: unknown): void {
+    this.remove(waiter);
+    waiter.reject(error);
   }
 
   rejectAll(error: unknown): void {
-    for (let waiter = this.first; waiter !== undefined; waiter = this.first) {
-      this.remove(waiter);
-      waiter.reject(error);
+    for (const waiter of this.waiters.values()) this.reject(waiter, error);
+  }
+
+  /** The first waiter, and the next ones as long as the costs of all fit in the budget. */
+  nextBatch(): Waiter[] {
+    const batch: Waiter[] = [];
+    let cost = 0;
+    for (const waiter of this.budget > 0 ? this.waiters.values() : [this.waiters.get(this.head) as Waiter]) {
+      cost += waiter.cost;
+      if (batch.length === MAX_BATCH || (batch.length > 0 && cost > this.budget)) break;
+      // Between two listeners of one signal, some runtimes run microtasks. None of its waiters may be admitted.
+      if (waiter.signal?.aborted === true) this.reject(waiter, waiter.signal.reason);
+      else batch.push(waiter);
     }
+    this.budget = 0;
+    this.hasChanged = false;
+    return batch;
+  }
+
+  startSlice(): void {
+    this.#steps = 0;
+    this.#sliceStart = monotonicClock.now();
+  }
+
+  isSliceOver(): boolean {
+    this.#steps += 1;
+    return this.#steps > SLICE_STEPS && monotonicClock.now() - this.#sliceStart > SLICE_MS;
   }
 }
 
 /**
- * The queues of one limiter, one for each key that has waiters. First in, first out.
+ * The queues of one limiter, one for each key that has waiters.
  *
- * The first waiter of a queue is checked. If it is refused, the queue sleeps until the instant that the refusal names, and
- * checks again, because a timer may fire early and another call may have taken the place. If an asynchronous store admits
- * it, as many of the next are checked at once as its decision says that remain. All queues are drained by one loop, in
- * microtasks: one caller is released, and the next one when that caller has continued.
+ * Each queue has one loop, its drain. It checks the first waiter. If that is refused, the drain sleeps until the instant that
+ * the refusal names, and checks again, because a timer may fire early and another call may have taken the place. If it is
+ * admitted, its caller is released, and the next waiter is checked when that caller has continued. An asynchronous store
+ * checks as many of the next waiters at once as its last decision says that remain.
  */
 export class AcquireQueues {
   readonly #clock: Clock;
@@ -186,9 +183,6 @@ export class AcquireQueues {
   readonly #time: StoreTime;
   readonly #limiter: QueuedLimiter;
   readonly #queues = new Map<string, Queue>();
-  /** The queues that have something to do. */
-  readonly #ready = new Set<Queue>();
-  #isDraining = false;
 
   /** @throws TypeError when the clock cannot wake. */
   constructor(clock: Clock, limiter: QueuedLimiter) {
@@ -216,57 +210,48 @@ export class AcquireQueues {
       reject(signal.reason);
       return;
     }
-    const deadline = timeoutMs === Infinity ? Infinity : this.#now() + timeoutMs;
-    const queue = this.#queues.get(key) ?? new Queue(key);
-    if (queue.checking > 0 && queue.size >= Math.max(maxQueue, DEFAULT_MAX_QUEUE)) {
+    const joinedAt = this.#now();
+    let queue = this.#queues.get(key);
+    if (queue === undefined) {
+      queue = new Queue(key);
+      this.#queues.set(key, queue);
+      void this.#drain(queue);
+    }
+    if (queue.graceMs > 0 && queue.waiters.size >= Math.max(maxQueue, DEFAULT_MAX_QUEUE)) {
       // Without this bound, calls would pile up where the store decides more slowly than they arrive, and refuses none.
-      reject(new StoreError(`The store decides too slowly: ${queue.size} calls of one key wait for it`));
+      reject(new StoreError(`The store decides too slowly: ${queue.waiters.size} calls of one key wait for it`));
       return;
     }
     const waiter: Waiter = {
+      ticket: queue.nextTicket,
       cost,
       signal,
       maxQueue,
-      deadline,
-      joinedAfter: queue.answerCount,
+      joinedAt,
+      deadline: joinedAt + timeoutMs,
       resolve,
       reject,
       stopListening: undefined,
-      isAccepted: false,
-      hasLeft: false,
-      previous: undefined,
-      next: undefined,
     };
-    if (signal !== undefined) {
-      waiter.stopListening = onAbort(signal, () => {
-        queue.remove(waiter);
-        reject(signal.reason);
-        this.#schedule(queue);
-      });
-    }
+    if (signal !== undefined) waiter.stopListening = onAbort(signal, () => queue.reject(waiter, signal.reason));
     queue.add(waiter);
-    this.#queues.set(key, queue);
-    // Even behind others: its deadline may need an earlier timer, and a timer that fake timers took away needs a new one.
-    this.#schedule(queue);
+    // Its deadline may need an earlier timer, and a timer that fake timers took away needs a new one.
+    queue.wake();
   }
 
   /** Checks the first waiter of a key again, or of every key: a refund, a reset or another limit may admit it. */
   recheck(key?: string): void {
-    const queues = key === undefined ? this.#queues.values() : [this.#queues.get(key)];
-    for (const queue of queues) {
+    for (const queue of key === undefined ? this.#queues.values() : [this.#queues.get(key)]) {
       if (queue === undefined) continue;
-      queue.changes += 1;
-      queue.refusal = undefined;
-      this.#schedule(queue);
+      queue.hasChanged = true;
+      queue.budget = 0;
+      queue.recheck();
     }
   }
 
   /** Rejects every waiter with `error`. A call that the store is deciding at this moment is refunded if it is admitted. */
   rejectAll(error: unknown): void {
-    for (const queue of this.#queues.values()) {
-      queue.rejectAll(error);
-      this.#schedule(queue);
-    }
+    for (const queue of this.#queues.values()) queue.rejectAll(error);
   }
 
   #now(): number {
@@ -274,256 +259,170 @@ export class AcquireQueues {
     return this.#time.now;
   }
 
-  #schedule(queue: Queue): void {
-    this.#ready.add(queue);
-    if (!this.#isDraining) void this.#drain();
-  }
-
-  async #drain(): Promise<void> {
-    this.#isDraining = true;
+  async #drain(queue: Queue): Promise<void> {
     // The synchronous code that is running comes first: no caller can continue before it ends.
     await MICROTASK;
-    let startedAt = monotonicClock.now();
-    let steps = 0;
-    // The loop includes the queues that become ready while it runs.
-    for (const queue of this.#ready) {
-      this.#ready.delete(queue);
-      if (this.#step(queue)) this.#ready.add(queue);
-      if (queue.confirm !== undefined) for (let left = CALLER_MICROTASKS; left > 0; left -= 1) await MICROTASK;
-      steps += 1;
-      if (steps % STEPS_PER_LOOK === 0 && monotonicClock.now() - startedAt > SLICE_MS) {
-        await nextTurn();
-        startedAt = monotonicClock.now();
-      }
-    }
-    this.#isDraining = false;
-  }
-
-  /** Does one unit of work on a queue. False if there was none: then the queue sleeps, or is gone. */
-  #step(queue: Queue): boolean {
+    queue.startSlice();
     try {
-      const { confirm } = queue;
-      queue.confirm = undefined;
-      confirm?.();
-      // Between two listeners of one signal, some runtimes run microtasks. None of its waiters may be released.
-      for (let { first } = queue; first?.signal?.aborted === true; first = queue.first) {
-        queue.remove(first);
-        first.reject(first.signal.reason);
+      while (queue.waiters.size > 0) {
+        if (queue.isSliceOver()) await this.#rest(queue, 0);
+        else if (this.#now() >= queue.readyAt) await this.#checkFirst(queue);
+        else {
+          this.#acceptNew(queue);
+          this.#expire(queue);
+          await this.#rest(queue, queue.readyAt);
+        }
       }
-      if (this.#applyAnswer(queue) || this.#checkNext(queue) || this.#acceptNew(queue) || this.#expire(queue))
-        return true;
-      this.#sleep(queue);
-      return false;
     } catch (error) {
       // The clock failed, so nothing could wake the waiters.
       queue.rejectAll(error);
-      return true;
     }
+    this.#queues.delete(queue.key);
   }
 
-  #applyAnswer({ answers }: Queue): boolean {
-    const apply = answers.shift();
-    apply?.();
-    return apply !== undefined;
-  }
-
-  /** Checks the first waiter that is not being checked, if it may be admitted now. */
-  #checkNext(queue: Queue): boolean {
-    const { firstUnchecked: waiter, checking, changes } = queue;
-    if (waiter === undefined) return false;
-    if (checking > 0) {
-      // A call that would not wait for those in front is checked at once.
-      const mayCheck = queue.refusal === undefined && (checking < queue.width || waiter.maxQueue <= checking);
-      if (!mayCheck || waiter.cost !== queue.checkedCost) return false;
-    } else if (queue.refusal !== undefined && this.#now() < queue.readyAt) {
-      return false;
-    }
-    const { cost } = waiter;
-    let checked: CheckedCall | Promise<CheckedCall> | undefined;
-    try {
-      checked = this.#limiter.check(queue.key, cost, queue.pending);
-    } catch (error) {
-      queue.remove(waiter);
-      waiter.reject(error);
-      return true;
-    }
-    if (checked === undefined) return false;
-    queue.refusal = undefined;
-    queue.checkedCost = cost;
-    queue.pending += cost;
-    if (!isPromiseLike(checked)) {
-      this.#apply(queue, cost, checked, changes);
-      return true;
-    }
-    queue.isAsync = true;
-    queue.checking += 1;
-    queue.firstUnchecked = waiter.next;
-    const answer = (apply: () => void): void => {
-      queue.answers.push(() => {
-        queue.checking -= 1;
-        queue.answerCount += 1;
-        apply();
+  /** Gives timers and I/O a turn if the slice is over. Else sleeps until `until`, the next deadline, or `wake`. */
+  async #rest(queue: Queue, until: number): Promise<void> {
+    const now = this.#now();
+    if (queue.isSliceOver()) await nextTurn();
+    else if (until > now) {
+      const sleepMs = Math.min(until, queue.nextDeadline + queue.graceMs) - now;
+      await new Promise<void>((resolve) => {
+        let cancel: (() => void) | undefined;
+        queue.wake = () => {
+          cancel?.();
+          queue.wake = () => undefined;
+          resolve();
+        };
+        if (sleepMs === Infinity) return;
+        cancel = this.#clock.wake?.(Math.max(0, sleepMs), () => {
+          cancel = undefined;
+          queue.wake();
+        });
       });
-      this.#schedule(queue);
-    };
-    checked.then(
-      (made) => answer(() => this.#apply(queue, cost, made, changes)),
-      (error: unknown) => answer(() => this.#failCheck(queue, cost, error)),
-    );
-    return true;
+    }
+    queue.startSlice();
   }
 
-  /** Applies the decision on a call of `cost` to the first waiter, if that has the same cost. */
-  #apply(queue: Queue, cost: number, { decision, confirm }: CheckedCall, changes: number): void {
-    const { first } = queue;
-    const waiter = first?.cost === cost ? first : undefined;
-    if (decision.allowed) {
-      const admissible = decision.shadowed ? MAX_CHECKING : Math.floor(decision.remaining / cost);
-      queue.width = Math.min(MAX_CHECKING, Math.max(1, admissible));
-      const release = (): void => {
-        queue.pending -= cost;
-        confirm();
-      };
-      if (waiter === undefined) {
-        // Those that it was meant for have left.
-        void giveBack(decision);
-        release();
+  /** Checks the first waiter, or several, and applies the decisions in order. */
+  async #checkFirst(queue: Queue): Promise<void> {
+    const batch = queue.nextBatch();
+    const settled = Promise.allSettled(batch.map(async ({ cost }) => this.#limiter.check(queue.key, cost)));
+    if (!this.#limiter.synchronous) await this.#expireUntil(queue, settled);
+    let isBlocked = false;
+    for (const [at, answer] of (await settled).entries()) {
+      const waiter = batch[at] as Waiter;
+      if (answer.status === "rejected") {
+        queue.reject(waiter, answer.reason);
+        continue;
+      }
+      const { decision } = answer.value;
+      const isWaiting = queue.waiters.has(waiter.ticket) && waiter.signal?.aborted !== true;
+      if (!decision.allowed) {
+        if (isWaiting && !isBlocked && !queue.hasChanged) this.#refuse(queue, waiter.cost, decision);
+        isBlocked ||= queue.waiters.has(waiter.ticket);
+      } else if (isWaiting && !isBlocked) await this.#release(queue, waiter, answer.value);
+      else void giveBack(decision);
+    }
+  }
+
+  /** Rejects waiters at their deadlines while an asynchronous store decides. */
+  async #expireUntil(queue: Queue, decided: Promise<unknown>): Promise<void> {
+    queue.graceMs = 1;
+    const rest = decided.then(() => {
+      queue.graceMs = 0;
+      queue.wake();
+    });
+    while (queue.graceMs > 0) {
+      this.#expire(queue);
+      await this.#rest(queue, Infinity);
+    }
+    await rest;
+  }
+
+  async #release(queue: Queue, waiter: Waiter, { decision, released }: CheckedCall): Promise<void> {
+    queue.remove(waiter);
+    this.#limiter.notify(queue.key, decision);
+    waiter.resolve(decision);
+    for (let left = CALLER_MICROTASKS; left > 0; left -= 1) await MICROTASK;
+    const budget = released();
+    if (!this.#limiter.synchronous) queue.budget = budget;
+  }
+
+  /** Refuses the first waiter. If that cannot wait, so do the next ones of its cost, which would be refused as well. */
+  #refuse(queue: Queue, cost: number, decision: Decision): void {
+    const at = this.#now();
+    queue.refusal = { decision, cost, at };
+    while (!queue.isSliceOver()) {
+      const first = queue.waiters.get(queue.head);
+      if (first?.cost !== cost) return;
+      if (first.ticket >= queue.firstNew && !queue.accept(first)) this.#fail(queue, first, decision, "queue-full");
+      else if (isHopeless(decision, first, at)) this.#fail(queue, first, decision, "timeout");
+      else {
+        queue.readyAt = at + sleepMs(decision);
         return;
       }
-      queue.remove(waiter);
-      queue.confirm = release;
-      this.#limiter.notify(queue.key, decision);
-      waiter.resolve(decision);
-      return;
     }
-    queue.pending -= cost;
-    queue.width = 1;
-    queue.firstUnchecked = first;
-    if (waiter !== undefined && changes === queue.changes) this.#refuseFirst(queue, waiter, decision);
   }
 
-  #failCheck(queue: Queue, cost: number, error: unknown): void {
-    const { first } = queue;
-    queue.pending -= cost;
-    // Else those that it was meant for have left.
-    if (first?.cost !== cost) return;
-    queue.remove(first);
-    first.reject(error);
+  /** Accepts the new waiters behind a first waiter that sleeps, if the queue has room and they can be admitted in time. */
+  #acceptNew(queue: Queue): void {
+    while (queue.firstNew < queue.nextTicket && !queue.isSliceOver()) {
+      const waiter = queue.waiters.get(queue.firstNew);
+      if (waiter === undefined) queue.firstNew += 1;
+      else if (!queue.accept(waiter)) this.#judge(queue, waiter, "queue-full");
+      // Others pass some day, as the first one does.
+      else if (waiter.deadline < Infinity || waiter.cost > (queue.refusal?.cost ?? 0)) this.#judge(queue, waiter);
+    }
   }
 
-  /** Keeps the first waiter, and lets the queue sleep; or rejects it, if it cannot wait for so long. */
-  #refuseFirst(queue: Queue, waiter: Waiter, decision: Decision): void {
-    const now = this.#now();
-    const readyAt = now + sleepMs(decision);
-    const isFull = !waiter.isAccepted && waiter.maxQueue === 0;
-    if (isFull || readyAt === Infinity || readyAt > waiter.deadline) {
-      queue.remove(waiter);
-      this.#fail(queue, waiter, decision, isFull ? "queue-full" : "timeout");
-      return;
+  /** Rejects the waiters whose deadlines have come, or as many as the slice allows. */
+  #expire(queue: Queue): void {
+    const now = this.#now() - queue.graceMs;
+    if (now < queue.nextDeadline) return;
+    let nextDeadline = Infinity;
+    for (const waiter of queue.waiters.values()) {
+      if (waiter.deadline > now) nextDeadline = Math.min(nextDeadline, waiter.deadline);
+      else if (queue.isSliceOver()) return;
+      else if (queue.graceMs > 0 && !((queue.refusal?.at ?? -Infinity) >= waiter.joinedAt)) {
+        queue.reject(waiter, new StoreError("The store did not decide before the timeout of a call that waits for it"));
+      } else this.#judge(queue, waiter, "timeout");
     }
-    queue.refusal = decision;
-    queue.refusedAt = now;
-    queue.readyAt = readyAt;
-    if (!waiter.isAccepted) queue.accept(waiter);
+    queue.nextDeadline = nextDeadline;
   }
 
-  /** Accepts one new waiter behind a first waiter that sleeps; or rejects it, if the queue is full or the wait hopeless. */
-  #acceptNew(queue: Queue): boolean {
-    const { first, firstNew: waiter, refusal } = queue;
-    if (first === undefined || waiter === undefined || refusal === undefined) return false;
-    if (queue.acceptedCount >= waiter.maxQueue) {
-      this.#reject(queue, waiter, "queue-full");
-      return true;
-    }
-    queue.accept(waiter);
-    // It passes some day, as the first one does.
-    if (waiter.deadline === Infinity && waiter.cost <= first.cost) return true;
-    const rejectIfHopeless = (decision: Decision): void => {
-      if (decision.allowed || waiter.hasLeft) return;
-      if (sleepMs(decision) < Infinity && this.#now() + sleepMs(decision) <= waiter.deadline) return;
-      queue.remove(waiter);
-      this.#fail(queue, waiter, decision, "timeout");
-      this.#schedule(queue);
+  /**
+   * Rejects a waiter behind others with the present decision on its call; where that admits it, with the refusal of the first
+   * waiter. Without `failedBy` only if it cannot be admitted before its deadline.
+   */
+  #judge(queue: Queue, waiter: Waiter, failedBy?: WaitFailure): void {
+    const { synchronous, peek } = this.#limiter;
+    const { decision, cost, at } = queue.refusal as Refusal;
+    const refusal = aged(decision, this.#now() - at);
+    if (failedBy !== undefined) queue.remove(waiter);
+    const apply = (own: Decision): void => {
+      if (failedBy !== undefined) this.#fail(queue, waiter, own.allowed ? refusal : own, failedBy);
+      else if (queue.waiters.has(waiter.ticket) && isHopeless(own, waiter, this.#now())) {
+        this.#fail(queue, waiter, own, "timeout");
+      }
     };
-    const fail = (error: unknown): void => {
-      if (waiter.hasLeft) return;
-      queue.remove(waiter);
-      waiter.reject(error);
-      this.#schedule(queue);
-    };
+    // A peek of an asynchronous store is a command.
     settle(
-      () => this.#refusalOf(queue, waiter.cost) ?? this.#limiter.peek(queue.key, waiter.cost),
-      rejectIfHopeless,
-      fail,
+      () => (synchronous || waiter.cost !== cost ? peek(queue.key, waiter.cost) : refusal),
+      apply,
+      (error) => queue.reject(waiter, error),
     );
-    return true;
   }
 
-  /** Rejects one waiter whose deadline has come. */
-  #expire(queue: Queue): boolean {
-    const { expired } = queue;
-    if (expired.length === 0) {
-      const now = this.#now() - graceMs(queue);
-      if (now < queue.nextDeadline) return false;
-      queue.findExpired(now);
-    }
-    const waiter = expired.pop();
-    if (waiter === undefined || waiter.hasLeft) return true;
-    if (queue.checking > 0 && queue.answerCount === waiter.joinedAfter) {
-      queue.remove(waiter);
-      waiter.reject(new StoreError("The store did not answer before the timeout of a call that waits for its turn"));
-    } else {
-      this.#reject(queue, waiter, "timeout");
-    }
-    return true;
-  }
-
-  /** Rejects a waiter with the present decision on its call; where that admits it, with the refusal of the first waiter. */
-  #reject(queue: Queue, waiter: Waiter, failedBy: WaitFailure): void {
-    const { key, refusal, refusedAt } = queue;
-    const known = this.#refusalOf(queue, waiter.cost);
+  #fail(queue: Queue, waiter: Waiter, decision: Decision, waitFailedBy: WaitFailure): void {
     queue.remove(waiter);
-    settle(
-      () => known ?? this.#limiter.peek(key, waiter.cost),
-      (own) => {
-        const decision = own.allowed && refusal !== undefined ? aged(refusal, this.#now() - refusedAt) : own;
-        this.#fail(queue, waiter, decision, failedBy);
-      },
-      waiter.reject,
-    );
-  }
-
-  /** The present refusal of a call of `cost`, if an asynchronous store has refused the first waiter, and that has the same cost. */
-  #refusalOf({ isAsync, refusal, first, refusedAt }: Queue, cost: number): Decision | undefined {
-    if (!isAsync || refusal === undefined || first?.cost !== cost) return undefined;
-    return aged(refusal, this.#now() - refusedAt);
-  }
-
-  /** Rejects a waiter that has left its queue. */
-  #fail(queue: Queue, waiter: Waiter, decision: Decision, failedBy: WaitFailure): void {
     this.#limiter.notify(queue.key, decision);
-    waiter.reject(waitError(decision, failedBy, waiter.maxQueue));
+    const message = `${decision.reason}: the queue is full (maxQueue is ${String(waiter.maxQueue)})`;
+    const options =
+      decision.retryAfterMs === Infinity
+        ? ({ waitFailedBy: "cost" } as const)
+        : { waitFailedBy, message: waitFailedBy === "queue-full" ? message : undefined };
+    waiter.reject(new RateLimitExceededError(decision, options));
   }
-
-  /** Sets the timer to when the first waiter may be checked, or a deadline comes. */
-  #sleep(queue: Queue): void {
-    const { cancelTimer, checking, refusal } = queue;
-    queue.cancelTimer = undefined;
-    cancelTimer?.();
-    if (queue.size === 0 && checking === 0) this.#queues.delete(queue.key);
-    const readyAt = refusal === undefined || checking > 0 ? Infinity : queue.readyAt;
-    const until = Math.min(readyAt, queue.nextDeadline + graceMs(queue));
-    if (until === Infinity) return;
-    queue.cancelTimer = this.#clock.wake?.(Math.max(0, until - this.#now()), () => {
-      queue.cancelTimer = undefined;
-      this.#schedule(queue);
-    });
-  }
-}
-
-/** A store may admit a call at the very instant of its deadline, and decide some time later. */
-function graceMs({ checking }: Queue): number {
-  return checking > 0 ? 1 : 0;
 }
 
 /** How long a refused waiter sleeps. */
@@ -531,15 +430,9 @@ function sleepMs({ retryAfterMs, source }: Decision): number {
   return source === "fallback" ? Math.min(retryAfterMs, FALLBACK_SLEEP_MS) : retryAfterMs;
 }
 
-/** A refusal as it is some time later, if no call is recorded. */
-function aged(refusal: Decision, ms: number): Decision {
-  const times = <T extends { retryAfterMs: number; resetAfterMs: number }>(of: T): T => ({
-    ...of,
-    retryAfterMs: Math.max(0, of.retryAfterMs - ms),
-    resetAfterMs: Math.max(0, of.resetAfterMs - ms),
-  });
-  const layers = refusal.layers.map((layer) => ({ ...times(layer), moreAfterMs: Math.max(0, layer.moreAfterMs - ms) }));
-  return makeDecision({ ...times(refusal), layers });
+/** Whether a call cannot be admitted before its deadline. */
+function isHopeless(decision: Decision, { deadline }: Waiter, now: number): boolean {
+  return !decision.allowed && (decision.retryAfterMs === Infinity || now + sleepMs(decision) > deadline);
 }
 
 /** Runs `query` and passes on its result, now or later, to `then`; an error of any of them goes to `fail`. */
@@ -553,14 +446,16 @@ function settle<T>(query: () => T | Promise<T>, then: (value: T) => void, fail: 
   }
 }
 
-function waitError(decision: Decision, failedBy: WaitFailure, maxQueue: number): RateLimitExceededError {
-  if (decision.retryAfterMs === Infinity) return new RateLimitExceededError(decision, { waitFailedBy: "cost" });
-  // The decision on a call may be to admit it, where it waited for the decisions on others.
-  if (failedBy === "timeout" && !decision.allowed)
-    return new RateLimitExceededError(decision, { waitFailedBy: failedBy });
-  const cause = failedBy === "timeout" ? "the timeout ended" : `the queue is full (maxQueue is ${maxQueue})`;
-  const message = decision.allowed ? `Not decided yet: ${cause}` : `${decision.reason}: ${cause}`;
-  return new RateLimitExceededError(decision, { waitFailedBy: failedBy, message });
+/** A refusal as it is some time later, if no call is recorded. It stays a refusal. */
+function aged(refusal: Decision, ms: number): Decision {
+  const later = (waitMs: number): number => (waitMs === 0 ? 0 : Math.max(1, waitMs - ms));
+  const times = <T extends { retryAfterMs: number; resetAfterMs: number }>(of: T): T => ({
+    ...of,
+    retryAfterMs: later(of.retryAfterMs),
+    resetAfterMs: later(of.resetAfterMs),
+  });
+  const layers = refusal.layers.map((layer) => ({ ...times(layer), moreAfterMs: later(layer.moreAfterMs) }));
+  return makeDecision({ ...times(refusal), layers });
 }
 
 /** Refunds a call that was admitted after its waiter had left. */

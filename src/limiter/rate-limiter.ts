@@ -20,13 +20,14 @@ import type {
 import { namespaceName } from "../store/store.js";
 import type { AcquireOptions } from "./acquire-options.js";
 import { parseAcquireOptions } from "./acquire-options.js";
+import type { CheckedCall } from "./acquire-queue.js";
 import { AcquireQueues } from "./acquire-queue.js";
 import type { LimitsInForce, WhenReduced } from "./decide.js";
 import { LimiterReceipt, notify, unlimitedDecision, toDecision } from "./decide.js";
 import type { CallOptions, LimiterOptions } from "./options.js";
 import { assertKey, parseCost, storeFrom } from "./options.js";
-import type { Pace } from "./release-log.js";
-import { paceInLog, paceInMemory, unpaced } from "./release-log.js";
+import type { Release } from "./release-log.js";
+import { ReleaseLog } from "./release-log.js";
 
 /** What a copy of this package publishes for its limiters. */
 export interface PublishedLimiter {
@@ -84,7 +85,7 @@ export class RateLimiter<in K extends string = string> {
   readonly #onDecision: ((decision: Decision, key: K) => unknown) | undefined;
 
   #inForce: LimitsInForce;
-  #pace: Pace | undefined;
+  #releases: ReleaseLog | undefined;
   readonly #recheck = (key: string): void => this.#queues?.recheck(key);
   #queues: AcquireQueues | undefined;
   #isClosed = false;
@@ -174,14 +175,13 @@ export class RateLimiter<in K extends string = string> {
    * take a place before the first waiter does. A refund, a reset and another limit of this limiter wake the first waiter.
    * A waiter keeps the process alive.
    *
-   * The call is recorded when its caller is released, and never while synchronous code runs. No more callers continue in any
-   * window of real time than the limits allow, however busy the process is and whatever the delay of the store. An asynchronous
-   * store decides one call of a key, and then as many at once as that decision says remain, up to 100.
+   * The call is recorded just before its caller is released, and never while synchronous code runs. No more callers continue in
+   * any window of real time than the limits allow, however busy the process is and whatever the delay of the store. An
+   * asynchronous store checks one call of a key, and then as many at once as that decision says remain, up to 100.
    *
    * @throws RateLimitExceededError (as a rejection) when the wait fails; its `waitFailedBy` says why. It comes at once
    *   when `maxQueue` calls wait already, when the cost exceeds a limit, or when the first instant that the log allows lies
-   *   behind `timeout`; else when the timeout ends. The reason of `signal`, when that is aborted. A `StoreError` when the store
-   *   cannot decide, or has decided no call of the key between the start and the timeout.
+   *   behind `timeout`; else when the timeout ends. The reason of `signal`, when that is aborted. X
    *
    * @example
    * await limiter.acquire("api.example.org", { timeout: "10s", signal });
@@ -232,7 +232,7 @@ export class RateLimiter<in K extends string = string> {
   async reset(...keys: [] | [key: K]): Promise<void> {
     if (keys.length > 0) assertKey(keys[0]);
     await this.#namespace.reset(keys[0]);
-    this.#pace?.reset(keys[0]);
+    this.#releases?.reset(keys[0]);
     this.#queues?.recheck(keys[0]);
   }
 
@@ -264,7 +264,7 @@ export class RateLimiter<in K extends string = string> {
     this.#bypass = undefined;
     this.#queues?.rejectAll(closedError(this.name));
     this.#queues = undefined;
-    this.#pace = undefined;
+    this.#releases = undefined;
   }
 
   #assertOpen(): void {
@@ -286,24 +286,38 @@ export class RateLimiter<in K extends string = string> {
     if (this.#queues !== undefined) return this.#queues;
     const clock = (memberOf(this.#store, "clock") as Clock | undefined) ?? monotonicClock;
     const periodsMs = this.limits.map(({ periodMs }) => periodMs);
-    let pace: Pace;
-    if (this.#isShadow) pace = unpaced(this.#namespace);
-    else if (this.synchronous) pace = paceInLog(this.#namespace as SyncNamespace);
-    else pace = paceInMemory(this.#namespace as AsyncNamespace, clock, periodsMs);
-    this.#pace = pace;
-    return (this.#queues = new AcquireQueues(clock, {
-      check: (key, cost, pending) => {
-        const now = this.#inForce;
-        const paced = pace.check(key, now.limits, cost, pending);
-        if (paced === undefined) return undefined;
-        return andThen(paced, ({ verdict, confirm }) => ({
-          decision: this.#toDecision(verdict, key, now, cost),
-          confirm,
-        }));
-      },
+    this.#queues = new AcquireQueues(clock, {
+      synchronous: this.synchronous,
+      check: (key, cost) => this.#checkWaiter(key, cost),
       peek: (key, cost) => this.#peek(key, cost),
       notify: (key, decision) => void this.#notified(decision, key as K),
-    }));
+    });
+    // In shadow mode no caller waits.
+    if (!this.#isShadow) this.#releases = new ReleaseLog(clock, periodsMs);
+    return this.#queues;
+  }
+
+  #checkWaiter(key: string, cost: number): CheckedCall | Promise<CheckedCall> {
+    const now = this.#inForce;
+    const namespace = this.#namespace;
+    const releases = this.#releases;
+    const result = releases?.check(namespace, key, now.limits, cost) ?? namespace.check(key, now.limits, cost);
+    return andThen(result, (checked) => {
+      const release = checked.receipt && releases?.record(key, now.limits, cost);
+      const onRefunded = (): void => {
+        (moved ?? release)?.refund();
+        this.#recheck(key);
+      };
+      const receipt = checked.receipt && new LimiterReceipt(checked.receipt, key, onRefunded);
+      const decision = toDecision(checked, now, cost, this.#isShadow, receipt);
+      let moved: Release | undefined;
+      const released = (): number => {
+        moved = release?.moved();
+        if (release === undefined) return Infinity;
+        return Math.min(decision.remaining, moved?.remaining ?? 0);
+      };
+      return { decision, released };
+    });
   }
 
   /** What the store would decide with the limits in force. */

@@ -147,7 +147,7 @@ describe("acquire", () => {
     expect(await limiter.acquire("ada", { cost: 2 })).toMatchObject({ allowed: true, remaining: 0 });
   });
 
-  it("admits one after another, first come first served, each at the first instant that the window allows", async () => {
+  it("admits calls in the order in which they joined, each at the first instant that the window allows", async () => {
     const { log, wait, advance } = waitingWorld(2);
     for (const name of ["a", "b", "c", "d", "e"]) wait(name);
     await advance(999);
@@ -164,7 +164,7 @@ describe("acquire", () => {
     ]);
   });
 
-  it("lets nobody pass a waiter who came before, though it would be let in for less", async () => {
+  it("admits no waiter before an earlier one that costs more", async () => {
     const { log, wait, advance, limiter } = waitingWorld(3);
     await limiter.check("ada", { cost: 2 });
     await advance(500);
@@ -179,7 +179,7 @@ describe("acquire", () => {
     ]);
   });
 
-  it("keeps the lines of different keys apart", async () => {
+  it("queues the calls of each key apart", async () => {
     const { log, wait, advance } = waitingWorld();
     wait("a", {}, "ada");
     wait("b", {}, "ada");
@@ -188,7 +188,7 @@ describe("acquire", () => {
     expect(log.map(([name]) => name)).toEqual(["a", "c"]);
   });
 
-  it("sleeps anew when a check took the place", async () => {
+  it("sleeps again when a check has taken the capacity", async () => {
     const { log, wait, advance, limiter, clock } = waitingWorld();
     await limiter.check("ada");
     // At the very instant, and woken before the waiter is.
@@ -200,7 +200,7 @@ describe("acquire", () => {
     expect(log).toEqual([["waiter", "in", 2000]]);
   });
 
-  it("asks again after an early timer", async () => {
+  it("checks again after a timer that fires early", async () => {
     const clock = new ManualClock();
     const timers: (() => void)[] = [];
     const early = {
@@ -224,7 +224,7 @@ describe("acquire", () => {
     expect([isIn, timers.length]).toEqual([true, 0]);
   });
 
-  it("is woken at once by a reset, a refund and a raised limit", async () => {
+  it("resolves when a reset, a refund or a raised limit frees a slot", async () => {
     const { log, wait, advance, limiter } = waitingWorld();
     const spent = await limiter.check("ada");
     for (const name of ["refund", "reset", "reset all", "raise", "all of"]) wait(name);
@@ -253,7 +253,7 @@ describe("acquire", () => {
     expect(log.slice(4).map(([name]) => name)).toEqual(["all of", "after all of"]);
   });
 
-  it("rejects at once when even the first instant lies after the timeout, and waits when it does not", async () => {
+  it("rejects at once when the first instant lies behind the timeout, and waits when it does not", async () => {
     const { log, wait, advance, limiter } = waitingWorld();
     await limiter.check("ada");
     wait("just short", { timeout: "999ms" });
@@ -271,7 +271,7 @@ describe("acquire", () => {
     });
   });
 
-  it("rejects when the timeout ends, behind others that came before", async () => {
+  it("rejects when an earlier waiter has taken the last instant before the timeout", async () => {
     const { log, wait, advance, limiter } = waitingWorld();
     await limiter.check("ada");
     wait("first");
@@ -288,7 +288,7 @@ describe("acquire", () => {
     expect(log.at(-1)).toEqual(["third", "in", 2000]);
   });
 
-  it("rejects when the timeout ends, though the one before still waits", async () => {
+  it("rejects when the timeout ends, while an earlier waiter still waits", async () => {
     const { log, wait, advance, limiter, clock } = waitingWorld();
     await limiter.check("ada");
     clock.wake(1000, () => void limiter.checkSync("ada"));
@@ -317,7 +317,7 @@ describe("acquire", () => {
     expect(log).toEqual([["second", "RateLimitExceededError", 0]]);
   });
 
-  it("rejects at once for a cost that no wait can help", async () => {
+  it("rejects at once when the cost exceeds the limit", async () => {
     const { limiter, log, wait } = waitingWorld(2);
     wait("never", { cost: 3 });
     await limiter.check("ada", { cost: 2 });
@@ -328,9 +328,9 @@ describe("acquire", () => {
     await expect(limiter.acquire("ada", { cost: 3 })).rejects.toMatchObject({ retryAfter: Infinity });
   });
 
-  it("rejects with the signal's reason, before and while it waits, and lets the next one in", async () => {
+  it("rejects with the reason of its signal, before and during the wait, and admits the next waiter", async () => {
     const { limiter, log, wait, advance } = waitingWorld(2);
-    const reason = new Error("gone home");
+    const reason = new Error("cancelled");
     await expect(limiter.acquire("ada", { signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
     expect((await limiter.state("ada")).calls).toBe(0);
     await limiter.check("ada");
@@ -348,7 +348,7 @@ describe("acquire", () => {
     });
   });
 
-  it("lets nobody in whose signal was aborted along with another's", async () => {
+  it("admits no waiter whose signal is aborted together with the signal of another", async () => {
     const { limiter } = waitingWorld(5);
     await limiter.check("ada", { cost: 4 });
     const controller = new AbortController();
@@ -359,7 +359,7 @@ describe("acquire", () => {
     expect((await limiter.state("ada")).calls).toBe(4);
   });
 
-  it("hears a signal again that somebody waited on before", async () => {
+  it("rejects when a signal aborts that an earlier wait has used", async () => {
     const { limiter } = waitingWorld();
     const controller = new AbortController();
     const { signal } = controller;
@@ -372,7 +372,7 @@ describe("acquire", () => {
     await expect(again).rejects.toThrow("enough");
   });
 
-  it("is frozen by no clock that steps back, and says what is true when a timeout ends", async () => {
+  it("resolves after a clock has stepped back, and rejects with the present refusal of the first waiter at a timeout", async () => {
     const { log, wait, advance, limiter, clock } = waitingWorld(5);
     await limiter.check("ada", { cost: 2 });
     wait("wants five", { cost: 5 });
@@ -392,7 +392,7 @@ describe("acquire", () => {
     await patient;
   });
 
-  it("takes a clock whose wake returns nothing", async () => {
+  it("resolves with a clock whose `wake` returns nothing", async () => {
     const clock = new ManualClock();
     const careless = { now: () => clock.now(), wake: (ms: number, run: () => void) => void clock.wake(ms, run) };
     const limiter = new AsyncRateLimiter({ maxCalls: 1, period: "1s", clock: careless as never, bypass: false });
@@ -447,7 +447,7 @@ describe("acquire", () => {
     expect(await Promise.all(waits)).toHaveLength(20_000);
   });
 
-  it("is bypassed and shadowed as a check is, and told to onDecision once, when it ends", async () => {
+  it("is bypassed and shadowed as a check is, and notifies onDecision once, when the wait ends", async () => {
     const heard: Decision[] = [];
     const onDecision = (decision: Decision) => heard.push(decision);
     const { log, wait, advance, limiter } = waitingWorld(1, { onDecision });
@@ -476,7 +476,7 @@ describe("acquire", () => {
     await expect(waitingWorld().limiter.acquire("ada", options as AcquireOptions)).rejects.toThrow(kind);
   });
 
-  it("rejects with what a clock fails with, and works again when it does", async () => {
+  it("rejects with the error of a clock, and resolves when the clock works again", async () => {
     const clock = new ManualClock();
     const broken = { now: false, wake: false };
     const failing = {
@@ -507,7 +507,7 @@ describe("acquire", () => {
     await expect(limiter.acquire("ada")).rejects.toThrow(/^Expected `clock` to be a clock with a `wake` function/);
   });
 
-  it("agrees with a line of people at a counter, whatever their costs and whoever walks away", async () => {
+  it("agrees with a plain queue, for random costs and aborts", async () => {
     const visitor = fc.record({
       gap: fc.constantFrom(0, 0, 1, 3, 20),
       cost: fc.integer({ min: 1, max: 3 }),
@@ -567,7 +567,7 @@ describe("acquire", () => {
     );
   });
 
-  it("agrees with a model of the queue, whatever joins, leaves, expires, is refunded or changes the limit", async () => {
+  it("agrees with a model of the queue, for random joins, aborts, timeouts, refunds and limits", async () => {
     const command = fc.oneof(
       {
         weight: 5,
@@ -666,7 +666,7 @@ describe("acquire, when it records a call,", () => {
     expect((await limiter.peek("ada")).remaining).toBe(2);
   });
 
-  it("sees what the caller released before did at once", async () => {
+  it("sees what the caller before has done at once", async () => {
     const { limiter, wait, log, advance } = waitingWorld(2);
     const first = limiter.acquire("ada").then(() => limiter.checkSync("ada"));
     wait("second");
@@ -677,34 +677,49 @@ describe("acquire, when it records a call,", () => {
     expect(log).toEqual([["second", "in", 1000]]);
   });
 
-  it("sees a refund, an abort and a block of the caller released before", async () => {
+  it("sees a refund, an abort and a block of the caller before", async () => {
     const { limiter, clock } = waitingWorld(1);
     const controller = new AbortController();
     const { signal } = controller;
     const first = limiter.acquire("ada").then((decision) => limiter.refund(decision));
     const second = limiter.acquire("ada").then((decision) => {
-      controller.abort(new Error("gone home"));
+      controller.abort(new Error("cancelled"));
       clock.advance("700ms");
       return limiter.refund(decision);
     });
     const third = limiter.acquire("ada", { signal }).catch((error: unknown) => (error as Error).message);
     const fourth = limiter.acquire("ada").then(() => clock.now());
-    expect(await Promise.all([first, second, third, fourth])).toEqual([true, true, "gone home", 700]);
+    expect(await Promise.all([first, second, third, fourth])).toEqual([true, true, "cancelled", 700]);
   });
 
-  it("moves its timestamp in the log to the end of a block of its caller, also after the caller has raised the limit", async () => {
-    const { limiter, clock } = waitingWorld(1);
-    const decision = await limiter.acquire("ada");
+  it("counts a release from the end of a block of the caller, also after the caller has raised the limit", async () => {
+    const { limiter, clock, log, wait, advance } = waitingWorld(1);
+    await limiter.acquire("ada");
     limiter.move([3]);
     expect([limiter.checkSync("ada").allowed, limiter.checkSync("ada").allowed]).toEqual([true, true]);
     clock.advance("300ms");
     limiter.move([1]);
     await settled();
     expect((await limiter.state("ada")).calls).toBe(3);
-    clock.advance("999ms");
-    expect((await limiter.peek("ada")).retryAfterMs).toBe(1);
-    expect(await limiter.refund(decision)).toBe(true);
-    expect((await limiter.peek("ada")).allowed).toBe(true);
+    wait("next");
+    await advance(1000);
+    expect(log).toEqual([["next", "in", 1300]]);
+  });
+
+  it("counts a release from the end of a block that is longer than the window", async () => {
+    const { limiter, clock, log, wait, advance } = waitingWorld(1);
+    await limiter.acquire("ada");
+    clock.advance("5s");
+    await settled();
+    wait("next");
+    await advance(1000);
+    expect(log).toEqual([["next", "in", 6000]]);
+  });
+
+  it("counts no release that is reset before its caller has continued", async () => {
+    const { limiter } = waitingWorld(1);
+    await limiter.acquire("ada").then(() => limiter.reset("ada"));
+    expect((await limiter.acquire("ada", { timeout: "0ms" })).allowed).toBe(true);
   });
 
   it("counts from the end of a block, for a caller that blocks behind several async functions", async () => {
@@ -835,8 +850,8 @@ describe("acquire on the real clock", () => {
   });
 });
 
-describe("acquire, where a store answers later", () => {
-  /** A store whose answers are held back until they are let go. */
+describe("acquire with an asynchronous store", () => {
+  /** A store whose decisions are held back until a test releases them. */
   function heldStore(clock: ManualClock) {
     const held: (() => void)[] = [];
     const memory = new MemoryStore({ clock });
@@ -867,56 +882,56 @@ describe("acquire, where a store answers later", () => {
         };
       },
     };
-    const letGo = async (): Promise<void> => {
+    const decideOne = async (): Promise<void> => {
       await settled();
       held.shift()?.();
       await settled();
     };
-    const letGoAll = async (): Promise<void> => {
+    const decideAll = async (): Promise<void> => {
       for (await settled(); held.length > 0; await settled()) held.shift()?.();
     };
-    return { store, memory, held, letGo, letGoAll, failing, counts };
+    return { store, memory, held, decideOne, decideAll, failing, counts };
   }
 
-  it("asks for one at a time, in order", async () => {
+  it("checks the first call alone, and the others in order", async () => {
     const clock = new ManualClock();
-    const { store, held, letGo } = heldStore(clock);
+    const { store, held, decideOne } = heldStore(clock);
     const limiter = new AsyncRateLimiter({ maxCalls: 2, period: "1s", store, bypass: false });
     const order: number[] = [];
     for (const name of [1, 2, 3]) void limiter.acquire("ada").then(() => order.push(name));
     await settled();
     expect(held).toHaveLength(1);
-    await letGo();
+    await decideOne();
     expect([order, held.length]).toEqual([[1], 1]);
-    await letGo();
-    await letGo();
+    await decideOne();
+    await decideOne();
     expect([order, held.length]).toEqual([[1, 2], 0]);
     clock.advance("1s");
-    await letGo();
+    await decideOne();
     expect(order).toEqual([1, 2, 3]);
   });
 
-  it("gives back what was spent for a waiter that gave up while the store was answering", async () => {
+  it("refunds a call whose waiter has left while the store decided", async () => {
     const clock = new ManualClock();
-    const { store, letGo } = heldStore(clock);
+    const { store, decideOne } = heldStore(clock);
     const limiter = new AsyncRateLimiter({ maxCalls: 1, period: "1s", store, bypass: false });
     const controller = new AbortController();
     const waiting = limiter.acquire("ada", { signal: controller.signal });
     let isIn = false;
     void limiter.acquire("ada").then(() => (isIn = true));
     await settled();
-    controller.abort(new Error("gone home"));
-    await expect(waiting).rejects.toThrow("gone home");
-    await letGo();
-    await letGo();
+    controller.abort(new Error("cancelled"));
+    await expect(waiting).rejects.toThrow("cancelled");
+    await decideOne();
+    await decideOne();
     expect(isIn).toBe(true);
     expect((await limiter.state("ada")).calls).toBe(1);
   });
 
-  it("lets those behind one that gave up mid-way ask, when its answer is a refusal or an error", async () => {
+  it("checks the next waiter when the check of one that has left is refused or fails", async () => {
     for (const fails of [false, true]) {
       const clock = new ManualClock();
-      const { store, letGo, failing } = heldStore(clock);
+      const { store, decideOne, failing } = heldStore(clock);
       const limiter = new AsyncRateLimiter({ maxCalls: 2, period: "1s", store, bypass: false });
       const controller = new AbortController();
       const leaving = limiter.acquire("ada", { cost: 2, signal: controller.signal }).catch(() => "left");
@@ -924,20 +939,20 @@ describe("acquire, where a store answers later", () => {
       await settled();
       controller.abort();
       failing.next = fails;
-      await letGo();
+      await decideOne();
       failing.next = false;
-      await letGo();
+      await decideOne();
       expect(await leaving).toBe("left");
       expect((await behind).allowed).toBe(true);
     }
   });
 
-  it("asks again where a reset or a raised limit came while it was asking", async () => {
+  it("checks again when a reset or a raised limit comes during a check", async () => {
     const clock = new ManualClock();
-    const { store, letGo, held } = heldStore(clock);
+    const { store, decideOne, held } = heldStore(clock);
     const limiter = new AnyLimiter([{ maxCalls: 1, periodMs: 1000 }], { store, bypass: false });
     const first = limiter.check("ada");
-    await letGo();
+    await decideOne();
     await first;
     const second = limiter.acquire("ada");
     await settled();
@@ -945,13 +960,13 @@ describe("acquire, where a store answers later", () => {
     limiter.move([2]);
     answer?.();
     await settled();
-    await letGo();
+    await decideOne();
     expect((await second).limit.maxCalls).toBe(2);
   });
 
-  it("refuses nobody for a line that is only being asked about, and then those who would not wait", async () => {
+  it("counts no call against maxQueue that the store is deciding", async () => {
     const clock = new ManualClock();
-    const { store, letGo } = heldStore(clock);
+    const { store, decideOne } = heldStore(clock);
     const limiter = new AsyncRateLimiter({ maxCalls: 2, period: "1s", store, bypass: false });
     const answers: string[] = [];
     for (const name of ["a", "b", "c"]) {
@@ -960,13 +975,13 @@ describe("acquire, where a store answers later", () => {
         (error: unknown) => answers.push(`${name} refused ${(error as RateLimitExceededError).decision.reason}`),
       );
     }
-    for (let answer = 0; answer < 3; answer += 1) await letGo();
+    for (let answer = 0; answer < 3; answer += 1) await decideOne();
     expect(answers).toEqual(["a in", "b in", "c refused Rate limit exceeded"]);
   });
 
-  it("ends the wait for a store that does not answer, and for a turn, at the timeout", async () => {
+  it("rejects with a StoreError when the store has not decided before the timeout", async () => {
     const clock = new ManualClock();
-    const { store, letGo, held } = heldStore(clock);
+    const { store, decideOne, held } = heldStore(clock);
     const limiter = new AsyncRateLimiter({ maxCalls: 1, period: "10s", store, bypass: false });
     const hung = limiter.acquire("ada", { timeout: "1s" }).catch((error: unknown) => error);
     const behind = limiter.acquire("ada", { timeout: "2s" }).catch((error: unknown) => error);
@@ -974,38 +989,38 @@ describe("acquire, where a store answers later", () => {
     clock.advance("5s");
     expect(await hung).toBeInstanceOf(StoreError);
     expect(await behind).toBeInstanceOf(StoreError);
-    await letGo();
+    await decideOne();
     expect((await limiter.state("ada")).calls).toBe(0);
     const first = limiter.acquire("ada");
-    await letGo();
+    await decideOne();
     await first;
     // As long as the timeout exactly: asked at the very instant it ends, and let in.
     const exact = limiter.acquire("ada", { timeout: "10s" });
-    await letGo();
+    await decideOne();
     clock.advance("10s");
     await settled();
     expect(held).toHaveLength(1);
-    await letGo();
+    await decideOne();
     expect((await exact).allowed).toBe(true);
   });
 
-  it("rejects with what the store rejects with, and goes on with the next", async () => {
+  it("rejects with the error of the store, and checks the next waiter", async () => {
     const clock = new ManualClock();
-    const { store, letGo, failing } = heldStore(clock);
+    const { store, decideOne, failing } = heldStore(clock);
     const limiter = new AsyncRateLimiter({ maxCalls: 1, period: "1s", store, bypass: false });
     const first = limiter.acquire("ada");
     const second = limiter.acquire("ada");
     const failed = expect(first).rejects.toThrow(StoreError);
     failing.next = true;
-    await letGo();
+    await decideOne();
     await failed;
     failing.next = false;
-    await letGo();
+    await decideOne();
     expect((await second).allowed).toBe(true);
   });
 
   it("checks as many of the next waiters at once as the first decision says that remain, in order", async () => {
-    const { store, held, letGo, letGoAll } = heldStore(new ManualClock());
+    const { store, held, decideOne, decideAll } = heldStore(new ManualClock());
     const limiter = new AsyncRateLimiter({ maxCalls: 40, period: "1s", store, bypass: false });
     const order: number[] = [];
     for (let call = 0; call < 60; call += 1) {
@@ -1016,9 +1031,9 @@ describe("acquire, where a store answers later", () => {
     }
     await settled();
     expect(held).toHaveLength(1);
-    await letGo();
+    await decideOne();
     expect(held).toHaveLength(39);
-    await letGoAll();
+    await decideAll();
     expect(order).toEqual(Array.from({ length: 40 }, (_, call) => call));
     expect((await limiter.state("ada")).calls).toBe(40);
     limiter.close();
@@ -1026,11 +1041,11 @@ describe("acquire, where a store answers later", () => {
 
   it("releases the callers that it checks at once no faster than the limit allows", async () => {
     const clock = new ManualClock();
-    const { store, letGo, letGoAll, held } = heldStore(clock);
+    const { store, decideOne, decideAll, held } = heldStore(clock);
     const limiter = new AsyncRateLimiter({ maxCalls: 3, period: "1s", store, bypass: false });
     const releases: number[] = [];
     for (let call = 0; call < 6; call += 1) void limiter.acquire("ada").then(() => releases.push(clock.now()));
-    await letGo();
+    await decideOne();
     await settled();
     // The store records two more now, and its answers arrive half a second later.
     expect(held).toHaveLength(2);
@@ -1039,7 +1054,7 @@ describe("acquire, where a store answers later", () => {
     clock.advance("500ms");
     late[1]!();
     for (let step = 0; step < 200; step += 1) {
-      await letGoAll();
+      await decideAll();
       clock.advance("10ms");
     }
     for (const at of releases) {
@@ -1048,24 +1063,24 @@ describe("acquire, where a store answers later", () => {
     expect(releases).toHaveLength(6);
   });
 
-  it("refunds a call that it checked for a waiter that left, where the next one has another cost", async () => {
-    const { store, letGo, letGoAll } = heldStore(new ManualClock());
+  it("refunds the calls of a batch whose waiters have left", async () => {
+    const { store, decideOne, decideAll } = heldStore(new ManualClock());
     const limiter = new AsyncRateLimiter({ maxCalls: 9, period: "1s", store, bypass: false });
     const controllers = [1, 2, 3].map(() => new AbortController());
     const first = limiter.acquire("ada", { cost: 2 });
     const leaving = controllers.map(({ signal }) => limiter.acquire("ada", { cost: 2, signal }).catch(() => "left"));
     const last = limiter.acquire("ada", { cost: 1 });
-    await letGo();
+    await decideOne();
     await first;
     controllers.forEach((controller) => controller.abort());
-    await letGoAll();
+    await decideAll();
     expect(await Promise.all(leaving)).toEqual(["left", "left", "left"]);
     expect((await last).allowed).toBe(true);
     expect((await limiter.state("ada")).calls).toBe(3);
   });
 
-  it("checks a call with maxQueue 0 without waiting for those in front, and refuses it if they have taken the room", async () => {
-    const { store, held, letGoAll } = heldStore(new ManualClock());
+  it("admits as many calls with maxQueue 0 as the limit allows, and refuses the others with one command", async () => {
+    const { store, held, decideOne, decideAll, counts } = heldStore(new ManualClock());
     const limiter = new AsyncRateLimiter({ maxCalls: 30, period: "1s", store, bypass: false });
     const outcomes: unknown[] = [];
     for (let call = 0; call < 40; call += 1) {
@@ -1074,20 +1089,20 @@ describe("acquire, where a store answers later", () => {
         (error: unknown) => outcomes.push((error as RateLimitExceededError).waitFailedBy),
       );
     }
-    await settled();
-    // The others cannot be admitted, whatever the store decides on these.
-    expect(held).toHaveLength(30);
-    await letGoAll();
+    await decideOne();
+    expect(held).toHaveLength(29);
+    await decideAll();
     expect(outcomes.slice(0, 30)).toEqual(Array.from({ length: 30 }, () => "admitted"));
     expect(outcomes.slice(30)).toEqual(Array.from({ length: 10 }, () => "queue-full"));
+    expect(counts.peeks).toBe(1);
   });
 
-  it("refuses calls behind a full queue, and those whose wait is hopeless, without a command each", async () => {
+  it("refuses calls without a command when the queue is full or the timeout too short", async () => {
     const clock = new ManualClock();
-    const { store, letGo, counts } = heldStore(clock);
+    const { store, decideOne, counts } = heldStore(clock);
     const limiter = new AsyncRateLimiter({ maxCalls: 1, period: "10s", store, bypass: false });
     void limiter.acquire("ada");
-    await letGo();
+    await decideOne();
     const waiting = limiter.acquire("ada");
     await settled();
     counts.peeks = 0;
@@ -1101,19 +1116,19 @@ describe("acquire, where a store answers later", () => {
     expect(await failed({ cost: 2 })).toMatchObject({ waitFailedBy: "cost" });
     expect(counts.peeks).toBeGreaterThan(0);
     clock.advance("6s");
-    await letGo();
+    await decideOne();
     expect((await waiting).allowed).toBe(true);
   });
 
-  it("says that the timeout ended, where the store has answered since the call joined", async () => {
+  it("rejects with a refusal at the timeout when the store has decided since the call joined", async () => {
     const clock = new ManualClock();
-    const { store, letGo } = heldStore(clock);
+    const { store, decideOne } = heldStore(clock);
     const limiter = new AsyncRateLimiter({ maxCalls: 1, period: "200ms", store, bypass: false });
     void limiter.acquire("ada");
-    await letGo();
+    await decideOne();
     const first = limiter.acquire("ada", { timeout: "201ms" });
     const second = limiter.acquire("ada", { timeout: "201ms" }).catch((error: unknown) => error);
-    await letGo();
+    await decideOne();
     clock.advance("200ms");
     await settled();
     clock.advance("2ms");
@@ -1123,7 +1138,7 @@ describe("acquire, where a store answers later", () => {
 
   it("is not paced in shadow mode by calls that the store has forgotten", async () => {
     const clock = new ManualClock();
-    const { store, letGo, memory } = heldStore(clock);
+    const { store, decideOne, memory } = heldStore(clock);
     const open = memory.open.bind(memory);
     let forget = (): void => undefined;
     memory.open = (name, periodsMs) => {
@@ -1133,11 +1148,11 @@ describe("acquire, where a store answers later", () => {
     };
     const limiter = new AsyncRateLimiter({ maxCalls: 1, period: "1s", store, mode: "shadow", bypass: false });
     const first = limiter.acquire("ada");
-    await letGo();
+    await decideOne();
     await first;
     forget();
     const second = limiter.acquire("ada");
-    await letGo();
+    await decideOne();
     expect((await second).shadowed).toBe(false);
   });
 
@@ -1166,9 +1181,9 @@ describe("acquire, where a store answers later", () => {
     expect((await limiter.acquire("ada", { timeout: "0ms" })).allowed).toBe(true);
   });
 
-  it("checks again after a second where a fallback has refused it", async () => {
+  it("checks again after a second when a fallback has refused the call", async () => {
     const clock = new ManualClock();
-    const { store, letGoAll, memory } = heldStore(clock);
+    const { store, decideAll, memory } = heldStore(clock);
     const open = memory.open.bind(memory);
     let isDown = true;
     let forget = (): void => undefined;
@@ -1181,17 +1196,17 @@ describe("acquire, where a store answers later", () => {
     };
     const limiter = new AsyncRateLimiter({ maxCalls: 1, period: "20s", store, bypass: false });
     void limiter.check("ada");
-    await letGoAll();
+    await decideAll();
     let admitted: Decision | undefined;
     void limiter.acquire("ada", { timeout: "5s" }).then((decision) => (admitted = decision));
-    await letGoAll();
+    await decideAll();
     isDown = false;
     forget();
     clock.advance("999ms");
-    await letGoAll();
+    await decideAll();
     expect(admitted).toBe(undefined);
     clock.advance("1ms");
-    await letGoAll();
+    await decideAll();
     expect(admitted?.source).toBe("memory");
   });
 });
@@ -1201,6 +1216,7 @@ describe("the queues of a limiter", () => {
     const clock = new ManualClock();
     const limiter = new AsyncRateLimiter({ maxCalls: 1, period: "1s", clock, bypass: false });
     const queues = new AcquireQueues(clock, {
+      synchronous: false,
       check,
       peek: (key, cost) => limiter.peek(key, { cost }),
       notify: () => undefined,
@@ -1217,7 +1233,7 @@ describe("the queues of a limiter", () => {
     const answers: ((decision: Decision) => void)[] = [];
     const { clock, limiter, queues, outcomes, join } = queuesOf(async () => {
       const decision = await new Promise<Decision>((resolve) => answers.push(resolve));
-      return { decision, confirm: () => undefined };
+      return { decision, released: () => 0 };
     });
     const wake = vi.spyOn(clock, "wake");
     join({ timeout: "2s" });
@@ -1250,9 +1266,9 @@ describe("the queues of a limiter", () => {
     let checks = 0;
     const { outcomes, join } = queuesOf(() => {
       checks += 1;
-      return undefined;
+      throw new Error("The store is gone");
     });
-    const reason = new Error("gone home");
+    const reason = new Error("cancelled");
     const signal = { aborted: false, reason, addEventListener: () => undefined, removeEventListener: () => undefined };
     join({ signal });
     join({ signal });
