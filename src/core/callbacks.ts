@@ -8,24 +8,31 @@ export function andThen<T, R>(value: T | PromiseLike<T>, then: (value: T) => R |
   return isPromiseLike(value) ? Promise.resolve(value).then(then) : then(value);
 }
 
+/** The address of `docs/errors.md`. The build sets it if `package.json` has a `homepage`, and does not declare it otherwise. */
+declare const ERRORS_PAGE: string | undefined;
+
 interface Host {
-  process?: { emitWarning?(warning: string, options: { type: string; detail: string; code?: string }): void };
+  process?: { emitWarning?(warning: string, options: { type: string; code: string; detail: string }): void };
   console?: { warn(...values: unknown[]): void };
 }
 
 /**
  * Reports a failure that must not change the result of a call, such as a broken metric: as a process warning of the type
- * `SluicegateWarning`, or on the console if there is no process.
+ * `SluicegateWarning` with a `code`, or on the console if there is no process.
  */
-export function warn(message: string, error: unknown, code?: WarningCode): void {
-  emit(message, detailOf(error), code);
+export function warn(code: WarningCode, message: string, error: unknown): void {
+  emit(code, message, detailOf(error));
 }
 
-/** The codes of warnings. The README explains each, and how to fix it, under "Warnings". */
+/** The codes of warnings. `docs/errors.md` explains each, and how to fix it, under a heading with its name. */
 export type WarningCode =
+  | "SLUICEGATE_AUTO_PIPELINING"
+  | "SLUICEGATE_CALLBACK_FAILED"
   | "SLUICEGATE_COUNTED_TWICE"
   | "SLUICEGATE_FORWARDED_NOT_TRUSTED"
   | "SLUICEGATE_LIMITER_PER_REQUEST"
+  | "SLUICEGATE_LOAD_FAILED"
+  | "SLUICEGATE_REFUND_FAILED"
   | "SLUICEGATE_SHARED_KEYS"
   | "SLUICEGATE_STORE_FAILED";
 
@@ -40,14 +47,15 @@ const issued = new Set<string>();
 export function warnOnce(code: WarningCode, message: string, detail: string): void {
   if (issued.has(code)) return;
   issued.add(code);
-  emit(message, detail, code);
+  emit(code, message, detail);
 }
 
-function emit(message: string, detail: string, code?: WarningCode): void {
+function emit(code: WarningCode, message: string, reason: string): void {
   const { process, console } = globalThis as Host;
-  const options = { type: "SluicegateWarning", detail, ...(code !== undefined && { code }) };
-  if (typeof process?.emitWarning === "function") process.emitWarning(message, options);
-  else console?.warn(`SluicegateWarning: ${message}`, detail);
+  const detail = typeof ERRORS_PAGE === "string" ? `${reason}\nSee ${ERRORS_PAGE}#${code.toLowerCase()}` : reason;
+  if (typeof process?.emitWarning === "function") {
+    process.emitWarning(message, { type: "SluicegateWarning", code, detail });
+  } else console?.warn(`[${code}] SluicegateWarning: ${message}`, detail);
 }
 
 /** Describes any thrown value, even one without a `toString`, or with a `stack` that throws. */

@@ -191,7 +191,7 @@ export interface AnswerOptions<R, A extends readonly unknown[]> {
    * @default false
    */
   readonly throw?: boolean | undefined;
-  /** Whether process warnings report misuse: a boolean. See "Warnings" in the README. @default true */
+  /** Whether process warnings report misuse: a boolean. See `docs/errors.md`. @default true */
   readonly warnings?: boolean | undefined;
 }
 

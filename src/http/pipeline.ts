@@ -213,7 +213,8 @@ export class HttpRateLimiter<R, A extends readonly unknown[] = readonly [], K ex
     if (onStoreError !== undefined) {
       callListener(
         () => onStoreError(error),
-        (failure) => warn("onStoreError failed; the request was answered all the same", failure),
+        (failure) =>
+          warn("SLUICEGATE_CALLBACK_FAILED", "onStoreError failed; the request was answered all the same", failure),
       );
     }
     const action =
@@ -276,7 +277,7 @@ async function refundIf(refund: () => Promise<unknown>, decide: () => boolean): 
   try {
     if (assertBoolean("refundWhen(request, status)", decide())) await refund();
   } catch (error) {
-    warn("A refund failed; the request stays counted", error);
+    warn("SLUICEGATE_REFUND_FAILED", "A refund failed; the request stays counted", error);
   }
 }
 
@@ -358,7 +359,7 @@ export function runWithCallback<R, A extends readonly unknown[]>(
 /** Returns a handler for an error that the error handler itself throws behind a promise, where no caller can catch it. */
 export function closing(response: Closable): (error: unknown) => void {
   return (error) => {
-    warn("The error handler failed; the connection was closed", error);
+    warn("SLUICEGATE_CALLBACK_FAILED", "The error handler failed; the connection was closed", error);
     response.destroy?.();
   };
 }

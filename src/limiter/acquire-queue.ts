@@ -463,6 +463,6 @@ async function giveBack(decision: Decision): Promise<void> {
   try {
     await receiptOf(decision)?.refund();
   } catch (error) {
-    warn("A refund failed; the call of a waiter that gave up stays counted", error);
+    warn("SLUICEGATE_REFUND_FAILED", "A refund failed; the call of a waiter that gave up stays counted", error);
   }
 }

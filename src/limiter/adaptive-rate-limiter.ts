@@ -149,7 +149,7 @@ export class AdaptiveRateLimiter<in K extends string = string> extends RateLimit
     try {
       this.#enforce(assertFraction("load.factor", factor, true));
     } catch (error) {
-      warn("A load source gave an invalid factor; the limit is unchanged", error);
+      warn("SLUICEGATE_LOAD_FAILED", "A load source gave an invalid factor; the limit is unchanged", error);
     }
   }
 }
@@ -160,7 +160,7 @@ let abandoned: FinalizationRegistry<() => void> | undefined;
 /** Ends the listening of a limiter that was garbage-collected. */
 function stopListening(stop: () => void): void {
   callListener(stop, (error) => {
-    warn("A load source failed to remove a listener", error);
+    warn("SLUICEGATE_LOAD_FAILED", "A load source failed to remove a listener", error);
   });
 }
 

@@ -262,6 +262,7 @@ async function resultOf(
 async function refundAll(decisions: ReadonlyMap<string, Decision>): Promise<void> {
   const refunds = [...decisions.values()].map(async (decision) => receiptOf(decision)?.refund());
   for (const refund of await Promise.allSettled(refunds)) {
-    if (refund.status === "rejected") warn("A refund failed; the call of another key stays counted", refund.reason);
+    if (refund.status === "rejected")
+      warn("SLUICEGATE_REFUND_FAILED", "A refund failed; the call of another key stays counted", refund.reason);
   }
 }

@@ -120,7 +120,7 @@ export function notify<K extends string>(
   callListener(
     () => onDecision(decision, key),
     (error) => {
-      warn("onDecision failed; the decision stands", error);
+      warn("SLUICEGATE_CALLBACK_FAILED", "onDecision failed; the decision stands", error);
     },
   );
 }

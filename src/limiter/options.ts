@@ -35,7 +35,7 @@ export interface PolicyOptions<K extends string> {
    * warning, and the decision stands.
    */
   readonly onDecision?: ((decision: Decision, key: K) => unknown) | undefined;
-  /** `false` switches off the process warnings about misuse of this limiter: see "Warnings" in the README. @default true */
+  /** `false` switches off the process warnings about misuse of this limiter: see `docs/errors.md`. @default true */
   readonly warnings?: boolean | undefined;
 }
 

@@ -198,7 +198,7 @@ export class LoadMonitor {
     callListener(listener, (error) => {
       if (this.#hasWarned) return;
       this.#hasWarned = true;
-      warn("A listener of a LoadMonitor failed; the monitor goes on", error);
+      warn("SLUICEGATE_CALLBACK_FAILED", "A listener of a LoadMonitor failed; the monitor goes on", error);
     });
   }
 }

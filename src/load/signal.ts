@@ -143,6 +143,6 @@ export class SignalReader {
   #warnOnce(what: string, why: unknown): void {
     if (this.#hasWarned) return;
     this.#hasWarned = true;
-    warn(`The signal "${this.#signal.name}" ${what}; limits that follow it hold`, why);
+    warn("SLUICEGATE_LOAD_FAILED", `The signal "${this.#signal.name}" ${what}; limits that follow it hold`, why);
   }
 }

@@ -249,5 +249,9 @@ function warnAboutAutoPipelining({ options }: IoredisClusterLike): void {
   const { enableAutoPipelining, autoPipeliningIgnoredCommands = [] } = ownCopy(options ?? {});
   if (enableAutoPipelining !== true || autoPipeliningIgnoredCommands.includes("EVALSHA")) return;
   const remedy = 'add autoPipeliningIgnoredCommands: ["EVALSHA", "EVAL", "UNLINK"]';
-  warn("A Redis Cluster with enableAutoPipelining may send scripts to the wrong server", remedy);
+  warn(
+    "SLUICEGATE_AUTO_PIPELINING",
+    "A Redis Cluster with enableAutoPipelining may send scripts to the wrong server",
+    remedy,
+  );
 }

@@ -151,7 +151,8 @@ export class ScriptRunner {
     const onStoreError = this.#onStoreError;
     callListener(
       () => onStoreError(failure),
-      (problem) => warn("onStoreError failed; the call was decided nevertheless", problem),
+      (problem) =>
+        warn("SLUICEGATE_CALLBACK_FAILED", "onStoreError failed; the call was decided nevertheless", problem),
     );
   }
 

@@ -82,9 +82,9 @@ export class SharedClient {
     if (this.#hasWarned) return;
     this.#hasWarned = true;
     warn(
+      "SLUICEGATE_STORE_FAILED",
       `Redis failed a call of a RedisStore: ${reason}`,
       `${message}. This is reported once for each client; \`onStoreError\` receives each failure with its cause.`,
-      "SLUICEGATE_STORE_FAILED",
     );
   }
 }

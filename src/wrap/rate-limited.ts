@@ -176,7 +176,7 @@ async function refundIfWanted<K extends string, R>(
     if (typeof isWanted !== "boolean") throw new TypeError(argumentError("refundWhen(outcome)", "a boolean", isWanted));
     if (isWanted) await limiter.refund?.(decision);
   } catch (error) {
-    warn("A refund failed; the outcome of the call stands", error);
+    warn("SLUICEGATE_REFUND_FAILED", "A refund failed; the outcome of the call stands", error);
   }
 }
 

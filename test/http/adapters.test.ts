@@ -268,6 +268,7 @@ describe("on express", () => {
     await vi.waitFor(() => expect(destroy).toHaveBeenCalledOnce());
     expect(warned).toHaveBeenCalledWith("The error handler failed; the connection was closed", {
       type: "SluicegateWarning",
+      code: "SLUICEGATE_CALLBACK_FAILED",
       detail: expect.stringContaining("no error page") as string,
     });
   });

@@ -1,10 +1,11 @@
 import { execFile } from "node:child_process";
-import { copyFileSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { afterAll, describe, expect, it } from "vitest";
+import released from "../../package.json" with { type: "json" };
 
 const run = promisify(execFile);
 const root = fileURLToPath(new URL("../../", import.meta.url));
@@ -33,6 +34,18 @@ describe("the release workflow", () => {
     expect(manifest()).toEqual(expected);
   });
 
+  it("builds warnings with the address of their page in the released version", async () => {
+    for (const file of ["package.json", "tsup.config.ts"]) copyFileSync(join(root, file), join(folder, file));
+    for (const name of ["src", "node_modules", "tsconfig.json"]) symlinkSync(join(root, name), join(folder, name));
+    const env = { ...process.env, GITHUB_SERVER_URL: "https://github.com", GITHUB_REPOSITORY: "somebody/a-fork" };
+    await run("bash", [join(root, script)], { cwd: folder, env });
+    await run("npx", ["tsup"], { cwd: folder });
+    for (const format of ["esm", "cjs"]) {
+      const built = readFileSync(join(folder, `dist/${format}/core/callbacks.js`), "utf8");
+      expect(built).toContain(`"https://github.com/somebody/a-fork/blob/v${released.version}/docs/errors.md"`);
+    }
+  });
+
   it("fails and changes nothing if the repository is unknown", async () => {
     copyFileSync(join(root, "package.json"), join(folder, "package.json"));
     const before = manifest();
@@ -46,6 +59,7 @@ describe("the release workflow", () => {
     expect(steps.map(([, command]) => command)).toEqual([
       "bash .ci/run",
       `bash ${script}`,
+      "npm run build",
       "npm publish --provenance --access public",
     ]);
   });

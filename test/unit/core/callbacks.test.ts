@@ -3,10 +3,14 @@ import { callListener, warn } from "../../../src/core/callbacks.js";
 
 function warned(error: unknown): string {
   const emitted = vi.spyOn(process, "emitWarning").mockImplementation(() => undefined);
-  warn("It failed", error);
-  const [message, options] = emitted.mock.lastCall as unknown as [string, { type: string; detail: string }];
-  expect([message, options.type]).toEqual(["It failed", "SluicegateWarning"]);
-  return options.detail;
+  warn("SLUICEGATE_CALLBACK_FAILED", "It failed", error);
+  const [message, options] = emitted.mock.lastCall as unknown as [
+    string,
+    { type: string; code: string; detail: string },
+  ];
+  const { detail, ...rest } = options;
+  expect([message, rest]).toEqual(["It failed", { type: "SluicegateWarning", code: "SLUICEGATE_CALLBACK_FAILED" }]);
+  return detail;
 }
 
 describe("warn", () => {
@@ -29,17 +33,22 @@ describe("warn", () => {
     expect(warned(Object.create(null))).toBe("object");
   });
 
+  it("ends with the address of the code if the build knows that of the page", () => {
+    vi.stubGlobal("ERRORS_PAGE", "https://example.org/errors.md");
+    expect(warned("metrics down")).toBe("metrics down\nSee https://example.org/errors.md#sluicegate_callback_failed");
+  });
+
   it.each([undefined, {}, { emitWarning: "no function" }])("writes to the console if process is %o", (process) => {
     const written = vi.spyOn(console, "warn").mockImplementation(() => undefined);
     vi.stubGlobal("process", process);
-    warn("It failed", "metrics down");
-    expect(written).toHaveBeenCalledWith("SluicegateWarning: It failed", "metrics down");
+    warn("SLUICEGATE_CALLBACK_FAILED", "It failed", "metrics down");
+    expect(written).toHaveBeenCalledWith("[SLUICEGATE_CALLBACK_FAILED] SluicegateWarning: It failed", "metrics down");
   });
 
   it("does nothing without process and console", () => {
     vi.stubGlobal("process", undefined);
     vi.stubGlobal("console", undefined);
-    const warnOnce = (): void => warn("It failed", "metrics down");
+    const warnOnce = (): void => warn("SLUICEGATE_CALLBACK_FAILED", "It failed", "metrics down");
     expect(warnOnce).not.toThrow();
   });
 });

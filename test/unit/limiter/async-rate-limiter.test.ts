@@ -322,6 +322,7 @@ describe("onDecision", () => {
     expect(warned).toHaveBeenCalledTimes(3);
     expect(warned).toHaveBeenCalledWith("onDecision failed; the decision stands", {
       type: "SluicegateWarning",
+      code: "SLUICEGATE_CALLBACK_FAILED",
       detail: expect.stringMatching(/^Error: metrics down\n +at|^object$/) as string,
     });
   });
