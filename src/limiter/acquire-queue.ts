@@ -383,7 +383,7 @@ export class AcquireQueues {
     for (const waiter of queue.waiters.values()) {
       if (waiter.deadline > now) nextDeadline = Math.min(nextDeadline, waiter.deadline);
       else if (queue.isSliceOver()) return;
-      else if (queue.graceMs > 0 && !((queue.refusal?.at ?? -Infinity) >= waiter.joinedAt)) {
+      else if (queue.graceMs > 0 && (queue.refusal?.at ?? -Infinity) < waiter.joinedAt) {
         queue.reject(waiter, new StoreError("The store did not decide before the timeout of a call that waits for it"));
       } else this.#judge(queue, waiter, "timeout");
     }

@@ -23,7 +23,7 @@ describe.skipIf(withoutRedis !== undefined)("acquire with a real Redis", () => {
         limiter.acquire("api", { signal, maxQueue: Infinity }).then(
           () => {
             releases.add();
-            // The answers of Redis wait in the socket meanwhile.
+            // The replies of Redis wait in the socket meanwhile.
             if (releases.count % 7 === 0) block(15);
             if (releases.count === 90) resolve();
           },

@@ -13,7 +13,7 @@ import { block, Releases } from "./releases.js";
 // Upper bounds only: on a slow machine callers continue later, and never closer together.
 const limit = { maxCalls: 18, period: "100ms", bypass: false } as const;
 
-/** Starts `calls` calls in one synchronous loop, and lets them go until `enough` have continued. */
+/** Starts `calls` calls in one synchronous loop, and ends the others when `enough` have continued. */
 async function release(
   calls: number,
   enough: number,
@@ -149,7 +149,7 @@ describe("callers of acquire continue no faster than the limit", () => {
     expect(releases.most(100)).toBeLessThanOrEqual(18);
   });
 
-  it("when the answers of the store are late, by times that differ", async () => {
+  it("when the decisions of the store arrive late, by times that differ", async () => {
     const limiter = new AsyncRateLimiter({
       ...limit,
       maxCalls: 3,
@@ -164,7 +164,7 @@ describe("callers of acquire continue no faster than the limit", () => {
     expect(releases.most(100)).toBeLessThanOrEqual(3);
   });
 
-  it("and refunded calls make room at once, also where the answers of the store are late", async () => {
+  it("and refunded calls make room at once, also when the decisions of the store arrive late", async () => {
     const limiter = new AsyncRateLimiter({
       ...limit,
       maxCalls: 1,

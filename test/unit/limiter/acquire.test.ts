@@ -862,11 +862,11 @@ describe("acquire with an asynchronous store", () => {
       clock,
       open: (name, periodsMs) => {
         const space = memory.open(name, periodsMs);
-        const later = <R>(answer: () => R): Promise<R> =>
+        const later = <R>(decide: () => R): Promise<R> =>
           new Promise((resolve, reject) => {
             held.push(() => {
               if (failing.next) reject(new StoreError("The store is gone"));
-              else resolve(answer());
+              else resolve(decide());
             });
           });
         return {
@@ -956,9 +956,9 @@ describe("acquire with an asynchronous store", () => {
     await first;
     const second = limiter.acquire("ada");
     await settled();
-    const answer = held.shift();
+    const decide = held.shift();
     limiter.move([2]);
-    answer?.();
+    decide?.();
     await settled();
     await decideOne();
     expect((await second).limit.maxCalls).toBe(2);
@@ -968,15 +968,15 @@ describe("acquire with an asynchronous store", () => {
     const clock = new ManualClock();
     const { store, decideOne } = heldStore(clock);
     const limiter = new AsyncRateLimiter({ maxCalls: 2, period: "1s", store, bypass: false });
-    const answers: string[] = [];
+    const outcomes: string[] = [];
     for (const name of ["a", "b", "c"]) {
       limiter.acquire("ada", { maxQueue: 0 }).then(
-        () => answers.push(`${name} in`),
-        (error: unknown) => answers.push(`${name} refused ${(error as RateLimitExceededError).decision.reason}`),
+        () => outcomes.push(`${name} in`),
+        (error: unknown) => outcomes.push(`${name} refused ${(error as RateLimitExceededError).decision.reason}`),
       );
     }
-    for (let answer = 0; answer < 3; answer += 1) await decideOne();
-    expect(answers).toEqual(["a in", "b in", "c refused Rate limit exceeded"]);
+    for (let call = 0; call < 3; call += 1) await decideOne();
+    expect(outcomes).toEqual(["a in", "b in", "c refused Rate limit exceeded"]);
   });
 
   it("rejects with a StoreError when the store has not decided before the timeout", async () => {
@@ -994,7 +994,7 @@ describe("acquire with an asynchronous store", () => {
     const first = limiter.acquire("ada");
     await decideOne();
     await first;
-    // As long as the timeout exactly: asked at the very instant it ends, and let in.
+    // As long as the timeout exactly: checked at the very instant it ends, and admitted.
     const exact = limiter.acquire("ada", { timeout: "10s" });
     await decideOne();
     clock.advance("10s");
@@ -1047,7 +1047,7 @@ describe("acquire with an asynchronous store", () => {
     for (let call = 0; call < 6; call += 1) void limiter.acquire("ada").then(() => releases.push(clock.now()));
     await decideOne();
     await settled();
-    // The store records two more now, and its answers arrive half a second later.
+    // The store records two more now, and its decisions arrive half a second later.
     expect(held).toHaveLength(2);
     const late = held.splice(0);
     late[0]!();
@@ -1230,26 +1230,26 @@ describe("the queues of a limiter", () => {
   }
 
   it("reject all waiters with a given error, leave no timer, and refund a call that the store admits later", async () => {
-    const answers: ((decision: Decision) => void)[] = [];
+    const decide: ((decision: Decision) => void)[] = [];
     const { clock, limiter, queues, outcomes, join } = queuesOf(async () => {
-      const decision = await new Promise<Decision>((resolve) => answers.push(resolve));
+      const decision = await new Promise<Decision>((resolve) => decide.push(resolve));
       return { decision, released: () => 0 };
     });
     const wake = vi.spyOn(clock, "wake");
     join({ timeout: "2s" });
     join();
     await settled();
-    expect([answers.length, wake.mock.calls.length]).toEqual([1, 1]);
+    expect([decide.length, wake.mock.calls.length]).toEqual([1, 1]);
     const closed = new Error("The limiter is closed");
     queues.rejectAll(closed);
     await settled();
     expect(outcomes).toEqual([closed, closed]);
-    answers[0]!(await limiter.check("ada"));
+    decide[0]!(await limiter.check("ada"));
     await settled();
     expect((await limiter.state("ada")).calls).toBe(0);
     clock.advance("1m");
     await settled();
-    expect([answers.length, wake.mock.calls.length, outcomes.length]).toEqual([1, 1, 2]);
+    expect([decide.length, wake.mock.calls.length, outcomes.length]).toEqual([1, 1, 2]);
   });
 
   it("refuse a call at once when 10,000 wait for a store that decides too slowly", async () => {
