@@ -4,7 +4,7 @@ export type { HeaderEntry } from "./headers.js";
 export { HttpRateLimiter, appendHeader } from "./pipeline.js";
 export type { HeaderBag } from "./request-view.js";
 export type {
-  AnswerOptions,
+  CommonOptions,
   ByClient,
   ByKey,
   BySeveral,

@@ -28,7 +28,7 @@ export type Soon<T> = T | PromiseLike<T>;
 export type HttpOptions<R, K extends string = string, A extends readonly unknown[] = readonly []> = (
   ByClient<R> | ByKey<R, K> | BySeveral<R>
 ) &
-  AnswerOptions<R, A>;
+  CommonOptions<R, A>;
 
 /**
  * The members of a limiter that the HTTP middleware uses. The type is structural: a limiter of this package, a limiter of another
@@ -111,7 +111,7 @@ export interface MemberOptions<R> {
 }
 
 /** The options that do not depend on the choice of limiters. */
-export interface AnswerOptions<R, A extends readonly unknown[]> {
+export interface CommonOptions<R, A extends readonly unknown[]> {
   /**
    * How the key is made from the client's address. It applies if there is no `key`.
    *
@@ -244,7 +244,7 @@ const RENAMED: Readonly<Record<string, string>> = {
  *
  * @throws TypeError for an option that is unknown or of the wrong type, RangeError for one out of range.
  */
-export function checkedHttpOptions<O extends AnswerOptions<never, never>>(options: O): O {
+export function checkedHttpOptions<O extends CommonOptions<never, never>>(options: O): O {
   if (typeof memberOf(options, "check") === "function") {
     throw new TypeError(
       argumentError("options", "an object such as `{ limiter }`, and not the limiter itself", options),
@@ -281,7 +281,7 @@ export function checkedHttpOptions<O extends AnswerOptions<never, never>>(option
     assertOneOf("whenDown", whenDown, ["allow", "deny"], " or a function of the error and the request");
   if (throws === true && onRefused !== undefined) {
     throw new TypeError(
-      argumentError("onRefused", "absent beside `throw`, which leaves the answer to the error handler", onRefused),
+      argumentError("onRefused", "absent beside `throw`, which leaves the response to the error handler", onRefused),
     );
   }
   return checked;

@@ -7,7 +7,7 @@ import { clientOfRequest } from "./client-ip.js";
 import type { HeaderEntry, HeaderFormat } from "./headers.js";
 import type { CallResolver, LimiterCall, MisuseView } from "./limiter-call.js";
 import { callResolver } from "./limiter-call.js";
-import type { AnswerOptions, HttpOptions } from "./options.js";
+import type { CommonOptions, HttpOptions } from "./options.js";
 import { checkedHttpOptions, headerFormat } from "./options.js";
 import type { Problem } from "./problem.js";
 import { UNAVAILABLE, problemOf } from "./problem.js";
@@ -80,7 +80,7 @@ const NO_STORE: HeaderEntry = ["Cache-Control", "no-store"];
  * It does not depend on a framework: a {@link RequestView} reads the requests of one, and the caller acts on the outcome.
  */
 export class HttpRateLimiter<R, A extends readonly unknown[] = readonly [], K extends string = string> {
-  readonly #options: AnswerOptions<R, A>;
+  readonly #options: CommonOptions<R, A>;
   readonly #view: RequestView<R>;
   readonly #resolver: CallResolver<R>;
   readonly #format: HeaderFormat;
@@ -116,8 +116,8 @@ export class HttpRateLimiter<R, A extends readonly unknown[] = readonly [], K ex
     if (this.#isPreflight(request)) return NOT_LIMITED;
     const { skip } = this.#options;
     if (skip === undefined) return this.#resolveCall(request);
-    const proceed = (answer: boolean): Outcome | Promise<Outcome> =>
-      assertBoolean("skip(request)", answer) ? NOT_LIMITED : this.#resolveCall(request);
+    const proceed = (isSkipped: boolean): Outcome | Promise<Outcome> =>
+      assertBoolean("skip(request)", isSkipped) ? NOT_LIMITED : this.#resolveCall(request);
     return andThen(skip(request), proceed);
   }
 
@@ -214,7 +214,7 @@ export class HttpRateLimiter<R, A extends readonly unknown[] = readonly [], K ex
       callListener(
         () => onStoreError(error),
         (failure) =>
-          warn("SLUICEGATE_CALLBACK_FAILED", "onStoreError failed; the request was answered all the same", failure),
+          warn("SLUICEGATE_CALLBACK_FAILED", "onStoreError failed; the request was handled nevertheless", failure),
       );
     }
     const action =
@@ -222,8 +222,7 @@ export class HttpRateLimiter<R, A extends readonly unknown[] = readonly [], K ex
         ? assertOneOf("whenDown(error, request)", await whenDown(error, request), ["allow", "deny"])
         : whenDown;
     if (action === "allow") return NOT_LIMITED;
-    const failure = (): StoreError =>
-      new StoreError("The store could not answer, so the request was refused", { cause: error });
+    const failure = (): StoreError => new StoreError("The store failed, so the request was refused", { cause: error });
     return makeOutcome(undefined, [], this.#makeRejection(UNAVAILABLE, [NO_STORE], [], failure));
   }
 
@@ -282,11 +281,11 @@ async function refundIf(refund: () => Promise<unknown>, decide: () => boolean): 
 }
 
 /** Checks that a callback returned a boolean, and returns it: a promise would always be truthy. */
-function assertBoolean(name: string, answer: unknown): boolean {
+function assertBoolean(name: string, value: unknown): boolean {
   // The promise is not awaited, so its rejection would be unhandled.
-  if (isPromiseLike(answer)) answer.then(undefined, () => undefined);
-  if (typeof answer !== "boolean") throw new TypeError(argumentError(name, "a boolean", answer));
-  return answer;
+  if (isPromiseLike(value)) value.then(undefined, () => undefined);
+  if (typeof value !== "boolean") throw new TypeError(argumentError(name, "a boolean", value));
+  return value;
 }
 
 /**

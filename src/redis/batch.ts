@@ -8,7 +8,7 @@ import { SCRIPT_OF_SEVERAL } from "./script.js";
 /** One key of a batch: what its namespace contributes. */
 export interface BatchEntry {
   readonly server: ScriptRunner;
-  /** The key as Redis knows it. */
+  /** The key in Redis. */
   readonly name: string;
   readonly mayRefuse: boolean;
   /** The arguments of the script for this key. Call it right before they are sent. */

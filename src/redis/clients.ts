@@ -59,13 +59,13 @@ export interface UpstashLike {
   createScript(script: string): unknown;
 }
 
-/** Bun's `RedisClient`: `send` and `getBuffer` are what tells it. */
+/** Bun's `RedisClient`: recognised by `send` and `getBuffer`. */
 export interface BunRedisLike {
   send(command: string, args: string[]): Promise<unknown>;
   getBuffer(key: string): unknown;
 }
 
-/** Who talks to Redis, or to Valkey: a client of one of these, or a function that sends a command by any other. */
+/** A client of Redis or Valkey: of one of these packages, or a function that sends a command by any other client. */
 export type RedisClient =
   | IoredisLike
   | IoredisClusterLike

@@ -112,14 +112,14 @@ describe("the options, on every framework", () => {
     isPlain: () => false,
   };
 
-  it("of a guard take fakes", async () => {
+  it("of a guard accept a fake limiter", async () => {
     const check = vi.fn(async (key: string) => limiter.peek(key));
     const { decision } = await new HttpRateLimiter({ limiter: { check } }, view).handle({});
     expect(check).toHaveBeenCalledWith("10.0.0.1");
     expect(decision?.allowed).toBe(true);
   });
 
-  it("of a guard fail with the first error, and not with that of a view that cannot look at the request", async () => {
+  it("of a guard fail with the first error, and not with that of a view that cannot read the request", async () => {
     const isDisconnected = (): never => {
       throw new TypeError("no socket");
     };
@@ -131,7 +131,7 @@ describe("the options, on every framework", () => {
     await expect(late.handle({})).rejects.toThrow("mine");
   });
 
-  it("of a guard are asked about without a promise where the limiter answers at once", async () => {
+  it("of a guard lead to an outcome without a promise if the limiter is synchronous", async () => {
     expect(
       new HttpRateLimiter({ limiter: of(1), cost: () => 1, skip: () => false }, view).handle({}),
     ).not.toBeInstanceOf(Promise);
@@ -147,13 +147,13 @@ describe("a limiter by structure", () => {
     return { ...decision, layers: decision.layers.map((layer) => ({ ...layer, name })) };
   };
 
-  it("is refused for a name that no header can hold, whether it tells its limits or not", () => {
+  it("is refused for a name that is invalid in a header, whether it publishes its limits or not", () => {
     const check = async (): Promise<never> => (await of(1).peek("ada")) as never;
     expect(() => onExpress({ limiter: { check, name: "é" } })).toThrow(/^Expected `limiter.name` to be a name of/);
     expect(() => onExpress({ limiter: { check, name: "é" }, headers: "legacy" })).not.toThrow();
   });
 
-  it("whose decisions have such a name is an error of its own, and crashes nothing", async () => {
+  it("whose decisions have such a name causes an error for each request, and no crash", async () => {
     const app = express();
     const check = async (): Promise<never> => (await decisionOf("\n")) as never;
     app.use(onExpress({ limiter: { check } }));
@@ -328,7 +328,7 @@ describe("on express", () => {
     await close();
   });
 
-  it("leaves an answer alone that somebody else has begun, and lets nothing through behind it", async () => {
+  it("changes no response that other code has begun, and lets no refused request pass", async () => {
     const limiter = of(1);
     const handled = vi.fn();
     const failed = vi.fn();
@@ -355,7 +355,7 @@ describe("on express", () => {
     await close();
   });
 
-  it("says so when refundWhen is asynchronous, and the request stays counted", async () => {
+  it("warns if refundWhen is asynchronous, and the request stays counted", async () => {
     const warned = vi.spyOn(process, "emitWarning").mockReturnValue();
     const limiter = of(2);
     const app = express();
@@ -368,7 +368,7 @@ describe("on express", () => {
     await close();
   });
 
-  it("survives a handler that fails when its answer has begun", async () => {
+  it("does not crash if a handler fails after its response has begun", async () => {
     const limiter = of(2);
     const app = express();
     app.use(onExpress({ limiter, refundWhen: (_, status) => status < 400 }));
@@ -384,7 +384,7 @@ describe("on express", () => {
     await close();
   });
 
-  it("keeps the list of a proxied answer, and takes over the rest", async () => {
+  it("appends to the lists of a proxied response, and replaces its other fields", async () => {
     const app = express();
     app.use((_request, response, next) => {
       response.setHeader("RateLimit-Policy", [`"edge";q=9;w=1`, `"far";q=8;w=1`]);
@@ -419,7 +419,7 @@ describe("on node:http2", () => {
     const { port, close } = await served(server);
     const open = await openRequest("HTTP/2", port, { method: "POST", body: "part" });
     await open.responded;
-    // Until the rest of the response was handed over.
+    // Until the rest of the response was written.
     await new Promise((resolve) => setTimeout(resolve, 20));
     open.stream?.close(code);
     await finish;
@@ -495,7 +495,7 @@ describe("on fastify", () => {
     await app.close();
   });
 
-  it("limits routes by options of their own, over those of the plugin, and none where they say false", async () => {
+  it("limits routes by their own options, which override those of the plugin, and not at all if they are false", async () => {
     const app = fastify();
     await app.register(onFastify, { limiter: of(2), key, headers: "legacy", prefix: "/ignored" });
     app.get("/plain", async (request) => ({ remaining: request.rateLimit?.remaining }));
@@ -535,7 +535,7 @@ describe("on fastify", () => {
     expect(await statuses("/listed")).toEqual([200, 200]);
   });
 
-  it("does not refuse a request that was answered before the decision", async () => {
+  it("does not refuse a request that was responded to before the decision", async () => {
     const onRefused = vi.fn();
     const app = fastify();
     const limiter = {
@@ -581,7 +581,7 @@ describe("on fastify", () => {
     },
   );
 
-  it("says what is wrong with options when they are registered, or the route is added", async () => {
+  it("reports invalid options when the plugin is registered, or the route is added", async () => {
     const app = fastify();
     await app.register(onFastify, { limiter: of(1) });
     expect(() => app.get("/", { config: { rateLimit: { headers: "draft-7" as never } } }, async () => "")).toThrow(
@@ -612,7 +612,7 @@ describe("on fastify", () => {
     await app.close();
   });
 
-  it("counts a request in every registration on its way; a route's options go over the nearest, and false switches all off", async () => {
+  it("counts a request in every registration around its route; the route's options override the nearest one, and false switches off all", async () => {
     const [outer, inner, route] = [of(9, "outer"), of(8, "inner"), of(7, "route")];
     const app = fastify();
     await app.register(onFastify, { limiter: outer, key });
@@ -691,13 +691,13 @@ describe("on fastify", () => {
       [404, `"missing";r=0;t=60`],
       [429, `"missing";r=0;t=60`],
     ]) {
-      const answer = await plain.inject("/nowhere");
-      expect([answer.statusCode, answer.headers["ratelimit"]]).toEqual([statusCode, ratelimit]);
+      const response = await plain.inject("/nowhere");
+      expect([response.statusCode, response.headers["ratelimit"]]).toEqual([statusCode, ratelimit]);
     }
     await plain.close();
   });
 
-  it("does not limit a not-found handler whose config says false, and reports wrong options of one", async () => {
+  it("does not limit a not-found handler whose config is false, and reports its invalid options", async () => {
     const open = fastify();
     await open.register(onFastify, { limiter: of(0), key });
     open.setNotFoundHandler({ config: { rateLimit: false } }, (_, reply) => reply.code(404).send("no"));
@@ -709,12 +709,12 @@ describe("on fastify", () => {
     wrong.setNotFoundHandler({ config: { rateLimit: { headers: "draft-7" as never } } }, (_, reply) =>
       reply.send("no"),
     );
-    const answer = await wrong.inject("/nowhere");
-    expect([answer.statusCode, answer.body]).toEqual([500, expect.stringContaining("Expected `headers` to be")]);
+    const response = await wrong.inject("/nowhere");
+    expect([response.statusCode, response.body]).toEqual([500, expect.stringContaining("Expected `headers` to be")]);
     await wrong.close();
   });
 
-  it("counts requests for what is not there, so that nobody searches for free", async () => {
+  it("counts requests of unknown routes", async () => {
     const app = fastify();
     await app.register(onFastify, { limiter: of(1), key });
     expect((await app.inject("/wp-admin")).statusCode).toBe(404);
@@ -756,7 +756,7 @@ describe("on fastify", () => {
     await app.close();
   });
 
-  it("leaves an answer alone that onRefused sends, now or later", async () => {
+  it("changes no response that onRefused sends, now or later", async () => {
     const app = fastify();
     app.addHook("onSend", async (_request, _reply, payload) => payload);
     const onRefused = (request: FastifyRequest, _: unknown, reply: FastifyReply): void => {
@@ -807,7 +807,7 @@ describe("on fastify", () => {
     await app.close();
   });
 
-  it("throws into the error handler of the app", async () => {
+  it("throws to the error handler of the app", async () => {
     const app = fastify();
     await app.register(onFastify, { limiter: of(0), key, throw: true });
     app.setErrorHandler((error: RateLimitExceededError, _, reply) =>
@@ -836,10 +836,10 @@ describe("onRefused", () => {
       const note = ({ headers: got }: Response): unknown =>
         seen.push([got.get("retry-after"), got.get("cache-control"), got.get("ratelimit")]);
       const limiter = spent();
-      const answer = (): Response => new Response("no", { status: 429, headers: onRefused });
-      const handler = withRateLimit(() => new Response(), { limiter, key, headers, onRefused: answer });
+      const refuse = (): Response => new Response("no", { status: 429, headers: onRefused });
+      const handler = withRateLimit(() => new Response(), { limiter, key, headers, onRefused: refuse });
       note(await handler(new Request("https://example.org/")));
-      for (const respond of [answer, (context: Context) => context.text("no", 429, onRefused)]) {
+      for (const respond of [refuse, (context: Context) => context.text("no", 429, onRefused)]) {
         for (const createsResponse of [false, true]) {
           const app = new Hono();
           app.use(async (context, next) => {
@@ -880,7 +880,7 @@ describe("an error handler that sets no status, or redirects", () => {
     await close();
   });
 
-  it("never answers with the status of the refusal on koa when onRefused throws", async () => {
+  it("never responds with the status of the refusal on koa when onRefused throws", async () => {
     const app = new Koa();
     app.use(async (context, next) => {
       try {
@@ -917,7 +917,7 @@ describe("an error handler that sets no status, or redirects", () => {
 describe("on hono", () => {
   const key = (): string => "somebody";
 
-  it("throws into the error handler of the app, or answers by itself where there is none", async () => {
+  it("throws to the error handler of the app, and responds itself if there is none", async () => {
     const app = new Hono();
     app.use(onHono({ limiter: of(0), key, throw: true }));
     const plain = await app.request("/");
@@ -930,17 +930,17 @@ describe("on hono", () => {
     expect(handled.headers.get("ratelimit")).toBe(`"0-in-1m";r=0`);
   });
 
-  it("does not answer a refusal with nothing when onRefused returns no Response", async () => {
+  it("responds with 500 if onRefused returns no Response", async () => {
     const app = new Hono();
     app.use(onHono({ limiter: of(0), key, onRefused: () => undefined }));
     app.onError((error, context) => context.text(error.message, 500));
-    const answer = await app.request("/");
-    expect([answer.status, await answer.text()]).toEqual([500, expect.stringMatching(/^Expected `onRefused/)]);
+    const response = await app.request("/");
+    expect([response.status, await response.text()]).toEqual([500, expect.stringMatching(/^Expected `onRefused/)]);
     const handler = withRateLimit(() => new Response("in"), { limiter: of(0), key, onRefused: () => undefined });
     await expect(handler(new Request("https://example.org/"))).rejects.toThrow(/^Expected `onRefused/);
   });
 
-  it("needs no address where TESTING=1 lets everybody pass, and none but there", async () => {
+  it("needs an address unless TESTING=1 switches limits off", async () => {
     const app = (): Hono => {
       const made = new Hono();
       made.use(onHono({ limiter: of(1) }));
@@ -985,7 +985,7 @@ describe("on hono", () => {
     expect((await app.request("/")).type).toBe("error");
   });
 
-  it("tells of the limits on an answer that cannot be changed, and leaves an upgraded connection alone", async () => {
+  it("adds the limits to a response with immutable headers, and none to an upgraded connection", async () => {
     const app = new Hono();
     app.use(onHono({ limiter: of(3), key }));
     app.get("/elsewhere", () => Response.redirect("https://example.org/", 302));
@@ -996,9 +996,9 @@ describe("on hono", () => {
     expect(await app.request("/socket")).toBe(upgraded);
   });
 
-  it("finds the client on Bun and on Deno, and says what to configure where it cannot", async () => {
+  it("finds the client on Bun and on Deno, and fails with advice elsewhere", async () => {
     const seen: string[] = [];
-    const limiter = new AsyncRateLimiter({ maxCalls: 9, period: "1m", onDecision: (_, who) => seen.push(who) });
+    const limiter = new AsyncRateLimiter({ maxCalls: 9, period: "1m", onDecision: (_, key) => seen.push(key) });
     const app = new Hono();
     app.use(onHono({ limiter }));
     app.get("/", (context) => context.text("hello"));
@@ -1022,12 +1022,12 @@ describe("on fetch", () => {
   const key = (): string => "somebody";
   const request = (): Request => new Request("https://example.org/");
 
-  it("tells of the limits on answers that cannot be changed or are used again, and keeps all else of them", async () => {
+  it("adds the limits to responses that are immutable or reused, and keeps the rest of them", async () => {
     const again = new Response(null, { status: 204, statusText: "Nothing", headers: { "x-own": "1" } });
-    const answer = rateLimit({ limiter: of(9), key });
-    const redirecting = answer(() => Response.redirect("https://example.org/", 302));
+    const limited = rateLimit({ limiter: of(9), key });
+    const redirecting = limited(() => Response.redirect("https://example.org/", 302));
     expect((await redirecting(request())).headers.get("ratelimit")).toBe(`"9-in-1m";r=8;t=60`);
-    const repeating = answer(() => again);
+    const repeating = limited(() => again);
     for (const remaining of [7, 6]) {
       const got = await repeating(request());
       expect([got.status, got.statusText, got.headers.get("x-own")]).toEqual([204, "Nothing", "1"]);
@@ -1035,16 +1035,16 @@ describe("on fetch", () => {
     }
   });
 
-  it("leaves upgraded connections alone: Deno's answer, and Bun's that there is none", async () => {
+  it("returns the response of an upgraded connection unchanged: that of Deno, and undefined on Bun", async () => {
     const upgraded = Object.defineProperty(new Response(null), "status", { value: 101 });
-    const answer = rateLimit({ limiter: of(9), key });
-    expect(await answer(() => upgraded)(request())).toBe(upgraded);
-    expect(await answer(() => undefined)(request())).toBeUndefined();
+    const limited = rateLimit({ limiter: of(9), key });
+    expect(await limited(() => upgraded)(request())).toBe(upgraded);
+    expect(await limited(() => undefined)(request())).toBeUndefined();
   });
 
-  it("finds the client by what Bun and Deno hand over, and says what to configure where it cannot", async () => {
+  it("finds the client by the second argument of Bun and Deno, and fails with advice without it", async () => {
     const seen: string[] = [];
-    const limiter = new AsyncRateLimiter({ maxCalls: 9, period: "1m", onDecision: (_, who) => seen.push(who) });
+    const limiter = new AsyncRateLimiter({ maxCalls: 9, period: "1m", onDecision: (_, key) => seen.push(key) });
     const handler = withRateLimit((_: Request, ...rest: readonly unknown[]) => new Response(`${rest.length}`), {
       limiter,
     });
@@ -1056,11 +1056,11 @@ describe("on fetch", () => {
     await expect(handler(request())).rejects.toThrow(TypeError);
   });
 
-  it("hands the decision to the handler, and rejects with what that throws, uncounted where a failure is to be", async () => {
+  it("passes the decision to the handler, and rejects with its error, refunded if refundWhen returns true", async () => {
     const limiter = of(2);
     const handler = withRateLimit(
-      async (asked: Request) => {
-        expect(rateLimitOf(asked)?.remaining).toBe(1);
+      async (request: Request) => {
+        expect(rateLimitOf(request)?.remaining).toBe(1);
         throw new Error("broken");
       },
       { limiter, key, refundWhen: (_, status) => status === 500 },
@@ -1075,14 +1075,14 @@ describe("on fetch", () => {
     async (on) => {
       const limiter = of(9);
       const options = { limiter, key, refundWhen: () => true };
-      const answer = async (asked: Request): Promise<Response> => {
-        if (asked.headers.has("x-gone")) hangingUp.abort();
-        return new Response("answer");
+      const handler = async (request: Request): Promise<Response> => {
+        if (request.headers.has("x-gone")) hangingUp.abort();
+        return new Response("response");
       };
       const hangingUp = new AbortController();
       const app = new Hono();
-      app.use(onHono(options)).get("/", (context) => answer(context.req.raw));
-      const handle = on === "hono" ? (asked: Request) => app.request(asked) : withRateLimit(answer, options);
+      app.use(onHono(options)).get("/", (context) => handler(context.req.raw));
+      const handle = on === "hono" ? (request: Request) => app.request(request) : withRateLimit(handler, options);
       await handle(new Request("https://example.org/", { signal: hangingUp.signal }));
       expect((await limiter.peek("somebody")).remaining).toBe(9);
       await handle(new Request("https://example.org/", { signal: hangingUp.signal, headers: { "x-gone": "1" } }));
@@ -1090,7 +1090,7 @@ describe("on fetch", () => {
     },
   );
 
-  it("takes a function, and says so", () => {
+  it("throws a TypeError if the handler is not a function", () => {
     expect(() => withRateLimit("handler" as never, { limiter: of(1) })).toThrow(/^Expected `handler` to be a function/);
   });
 });

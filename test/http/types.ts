@@ -34,7 +34,7 @@ export async function types(): Promise<unknown> {
   onExpress({ limiter, headers: "draft-7" });
   // @ts-expect-error a misspelt option
   onExpress({ limiter, whenDow: "allow" });
-  // @ts-expect-error a tiered limiter has to be told the tier
+  // @ts-expect-error a tiered limiter needs the tier
   onExpress({ limiter: tiers });
 
   const app = express();

@@ -66,7 +66,7 @@ describe.each(
     })),
   ),
 )("on $name, over $protocol", ({ protocol, rig }) => {
-  const ask = (port: number, sent?: Sent): Promise<Got> => send(port, sent, protocol);
+  const request = (port: number, sent?: Sent): Promise<Got> => send(port, sent, protocol);
   const serve = async (...limits: AnyOptions[]): Promise<number> => {
     const app = await rig.serve(limits, hello, protocol);
     running.push(app);
@@ -77,17 +77,17 @@ describe.each(
   describe("a request that one limiter counts twice", () => {
     const key = (): string => "ada";
 
-    it("is warned of", async () => {
+    it("causes a warning", async () => {
       const limiter = limiterOf();
       const port = await serve({ limiter, key }, { limiter: limiterOf(), key }, { limiter, key });
-      await ask(port);
+      await request(port);
       expect(issued).toEqual([TWICE]);
     });
 
-    it("is warned of where it is one of several limiters", async () => {
+    it("causes a warning if it is one of several limiters", async () => {
       const limiter = limiterOf();
       const port = await serve({ limiters: { a: { limiter, key } } }, { limiter: async () => limiter, key });
-      await ask(port);
+      await request(port);
       expect(issued).toEqual([TWICE]);
     });
 
@@ -130,13 +130,13 @@ describe.each(
       ],
     ])("is not warned of %s", async (_, limits) => {
       const port = await serve(...limits(limiterOf()));
-      for (let requests = 0; requests < 3; requests += 1) expect((await ask(port)).status).toBe(200);
+      for (let requests = 0; requests < 3; requests += 1) expect((await request(port)).status).toBe(200);
       expect(issued).toEqual([]);
     });
 
-    it("is not warned of where the limiter switches it off", async () => {
+    it("causes no warning if the limiter switches it off", async () => {
       const limiter = limiterOf({ warnings: false });
-      await ask(await serve({ limiter, key }, { limiter, key }));
+      await request(await serve({ limiter, key }, { limiter, key }));
       expect(issued).toEqual([]);
     });
   });
@@ -144,8 +144,8 @@ describe.each(
   describe("X-Forwarded-For of a request from an internal address", () => {
     const forwarded = { headers: { "x-forwarded-for": "203.0.113.7" } };
 
-    it("is warned of where nothing is said of proxies", async () => {
-      await ask(await serve({ limiter: limiterOf() }), forwarded);
+    it("causes a warning if no proxy option is set", async () => {
+      await request(await serve({ limiter: limiterOf() }), forwarded);
       expect(issued).toEqual([FORWARDED]);
     });
 
@@ -156,19 +156,19 @@ describe.each(
       ["the key is another", { key: () => "ada" }],
       ["warnings are switched off", { warnings: false }],
     ])("is not warned of where %s", async (_, options) => {
-      await ask(await serve({ limiter: limiterOf(), ...options } as AnyOptions), forwarded);
+      await request(await serve({ limiter: limiterOf(), ...options } as AnyOptions), forwarded);
       expect(issued).toEqual([]);
     });
   });
 
   describe("a function that finds a limiter", () => {
     const times = async (port: number, requests: number, headers: object = {}): Promise<void> => {
-      for (let request = 0; request < requests; request += 1) {
-        await ask(port, { headers: { "x-key": "ada", ...headers } });
+      for (let sent = 0; sent < requests; sent += 1) {
+        await request(port, { headers: { "x-key": "ada", ...headers } });
       }
     };
 
-    it("is warned of when it makes one for each of three equal requests", async () => {
+    it("causes a warning if it makes one for each of three equal requests", async () => {
       const port = await serve({ limiter: () => limiterOf() });
       await times(port, 2);
       expect(issued).toEqual([]);
@@ -176,7 +176,7 @@ describe.each(
       expect(issued).toEqual([PER_REQUEST]);
     });
 
-    it("is not warned of when it makes one for each tenant, and keeps it", async () => {
+    it("causes no warning if it makes one for each tenant, and keeps it", async () => {
       const tenants = new Map<string, AsyncRateLimiter>();
       const port = await serve({
         limiter: (request: unknown) => {
@@ -193,7 +193,7 @@ describe.each(
       expect(issued).toEqual([]);
     });
 
-    it("is not warned of when somebody else replaces the limiter that it returns", async () => {
+    it("causes no warning if other code replaces the limiter that it returns", async () => {
       let current = limiterOf();
       const port = await serve({ limiter: () => current });
       for (let requests = 0; requests < 5; requests += 1) {
@@ -203,7 +203,7 @@ describe.each(
       expect(issued).toEqual([]);
     });
 
-    it("is not warned of where warnings are switched off, by its options or by the limiters", async () => {
+    it("causes no warning if warnings are switched off, by its options or by the limiters", async () => {
       await times(await serve({ limiter: () => limiterOf(), warnings: false }), 4);
       await times(await serve({ limiter: () => limiterOf({ warnings: false }) }), 4);
       expect(issued).toEqual([]);

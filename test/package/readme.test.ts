@@ -144,7 +144,7 @@ describe("the programs of the README, beyond what docs.test.ts runs", () => {
     const { stdout, stderr } = await run(process.execPath, [file], { cwd: folder });
     const passed = ["200 r=99 remaining 99", "200 r=0 remaining 0"];
     const refused = /^429 r=0 \{"statusCode":429,"message":"Rate limit exceeded: retry after \d+ s"\}$/;
-    const down = /^503 {2}\{"statusCode":503,"message":"The store could not answer, so the request was refused"\}$/;
+    const down = /^503 {2}\{"statusCode":503,"message":"The store failed, so the request was refused"\}$/;
     const lines = stdout.trimEnd().split("\n");
     expect(lines.map((line) => JSON.parse(line) as object)).toEqual([
       { name: "memory", answers: [...passed, expect.stringMatching(refused)], logged: 0 },

@@ -15,9 +15,9 @@ import { expect, it } from "vitest";
 
 /** What a store is made by, for one test. */
 export interface Maker {
-  /** A store that nobody else has, by whose clock some time passes between two calls, and not much. */
+  /** A store of its own, by whose clock a short time passes between two calls. */
   readonly store: () => Store;
-  /** Who its decisions say has answered. */
+  /** The source of its decisions. */
   readonly source: Source;
 }
 
@@ -25,7 +25,7 @@ export interface Maker {
 export function itIsAStore({ store, source }: Maker): void {
   const hour = { maxCalls: 3, period: "1h" } as const;
 
-  it("admits maxCalls, refuses the next, and says when it would pass", async () => {
+  it("admits maxCalls, and refuses the next with the wait until it would pass", async () => {
     const limiter = new AsyncRateLimiter({ ...hour, store: store() });
     for (const remaining of [2, 1, 0]) {
       expect(await limiter.check("ada")).toMatchObject({ allowed: true, reason: "Allowed", remaining, source });
@@ -53,7 +53,7 @@ export function itIsAStore({ store, source }: Maker): void {
     expect((await limiter.check("ada")).allowed).toBe(false);
   });
 
-  it("spends by cost, tells never from later, and peeks without a trace", async () => {
+  it("counts by cost, distinguishes never from later, and records nothing for a peek", async () => {
     const limiter = new AsyncRateLimiter({ ...hour, store: store() });
     expect(await limiter.peek("ada", { cost: 3 })).toMatchObject({ allowed: true, remaining: 3, resetAfterMs: 0 });
     expect(await limiter.check("ada", { cost: 2 })).toMatchObject({ allowed: true, remaining: 1 });
@@ -61,7 +61,7 @@ export function itIsAStore({ store, source }: Maker): void {
     expect(await limiter.check("ada", { cost: 4 })).toMatchObject({ allowed: false, retryAfterMs: Infinity });
     expect(await limiter.peek("ada")).toMatchObject({ allowed: true, remaining: 1 });
     expect((await limiter.state("ada")).calls).toBe(2);
-    expect(await limiter.state("nobody")).toMatchObject({ calls: 0 });
+    expect(await limiter.state("unused")).toMatchObject({ calls: 0 });
   });
 
   it("gives back exactly what a call spent, once, and nothing of a later log", async () => {
@@ -101,7 +101,7 @@ export function itIsAStore({ store, source }: Maker): void {
     expect(await limiter.state("ada")).toMatchObject({ calls: 4097 });
   });
 
-  it("asks all layers of one log, and records in all or in none", async () => {
+  it("checks all layers of one log, and records in all or in none", async () => {
     const limiter = new LayeredRateLimiter({
       limits: [
         { name: "Burst", maxCalls: 2, period: "1s" },

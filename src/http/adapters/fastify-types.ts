@@ -16,7 +16,7 @@ import type {
   RouteHandlerMethod,
 } from "fastify";
 import type { Decision } from "../../core/decision.js";
-import type { AnswerOptions, HttpOptions } from "../options.js";
+import type { CommonOptions, HttpOptions } from "../options.js";
 
 declare module "fastify" {
   interface FastifyRequest {
@@ -58,7 +58,7 @@ declare module "fastify" {
 /** Options of a route, which override those of the plugin. All are optional. */
 export type RouteOptions<R, P, K extends string = string> =
   | HttpOptions<R, K, readonly [reply: P]>
-  | (AnswerOptions<R, readonly [reply: P]> & {
+  | (CommonOptions<R, readonly [reply: P]> & {
       /** The function that returns the key of a request for the limiter of the plugin. */
       readonly key?: ((request: R) => K | null | PromiseLike<K | null>) | undefined;
       readonly limiter?: undefined;

@@ -11,7 +11,7 @@ import { withoutRedis } from "../../support/redis/redis-process.js";
 const HOUR = { maxCalls: 3, period: "1h" } as const;
 let made = 0;
 
-/** How often a script was asked for since the last time. */
+/** How many scripts were sent since the last call. */
 async function scriptCalls(servers: readonly Redis[]): Promise<number> {
   const infos = await Promise.all(servers.map((redis) => redis.info("commandstats")));
   await Promise.all(servers.map((redis) => redis.config("RESETSTAT")));
@@ -178,8 +178,8 @@ describe.skipIf(withoutRedis !== undefined)("allOf over one Redis", () => {
       synchronous: false,
       open: (name, periodsMs) => {
         const space = local.open(name, periodsMs);
-        const check: AsyncNamespace["check"] = async (...asked) => {
-          const verdict = await space.check(...asked);
+        const check: AsyncNamespace["check"] = async (...args) => {
+          const verdict = await space.check(...args);
           return {
             ...verdict,
             receipt: verdict.receipt && { refund: () => Promise.reject(new Error("refund failed")) },
@@ -187,8 +187,8 @@ describe.skipIf(withoutRedis !== undefined)("allOf over one Redis", () => {
         };
         return {
           check,
-          admit: async (...asked) => space.admit(...asked),
-          peek: async (...asked) => space.peek(...asked),
+          admit: async (...args) => space.admit(...args),
+          peek: async (...args) => space.peek(...args),
           reset: async (key) => space.reset(key),
           state: async (key) => space.state(key),
           close: () => space.close(),
@@ -218,7 +218,7 @@ describe.skipIf(withoutRedis !== undefined)("allOf over one Redis", () => {
     const store = storeOf();
     const ip = new AsyncRateLimiter({ ...HOUR, name: "ip", store });
     const user = new AsyncRateLimiter({ ...HOUR, name: "user", store });
-    await redis.client.set(`t${made}:user:b`, "somebody else's");
+    await redis.client.set(`t${made}:user:b`, "a foreign value");
     await expect(allOf({ ip, user }).check({ ip: "a", user: "b" })).rejects.toThrow(/is not a log of this package/);
     expect((await ip.peek("a")).remaining).toBe(3);
   });

@@ -34,7 +34,7 @@ describe("the circuit breaker", () => {
     expect(breaker.admit()).toBeDefined();
   });
 
-  it("learns nothing from calls that were made before it opened, or before its probe", () => {
+  it("ignores the outcomes of calls that were sent before it opened, or before its probe", () => {
     const [slow, slower, slowest] = [breaker.admit()!, breaker.admit()!, breaker.admit()!];
     fail(3);
     breaker.succeeded(slow);

@@ -242,17 +242,17 @@ describe.skipIf(withoutRedis !== undefined)("a RedisStore with a cache of denial
       period: "1h",
       store: store({ denyCache: { maxAge: "100ms" } }),
     });
-    await limiter.check("who makes the script known");
+    await limiter.check("loads the script");
     const [before, start] = [await commands(), performance.now()];
     let admitted = 0;
-    let asked = 0;
+    let attempts = 0;
     while (performance.now() - start < 450) {
-      for (let burst = 0; burst < 100; burst += 1, asked += 1) admitted += (await limiter.isAllowed("ada")) ? 1 : 0;
+      for (let burst = 0; burst < 100; burst += 1, attempts += 1) admitted += (await limiter.isAllowed("ada")) ? 1 : 0;
       await sleep(1);
     }
     const most = 5 + Math.ceil((performance.now() - start) / 100) + 1;
     expect(admitted).toBe(5);
-    expect(asked).toBeGreaterThan(1000);
+    expect(attempts).toBeGreaterThan(1000);
     expect((await commands()) - before).toBeLessThanOrEqual(most);
   });
 
@@ -262,18 +262,18 @@ describe.skipIf(withoutRedis !== undefined)("a RedisStore with a cache of denial
       { name: "Daily", maxCalls: 9, period: "1d" },
     ] as const;
     const cached = new LayeredRateLimiter({ limits, store: store() });
-    const asking = new LayeredRateLimiter({ limits, store: store({ denyCache: false }) });
+    const uncached = new LayeredRateLimiter({ limits, store: store({ denyCache: false }) });
     await cached.check("ada", { cost: 2 });
     expect((await cached.check("ada")).source).toBe("redis");
     await sleep(20);
     const here = await cached.check("ada");
-    const there = await asking.check("ada");
+    const there = await uncached.check("ada");
     expect(here).toMatchObject({ allowed: false, source: "deny-cache", reason: there.reason, remaining: 0 });
     expect(here.limit).toEqual(there.limit);
     expect(here.layers.map(({ remaining }) => remaining)).toEqual([0, 7]);
     for (const field of ["retryAfterMs", "resetAfterMs"] as const)
       expect(Math.abs(here[field] - there[field])).toBeLessThan(100);
-    // A cost that can never pass is asked about, and then known.
+    // A cost that can never pass is sent once, and then cached.
     expect(await cached.check("ada", { cost: 3 })).toMatchObject({ retryAfterMs: Infinity, source: "redis" });
     expect(await cached.check("ada", { cost: 4 })).toMatchObject({ retryAfterMs: Infinity, source: "deny-cache" });
     expect((await cached.check("ada", { cost: 1 })).retryAfterMs).toBeLessThan(Infinity);

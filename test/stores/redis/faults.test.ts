@@ -63,7 +63,7 @@ describe.skipIf(withoutRedis !== undefined)("when Redis is slow, hung or gone", 
     const first = await took(async () => expect((await limiter.check("ada")).source).toBe("fallback"));
     expect(first).toBeLessThan(400);
     for (let calls = 0; calls < 2; calls += 1) await limiter.check("ada");
-    // The breaker is open now: nobody waits.
+    // The breaker is open now: no call waits.
     expect(await took(async () => expect((await limiter.check("ada")).source).toBe("fallback"))).toBeLessThan(90);
     // Four were admitted here, beside what Redis knew of: that is the bound.
     expect(await limiter.check("ada")).toMatchObject({ allowed: false, source: "fallback" });
@@ -72,7 +72,7 @@ describe.skipIf(withoutRedis !== undefined)("when Redis is slow, hung or gone", 
 
     await redis.restart();
     expect(await recovered(limiter)).toBeLessThan(4000);
-    // It came back empty. What the client had kept back was answered here meanwhile, and is not tried again by us.
+    // It restarted empty. The fallback decided the calls that the client had queued, and they are not retried.
     expect(await limiter.check("ada")).toMatchObject({ allowed: true, remaining: 3, source: "redis" });
   });
 
@@ -84,7 +84,7 @@ describe.skipIf(withoutRedis !== undefined)("when Redis is slow, hung or gone", 
     expect(all).toBeGreaterThan(90);
     expect(all).toBeLessThan(1000);
     expect(await took(() => limiter.isAllowed("ada"))).toBeLessThan(90);
-    // One probe a second waits for the answer, and the others do not.
+    // One probe a second waits for the reply, and the other calls do not.
     await sleep(1050);
     const [probe, ...others] = await Promise.all(keys.slice(0, 5).map((key) => took(() => limiter.peek(key))));
     expect(probe).toBeGreaterThan(90);
@@ -95,7 +95,7 @@ describe.skipIf(withoutRedis !== undefined)("when Redis is slow, hung or gone", 
 
   it("a stall of this process is no outage: the replies have arrived and are read first", async () => {
     const limiter = limiterOf();
-    await limiter.check("who makes the script known");
+    await limiter.check("loads the script");
     for (let round = 0; round < 3; round += 1) {
       const calls = Array.from({ length: 6 }, () => limiter.check(`ada-${round}`));
       await new Promise((resolve) => setImmediate(resolve));
@@ -257,7 +257,7 @@ describe.skipIf(withoutRedis !== undefined)("when Redis is slow, hung or gone", 
     ]);
   });
 
-  it("a value that is not ours is a StoreError, and never lets anybody pass", async () => {
+  it("a foreign value is a StoreError, and never admits a call", async () => {
     const limiter = limiterOf({ whenDown: "allow" });
     await client.set("rate_limit:default:text", "not a log, and longer than a header of one is");
     await client.set("rate_limit:default:newer", `sg2${"\0".repeat(60)}`);
@@ -268,7 +268,7 @@ describe.skipIf(withoutRedis !== undefined)("when Redis is slow, hung or gone", 
       await expect(limiter.isAllowed(key)).rejects.toMatchObject({ code: "STORE_ERROR" });
     }
     expect(await client.get("rate_limit:default:short")).toBe("sg1");
-    // Redis answered each of them: it is not down.
+    // Redis replied to each of them: it is not down.
     expect((await limiter.check("ada")).source).toBe("redis");
   });
 
@@ -312,7 +312,7 @@ describe("a client that behaves oddly", () => {
     "ERR user_script:20: SLUICEGATE the value of this key script: 5, on @user_script:20.",
     "ERR Error running script (call to f_5): @user_script:20: user_script:20: SLUICEGATE the value of this key",
     "An error was signalled by the server: - ResponseError: user_script:20: SLUICEGATE the value of this key script: 5",
-  ])("that says «%s» has found a value that is not ours", async (message) => {
+  ])("whose error is «%s» has found a foreign value", async (message) => {
     const client = async (): Promise<never> => Promise.reject(new Error(message));
     await expect(new RedisRateLimiter({ ...HOUR, client }).check("ada")).rejects.toThrow(
       /is not a log of this package/,
@@ -324,7 +324,7 @@ describe("a client that behaves oddly", () => {
     `ReplyError: ${NOSCRIPT}`,
     "An error was signalled by the server: - NoScriptError: No matching script.",
     `Command failed: ${NOSCRIPT}`,
-  ])("that says «%s» is sent the script", async (message) => {
+  ])("whose error is «%s» is sent the script", async (message) => {
     const client = async (command: string[]): Promise<number> => {
       if (command[0] === "EVALSHA") throw new Error(message);
       return 1;
@@ -422,7 +422,7 @@ describe("a client that behaves oddly", () => {
     expect(timers()).toBe(before);
   });
 
-  /** How many of six calls are sent, where each is answered by this error. */
+  /** How many of six calls are sent if the reply to each is this error. */
   async function sentBefore(message: string): Promise<number> {
     let sent = 0;
     const client = async (): Promise<never> => {
@@ -466,7 +466,7 @@ describe("a client that behaves oddly", () => {
 });
 
 describe("the options of a RedisStore", () => {
-  const client = async (): Promise<never> => Promise.reject(new Error("nobody there"));
+  const client = async (): Promise<never> => Promise.reject(new Error("no server"));
   it.each<[object, RegExp]>([
     [{ client: {} }, /^Expected `client` to be a client of ioredis, .* or a function that sends a command/],
     [{ client: undefined }, /^Expected `client`/],

@@ -73,7 +73,7 @@ describe.skipIf(withoutRedis !== undefined)("the script on a real server", () =>
         const context = `seed ${seed}, step ${step}`;
         const choice = pick(100);
         if (choice < 4 && recorded.length > 0) {
-          // Once only, as a receipt does: the script does not know whose timestamps it removes.
+          // Once only, as a receipt does: the script cannot see whose timestamps it removes.
           const [{ admission, epoch }] = recorded.splice(Math.max(0, recorded.length - 1 - pick(4)), 1) as [
             (typeof recorded)[number],
           ];

@@ -7,7 +7,7 @@ import { beforeEach, describe, expect, it, type MockInstance, vi } from "vitest"
 
 const LOGIN = { maxCalls: 3, period: "1h", name: "login" } as const;
 
-/** A client of a server that is gone, and the number of commands that it was given. */
+/** A client of a server that is gone, and the number of commands that were sent to it. */
 function downClient(): { readonly client: Send; readonly sent: () => number } {
   let sent = 0;
   const client = async (): Promise<never> => {
@@ -41,7 +41,7 @@ describe("limiters that are made for each request, of one client, key prefix and
     expect(await admittedBy(() => make(downClient().client))).toBe(20);
   });
 
-  it("admit maxCalls during an outage by a store that was handed over, of one or of several RedisStores", async () => {
+  it("admit maxCalls during an outage by a store that is passed as whenDown, of one or of several RedisStores", async () => {
     const { client } = downClient();
     const whenDown = new MemoryStore();
     expect(await admittedBy(() => make(client, { whenDown }))).toBe(3);

@@ -73,7 +73,7 @@ describe("the reader of addresses", () => {
         const neighbour = parseIpAddress(net)!.map((byte, at) => (8 * at >= near ? byte ^ 0x55 : byte));
         for (const bytes of [parseIpAddress(other)!, neighbour]) {
           const version = bytes.length === 4 ? "ipv4" : "ipv6";
-          // Mapped addresses are unwrapped before they are looked up; of Node's answer to them nothing is said here.
+          // Mapped addresses are unwrapped before they are looked up, so the result of Node for them is not compared.
           if (unwrapIPv4(bytes) !== bytes || network.address.length !== parseIpAddress(net)!.length) continue;
           expect(contains(network, bytes)).toBe(version === family && list.check(formatIpAddress(bytes), version));
         }
@@ -161,13 +161,13 @@ describe("clientKey", () => {
     }
   });
 
-  it("takes as many bits of an IPv6 address as it is told", () => {
+  it("takes as many bits of an IPv6 address as ipv6Prefix sets", () => {
     expect(clientKey(from("2001:db8:1234:5678::1"), { ipv6Prefix: 48 })).toBe("2001:db8:1234::/48");
     expect(clientKey(from("2001:db8:1234:5678::1"), { ipv6Prefix: 56 })).toBe("2001:db8:1234:5600::/56");
     expect(clientKey(from("2001:db8:1234:5678::1"), { ipv6Prefix: 128 })).toBe("2001:db8:1234:5678::1");
   });
 
-  it("believes no header by default, whatever it says", () => {
+  it("reads no header by default", () => {
     fc.assert(
       fc.property(fc.string(), fc.ipV4(), (forwarded, address) => {
         const headers = {
@@ -192,7 +192,7 @@ describe("clientKey", () => {
     [1, "2001:db8:1:2::9", "2001:db8:1:2::/64"],
     [1, "::ffff:203.0.113.7", "203.0.113.7"],
     [1, " 203.0.113.7 ", "203.0.113.7"],
-    // What is malformed says nothing.
+    // Malformed entries are ignored.
     [3, "192.0.2.9, 203.0.113.7", "10.0.0.1"],
     [1, "", "10.0.0.1"],
     [1, "192.0.2.9,", "10.0.0.1"],
@@ -263,7 +263,7 @@ describe("clientKey", () => {
     );
   });
 
-  it("reads the header that a platform writes, when it is told which", () => {
+  it("reads the header that the option header names", () => {
     const edge = { headers: new Headers({ "CF-Connecting-IP": "203.0.113.7" }) };
     expect(clientKey(edge, { header: "cf-connecting-ip" })).toBe("203.0.113.7");
     const behind = (socket: string, trustProxy: readonly string[]): string =>
@@ -279,7 +279,7 @@ describe("clientKey", () => {
     ["a pipe", from(undefined)],
     ["a worker", { headers: new Headers({ "cf-connecting-ip": "203.0.113.7" }) }],
     ["nonsense", from("nonsense")],
-  ])("of a request from %s says what to configure, and is not one key for everybody", (_, request) => {
+  ])("of a request from %s is an error with advice, and not a key that all clients share", (_, request) => {
     expect(() => clientKey(request)).toThrow(TypeError);
     expect(() => clientKey(request)).toThrow(/client's address; .*`trustProxy`.*`header`.* `key`/);
   });

@@ -36,7 +36,7 @@ const steps = fc.array(fc.record({ wait: fc.oneof(fc.nat(20), fc.nat(4000)), cos
 });
 
 describe("the fields of draft 11", () => {
-  it("are lists of RFC 9651, say what the decision says in whole seconds, and never promise more than there is", async () => {
+  it("are lists of RFC 9651, equal the decision in whole seconds, and never exceed what remains", async () => {
     await fc.assert(
       fc.asyncProperty(limits, steps, async (layers, calls) => {
         const clock = new ManualClock();
@@ -47,9 +47,9 @@ describe("the fields of draft 11", () => {
           clock.advance(`${call.wait}ms`);
           cost = call.cost;
           const { decision, fields, rejection } = await guard.handle({});
-          const told = new Map([...fields, ...(rejection?.fields ?? [])]);
-          const policies = items(told.get("RateLimit-Policy"));
-          const standing = items(told.get("RateLimit"));
+          const sent = new Map([...fields, ...(rejection?.fields ?? [])]);
+          const policies = items(sent.get("RateLimit-Policy"));
+          const standing = items(sent.get("RateLimit"));
           expect(policies).toEqual(
             decision!.layers.map(({ name, maxCalls, periodMs }) => ({
               name,
@@ -66,7 +66,7 @@ describe("the fields of draft 11", () => {
             if (t !== undefined) expect(Math.abs(t * 1000 - layer.moreAfterMs)).toBeLessThan(1000);
           }
           expect(standing).toHaveLength(layers.length);
-          expectWait(decision!, told.get("Retry-After"));
+          expectWait(decision!, sent.get("Retry-After"));
         }
       }),
       { numRuns: 1000 },
@@ -129,8 +129,8 @@ describe("the fields of draft 11", () => {
             cost = call.cost;
             const { decision, fields, rejection } = await guard.handle({});
             const { limit, retryAfterMs } = decision!;
-            const told = new Map([...fields, ...(rejection?.fields ?? [])]);
-            const reset = told.get("X-RateLimit-Reset");
+            const sent = new Map([...fields, ...(rejection?.fields ?? [])]);
+            const reset = sent.get("X-RateLimit-Reset");
             expect(reset === undefined).toBe(limit.maxCalls === 0);
             if (reset !== undefined) {
               expect(Number(reset)).toBeLessThanOrEqual(Math.ceil((now + limit.periodMs) / 1000));
@@ -139,7 +139,7 @@ describe("the fields of draft 11", () => {
             refusals += 1;
             const window = Math.ceil(limit.periodMs / 1000);
             if (Math.ceil(retryAfterMs / 1000) > window) capped += 1;
-            const seconds = Number(told.get("Retry-After"));
+            const seconds = Number(sent.get("Retry-After"));
             expect(seconds).toBe(Math.min(Math.ceil(retryAfterMs / 1000), window));
             expect(new RateLimitExceededError(decision!).retryAfter).toBe(seconds);
           }
@@ -171,7 +171,7 @@ describe("the fields of draft 11", () => {
     await expect(found.handle({})).rejects.toThrow(RangeError);
   });
 
-  it("round parts of a second up, so that who keeps to them is never refused", async () => {
+  it("round parts of a second up, so that a client that complies is never refused", async () => {
     const limiter = new AsyncRateLimiter({ maxCalls: 10, period: "250ms", clock: new ManualClock() });
     const { fields } = await new HttpRateLimiter({ limiter }, plainView).handle({});
     expect(Object.fromEntries(fields)).toEqual({

@@ -24,7 +24,7 @@ describe("a RedisStore through Bun's client", () => {
     source: "redis",
   });
 
-  it("is told by its shape", () => {
+  it("is recognised by its shape", () => {
     expect(() => new RedisStore({ client: { send: () => undefined } as never })).toThrow(/^Expected `client`/);
   });
 });
