@@ -10,7 +10,7 @@ export interface LimitsInForce {
   /** The limits, in order. */
   readonly limits: readonly Limit[];
   /** What a refusal says while the limits are reduced for the load; undefined while they are not. */
-  readonly whenReduced?: WhenReduced | undefined;
+  readonly whenReduced: WhenReduced | undefined;
 }
 
 /** Completes the layers that refuse a call, and says whether the full limits would allow it. */
@@ -62,7 +62,7 @@ export function toDecision(
 
 /** Makes the decision of a bypassed call, which no store sees: always allowed, and otherwise that of a fresh key. */
 export function unlimitedDecision(limits: readonly Limit[], cost: number): Decision {
-  return toDecision(freshResult(limits, cost, "bypass"), { limits }, cost, false);
+  return toDecision(freshResult(limits, cost, "bypass"), { limits, whenReduced: undefined }, cost, false);
 }
 
 /** The receipt of a decision: that of the store, and what its refund wakes. */

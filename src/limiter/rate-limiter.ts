@@ -101,7 +101,7 @@ export class RateLimiter<in K extends string = string> {
     const own = ownCopy(options);
     const { name = "default" } = own;
     this.name = namespaceName(name);
-    this.#inForce = { limits: Object.freeze([...limits]) };
+    this.#inForce = { limits: Object.freeze([...limits]), whenReduced: undefined };
     this.#isShadow = own.mode === "shadow";
     this.#bypass = bypassFrom(own.bypass);
     this.#onDecision = own.onDecision;
