@@ -31,5 +31,5 @@ function summaryOf(text: string): string {
   const paragraph = text.split(/\n{2,}/).find((part) => /^[\w`*[]/.test(part));
   const plain = paragraph?.replace(/\s+/g, " ").replace(/\[([^\]]*)\]\([^)]*\)/g, "$1");
   const sentence = /^.*?[.:?](?=\s|$)/.exec(plain ?? "")?.[0];
-  return sentence === undefined ? "" : `: ${sentence}`;
+  return sentence === undefined ? "" : `: ${sentence.replaceAll("**", "").replace(/:$/, ".")}`;
 }

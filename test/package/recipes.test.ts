@@ -1,6 +1,6 @@
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { createServer, type IncomingMessage, request as httpRequest, type RequestListener } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
@@ -11,52 +11,32 @@ import { buildSchema, executeSync, getIntrospectionQuery, parse } from "graphql"
 import ts from "typescript";
 import { beforeAll, describe, expect, inject, it } from "vitest";
 import { freePort } from "../support/free-port.js";
-import { type Block, folderOf, readPages, root, scriptOf, writeProject } from "./pages.js";
+import { type Block, folderOf, readPages, scriptOf, writeProject } from "./pages.js";
 
 const run = promisify(execFile);
-const readme = readPages().find(({ path }) => path === "README.md")!;
-const project = join(inject("consumer"), "readme");
-const folder = folderOf(project, readme);
-const under = (heading: string): Block => readme.blocks.find((block) => block.heading === heading)!;
+const pages = readPages();
+const project = join(inject("consumer"), "recipes");
+/** The first program of the documentation that contains a text, wherever it is, with the folder that it is written to. */
+function programWith(text: string): Block & { readonly folder: string } {
+  for (const page of pages) {
+    const block = page.blocks.find(({ code }) => code.includes(text));
+    if (block !== undefined) return { ...block, folder: folderOf(project, page) };
+  }
+  throw new Error(`No program of the documentation contains ${text}`);
+}
 
-beforeAll(() => writeProject(project, inject("consumer"), [readme]));
+beforeAll(() => writeProject(project, inject("consumer"), pages));
 
-describe("the programs of the README, beyond what docs.test.ts runs", () => {
-  /** Runs the service of a section while `use` does. */
-  async function serving(section: string, use: (origin: string) => Promise<void>): Promise<void> {
-    const { file } = under(`## ${section}`);
+describe("programs of the documentation, in cases that their pages cannot show", () => {
+  it("serves every request without load, and responds with 503 to some under overload", async () => {
+    const { folder, file } = programWith("of the limit\\n`");
     const port = await freePort();
     const service = spawn(process.execPath, [join(folder, scriptOf(file))], {
-      cwd: folder,
       env: { ...process.env, PORT: String(port) },
       stdio: "inherit",
     });
+    const origin = `http://127.0.0.1:${port}`;
     try {
-      await use(`http://127.0.0.1:${port}`);
-    } finally {
-      service.kill();
-    }
-  }
-
-  it("refuses the fourth password reset of an hour, with a Retry-After of 3600", async () => {
-    await serving("A whole program", async (origin) => {
-      const answers: [number, string | null][] = [];
-      for (let call = 0; call < 4; call += 1) {
-        const answer = await patiently(() => fetch(`${origin}/?email=ada@example.org`));
-        answers.push([answer.status, answer.headers.get("retry-after")]);
-      }
-      expect(answers).toEqual([
-        [202, null],
-        [202, null],
-        [202, null],
-        [429, "3600"],
-      ]);
-      expect((await fetch(`${origin}/?email=grace@example.org`)).status).toBe(202);
-    });
-  });
-
-  it("serves every request without load, and responds with 503 to some under overload", async () => {
-    await serving("AdaptiveRateLimiter", async (origin) => {
       const quiet = await patiently(() => fetch(origin));
       expect(await quiet.text()).toBe("Done, at 1.00 of the limit\n");
       const statuses = new Set<number>();
@@ -69,35 +49,16 @@ describe("the programs of the README, beyond what docs.test.ts runs", () => {
       };
       await Promise.all(Array.from({ length: 64 }, ask));
       expect([...statuses].sort()).toEqual([200, 503]);
-    });
-  });
-
-  it("limits an express app by address, and failed logins more strictly", async () => {
-    await serving("Web frameworks", async (origin) => {
-      expect(await (await patiently(() => fetch(origin))).text()).toBe("99 left\n");
-      const login = (password: string): Promise<Response> =>
-        fetch(`${origin}/login`, {
-          method: "POST",
-          headers: { "Content-Type": "application/json" },
-          body: JSON.stringify({ password }),
-        });
-      const statuses: number[] = [];
-      for (let tries = 0; tries < 3; tries += 1) statuses.push((await login("correct horse")).status);
-      for (let tries = 0; tries < 6; tries += 1) statuses.push((await login("guess")).status);
-      expect(statuses).toEqual([200, 200, 200, 401, 401, 401, 401, 401, 429]);
-      const refused = await login("guess");
-      expect(refused.headers.get("ratelimit-policy")).toBe(`"all";q=100;w=60, "login";q=5;w=300`);
-      expect(refused.headers.get("ratelimit")).toMatch(/^"all";r=89;t=60, "login";r=0;t=(300|299)$/);
-      const shown = /^\{"type".*?\}$/ms.exec(readFileSync(join(root, "README.md"), "utf8"))?.[0].replaceAll("\n", " ");
-      expect(JSON.parse(shown ?? "")).toEqual(await refused.json());
-    });
+    } finally {
+      service.kill();
+    }
   });
 
   it.each([
     ["Express", "ExpressAdapter", "@nestjs/platform-express"],
     ["Fastify", "FastifyAdapter", "@nestjs/platform-fastify"],
   ])("limits NestJS on %s, with refusals that are not logged", async (_, adapter, platform) => {
-    const { code } = under("### NestJS");
+    const { code, folder } = programWith("export class RateLimitGuard");
     const recipe = ts.transpileModule(code, { compilerOptions: { module: ts.ModuleKind.ESNext } }).outputText;
     const ofTest = recipe.replace(/new AsyncRateLimiter\(.*?\)/, "wrapped($&)");
     expect(ofTest).not.toBe(recipe);
@@ -191,7 +152,7 @@ describe("the programs of the README, beyond what docs.test.ts runs", () => {
       Array.from({ length: levels }, (_, i) => `fragment F${i} on Query { ${body(`...F${i + 1}`)} }`).join(" ") + last;
 
     beforeAll(async () => {
-      const { code } = under("### GraphQL");
+      const { code, folder } = programWith("function costOf(");
       const [recipe = "", service] = code.split(/^const server = /m);
       expect(service).toBeDefined();
       const exported = `${recipe}\nexport { app, BUDGET, costOf };`;
