@@ -181,6 +181,24 @@ describe("the evictor, in making room", () => {
     const excluded = [{ table: tables[1]!, place: 1 }];
     expect(evictor.plan([tables[2]!], 0, excluded)).toMatchObject({ places: 0, waitMs: PERIOD });
   });
+
+  it("excludes no key of another table at the same place", () => {
+    const { evictor, tables } = sharedStore(2, ["a", "b", "c"]);
+    record(tables[0]!, "a", 1);
+    record(tables[1]!, "b", 1);
+    const excluded = [{ table: tables[0]!, place: 1 }];
+    const { victims } = evictor.plan([tables[2]!], 0, excluded);
+    expect(victims.map(({ table }) => tables.indexOf(table))).toEqual([1]);
+  });
+
+  it("forgets several victims at the end of one table", () => {
+    const { evictor, tables, fill, sizes } = sharedStore(2, ["a", "b", "c"]);
+    fill(0, 2, 1);
+    const keys = [1, 2].map((place) => tables[0]!.keyAt(place));
+    evictor.carryOut(evictor.plan([tables[1]!, tables[2]!], 0));
+    expect(sizes()).toEqual([0, 0, 0]);
+    expect(keys.map((key) => tables[0]!.placeOf(key))).toEqual([NOWHERE, NOWHERE]);
+  });
 });
 
 describe("the evictor, in sharing the cap", () => {
@@ -202,6 +220,21 @@ describe("the evictor, in sharing the cap", () => {
     fill(1, 1000, 2);
     fill(0, 1000, 2);
     expect(sizes()).toEqual([45, 55]);
+  });
+
+  it("gives a table no more than its reserve while the common half is in use", () => {
+    const { fill, sizes } = sharedStore(60, ["a", "b", "c"]);
+    fill(0, 1000, 2);
+    fill(1, 1000, 2);
+    expect(sizes()).toEqual([40, 10, 0]);
+  });
+
+  it("evicts a key of the same table within its reserve if the search finds it first", () => {
+    const { evictor, tables, fill, sizes } = sharedStore(10, ["a", "b"]);
+    fill(0, 2, 1);
+    fill(1, 8, 1);
+    evictor.makeRoom(tables[0]!, 0);
+    expect(sizes()).toEqual([1, 8]);
   });
 
   it("evicts keys of the same table and of tables above their reserve, and no reserved keys of others", () => {
@@ -248,18 +281,24 @@ describe("the evictor, in sharing the cap", () => {
     evictor.sweep(5);
   });
 
-  it("continues the sweep and the search at the same key after a table is removed", () => {
-    for (const removed of [0, 1, 2, 3]) {
-      const { evictor, tables, sizes } = sharedStore(1000, ["a", "b", "c", "d"]);
-      for (const [at, table] of tables.entries())
-        for (let key = 0; key < 16; key += 1) record(table, `${at} ${key}`, 1);
-      // The position is now in the second table.
-      evictor.sweep(10);
-      evictor.remove(tables[removed]!);
-      for (let sweeps = 0; sweeps < 8; sweeps += 1) evictor.sweep(PERIOD);
-      expect(sizes()).toEqual([0, 1, 2, 3].map((at) => (at === removed ? 16 : 0)));
-      expect(evictor.plan([tables[(removed + 1) % 4]!], PERIOD).places).toBe(1);
+  it.each([
+    { removed: "an earlier table", at: 0, sweeps: 1, next: [1, 8] },
+    { removed: "its own table", at: 1, sweeps: 1, next: [2, 1] },
+    { removed: "a later table", at: 3, sweeps: 1, next: [1, 8] },
+    { removed: "its own table, the last one,", at: 3, sweeps: 3, next: [0, 1] },
+  ])("continues the search and the sweep at the same or the next key after $removed is removed", (given) => {
+    const { evictor, tables, sizes } = sharedStore(32, ["a", "b", "c", "d"]);
+    const keys = [16, 16, 16, 30];
+    for (const [at, table] of tables.entries()) {
+      for (let key = 0; key < keys[at]!; key += 1) record(table, `${at} ${key}`, 1);
     }
+    for (let sweeps = 0; sweeps < given.sweeps; sweeps += 1) evictor.sweep(10);
+    expect(evictor.remove(tables[given.at]!)).toBe(true);
+    expect(evictor.remove(tables[given.at]!)).toBe(false);
+    const { victims } = evictor.plan([tables[given.at === 0 ? 3 : 0]!], 10);
+    expect(victims.map(({ table, place }) => [tables.indexOf(table), place])).toEqual([given.next]);
+    for (let sweeps = 0; sweeps < 6; sweeps += 1) evictor.sweep(PERIOD);
+    expect(sizes()).toEqual(keys.map((size, at) => (at === given.at ? size : 0)));
   });
 });
 
