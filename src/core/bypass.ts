@@ -1,4 +1,4 @@
-import { argumentError } from "./validate.js";
+import { typeError } from "./validate.js";
 import { isPromiseLike } from "./callbacks.js";
 
 /**
@@ -33,8 +33,7 @@ export function testingBypass(): boolean {
 export function bypassFrom<K extends string>(option: Bypass<K> | undefined): ((key: K) => boolean) | undefined {
   if (option === undefined) return environment("NODE_ENV") === "production" ? undefined : testingBypass;
   if (option === false) return undefined;
-  if (typeof option !== "function")
-    throw new TypeError(argumentError("bypass", "false or a function of the key", option));
+  if (typeof option !== "function") throw typeError("bypass", "false or a function of the key", option);
   return (key) => {
     let isBypassed: unknown;
     try {
@@ -45,8 +44,7 @@ export function bypassFrom<K extends string>(option: Bypass<K> | undefined): ((k
     }
     // The call is rejected with a TypeError below, so a rejection of this promise would be unhandled.
     if (isPromiseLike(isBypassed)) isBypassed.then(undefined, () => undefined);
-    if (typeof isBypassed !== "boolean")
-      throw new TypeError(argumentError("bypass(key)", "a boolean, and no promise of one", isBypassed));
+    if (typeof isBypassed !== "boolean") throw typeError("bypass(key)", "a boolean, and no promise of one", isBypassed);
     return isBypassed;
   };
 }

@@ -1,4 +1,4 @@
-import { argumentError, memberOf } from "./validate.js";
+import { typeError, memberOf } from "./validate.js";
 
 // Declared here, so that `core` can use no other globals: these exist on every runtime.
 declare const performance: { now(): number };
@@ -62,7 +62,7 @@ export function nextTurn(): Promise<void> {
  */
 export function clockFrom(name: string, value: unknown): Clock {
   if (typeof memberOf(value, "now") !== "function") {
-    throw new TypeError(argumentError(name, "a clock with a `now` function", value));
+    throw typeError(name, "a clock with a `now` function", value);
   }
   return value as Clock;
 }

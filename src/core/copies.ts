@@ -1,4 +1,4 @@
-import { argumentError, ownCopy } from "./validate.js";
+import { typeError, ownCopy } from "./validate.js";
 
 /**
  * Several copies of this package may run in one process: as an ES module and as CommonJS, or two versions. A class and a
@@ -31,9 +31,7 @@ export function published(name: string, value: unknown, role: Role): object | un
   const functions = (value as Readonly<Record<symbol, { readonly protocol: number } | undefined>>)[symbolOf(role)];
   if (functions === undefined || functions.protocol === PROTOCOL) return functions;
   const rule = `a ${role} of this copy of sluicegate, or of one with the same protocol (${PROTOCOL}): install one version`;
-  throw new TypeError(
-    argumentError(name, rule, `a ${role} of another copy of sluicegate, protocol ${functions.protocol}`),
-  );
+  throw typeError(name, rule, `a ${role} of another copy of sluicegate, protocol ${functions.protocol}`);
 }
 
 const COUNTER = Symbol.for("sluicegate.limiters");

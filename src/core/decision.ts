@@ -1,6 +1,6 @@
 import { publish, published } from "./copies.js";
 import type { Limit } from "./limit.js";
-import { argumentError } from "./validate.js";
+import { typeError } from "./validate.js";
 
 /** The status of one limit in a {@link Decision}, which includes this call if it was recorded. */
 export interface LayerStatus extends Limit {
@@ -163,9 +163,7 @@ class LimiterDecision implements Decision {
 }
 
 function noDecision(value: unknown): TypeError {
-  return new TypeError(
-    argumentError("decision", "a decision that a limiter returned, and neither a copy nor a promise of one", value),
-  );
+  return typeError("decision", "a decision that a limiter returned, and neither a copy nor a promise of one", value);
 }
 
 /** Makes a decision with the receipt of what was recorded. */

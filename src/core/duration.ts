@@ -1,4 +1,4 @@
-import { argumentError } from "./validate.js";
+import { rangeError, typeError } from "./validate.js";
 
 type Unit = "ms" | "s" | "m" | "h" | "d" | "w";
 
@@ -34,10 +34,10 @@ export type Duration = `${number}${Unit}` | `${number} ${Unit}`;
  */
 export function parseDuration(name: string, value: unknown, least: 0 | 1 = 1): number {
   const rule = `a duration with its unit, such as "500ms", "10s", "15m", "1h", "7d" or "1w", ${RANGE}`;
-  if (typeof value !== "string") throw new TypeError(argumentError(name, rule, value));
+  if (typeof value !== "string") throw typeError(name, rule, value);
   const parts = SHAPE.exec(value);
   const ms = parts === null ? NaN : wholeMs(Number(parts[1]), UNITS[parts[2] as Unit]);
-  if (!(ms >= least && ms <= LONGEST_MS)) throw new RangeError(argumentError(name, rule, value));
+  if (!(ms >= least && ms <= LONGEST_MS)) throw rangeError(name, rule, value);
   return ms;
 }
 
@@ -52,9 +52,9 @@ export function parseDuration(name: string, value: unknown, least: 0 | 1 = 1): n
 export function parsePeriod(name: string, value: unknown): number {
   if (typeof value === "string") return parseDuration(name, value);
   const rule = `a number of seconds, or a duration with its unit such as "15m", ${RANGE}`;
-  if (typeof value !== "number") throw new TypeError(argumentError(name, rule, value));
+  if (typeof value !== "number") throw typeError(name, rule, value);
   const ms = wholeMs(value, 1000);
-  if (!(ms >= 1 && ms <= LONGEST_MS)) throw new RangeError(argumentError(name, rule, value));
+  if (!(ms >= 1 && ms <= LONGEST_MS)) throw rangeError(name, rule, value);
   return ms;
 }
 

@@ -1,5 +1,5 @@
 import type { Decision } from "./decision.js";
-import { argumentError, parseOptions } from "./validate.js";
+import { typeError, parseOptions } from "./validate.js";
 import { retryAfterSeconds } from "./decision.js";
 
 /** Why a wait failed: see {@link RateLimitExceededError.waitFailedBy}. */
@@ -69,7 +69,7 @@ export class RateLimitExceededError extends Error {
   /** @throws TypeError if `decision` is not a decision, or an option is unknown. */
   constructor(decision: Decision, options: RateLimitExceededErrorOptions = {}) {
     if (typeof (decision as Partial<Decision> | undefined)?.retryAfterMs !== "number") {
-      throw new TypeError(argumentError("decision", "the decision that refused", decision));
+      throw typeError("decision", "the decision that refused", decision);
     }
     const { message, cause, waitFailedBy } = parseOptions("options", options, ["message", "cause", "waitFailedBy"]);
     const retryAfter = retryAfterSeconds(decision);

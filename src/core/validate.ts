@@ -7,6 +7,21 @@ export function argumentError(name: string, rule: string, value: unknown): strin
   return `Expected \`${name}\` to be ${rule}, got \`${display(value)}\` (${typeName(value)})`;
 }
 
+/** An error about an argument of the wrong type, with the message of {@link argumentError}. */
+export function typeError(name: string, rule: string, value: unknown): TypeError {
+  return coded(new TypeError(argumentError(name, rule, value)));
+}
+
+/** An error about an argument out of range, with the message of {@link argumentError}. */
+export function rangeError(name: string, rule: string, value: unknown): RangeError {
+  return coded(new RangeError(argumentError(name, rule, value)));
+}
+
+/** Adds the code of all errors about arguments, which `docs/errors.md` explains. The message needs none: it names rule and value. */
+function coded<E extends Error>(error: E): E {
+  return Object.assign(error, { code: "SLUICEGATE_INVALID_ARGUMENT" });
+}
+
 /**
  * Checks that `value` is a whole number from `least` to `most` and returns it.
  *
@@ -19,9 +34,9 @@ export function assertInteger(
   most: number = Number.MAX_SAFE_INTEGER,
 ): number {
   const rule = least === 0 ? "a non-negative integer" : "a positive integer";
-  if (typeof value !== "number") throw new TypeError(argumentError(name, rule, value));
-  if (value > most && value < Infinity) throw new RangeError(argumentError(name, `${rule}, at most ${most}`, value));
-  if (!Number.isSafeInteger(value) || value < least) throw new RangeError(argumentError(name, rule, value));
+  if (typeof value !== "number") throw typeError(name, rule, value);
+  if (value > most && value < Infinity) throw rangeError(name, `${rule}, at most ${most}`, value);
+  if (!Number.isSafeInteger(value) || value < least) throw rangeError(name, rule, value);
   return value;
 }
 
@@ -32,9 +47,8 @@ export function assertInteger(
  */
 export function assertFraction(name: string, value: unknown, mayBeZero: boolean): number {
   const rule = mayBeZero ? "a fraction from 0 to 1" : "a fraction above 0, up to 1";
-  if (typeof value !== "number") throw new TypeError(argumentError(name, rule, value));
-  if (!(value >= 0 && value <= 1) || (value === 0 && !mayBeZero))
-    throw new RangeError(argumentError(name, rule, value));
+  if (typeof value !== "number") throw typeError(name, rule, value);
+  if (!(value >= 0 && value <= 1) || (value === 0 && !mayBeZero)) throw rangeError(name, rule, value);
   return value;
 }
 
@@ -55,14 +69,12 @@ export function parseOptions<T extends object>(
 ): T {
   const options = known.join(", ");
   if (typeof value !== "object" || (value as unknown) === null || Array.isArray(value)) {
-    throw new TypeError(argumentError(name, `an object with the options ${options}`, value));
+    throw typeError(name, `an object with the options ${options}`, value);
   }
   const copy = ownCopy(value);
   for (const [option, got] of Object.entries(copy)) {
     if (known.includes(option)) continue;
-    throw new TypeError(
-      argumentError(option, `one of the options ${options}${hintFor(option, known, ownCopy(renamed))}`, got),
-    );
+    throw typeError(option, `one of the options ${options}${hintFor(option, known, ownCopy(renamed))}`, got);
   }
   return copy;
 }
@@ -109,7 +121,7 @@ export function memberOf(value: unknown, name: string): unknown {
 /** Checks that `value` is a function, or undefined. @throws TypeError when it is neither. */
 export function assertOptionalFunction(name: string, value: unknown): void {
   if (value !== undefined && typeof value !== "function") {
-    throw new TypeError(argumentError(name, "a function", value));
+    throw typeError(name, "a function", value);
   }
 }
 
@@ -128,7 +140,7 @@ export function assertOneOf<T extends string>(
   const match = known.find((word) => word === value);
   if (match !== undefined) return match;
   const rule = known.map((word) => `"${word}"`).join(" or ") + others;
-  throw new (typeof value === "string" ? RangeError : TypeError)(argumentError(name, rule, value));
+  throw (typeof value === "string" ? rangeError : typeError)(name, rule, value);
 }
 
 const LONGEST_SHOWN = 60;

@@ -1,6 +1,6 @@
 import { bypassFrom } from "../core/bypass.js";
 import { warnOnce } from "../core/callbacks.js";
-import { argumentError, assertInteger, memberOf, parseOptions } from "../core/validate.js";
+import { rangeError, typeError, assertInteger, memberOf, parseOptions } from "../core/validate.js";
 import type { HeaderBag, RequestView } from "./request-view.js";
 import { headerOf, remoteAddressOf } from "./request-view.js";
 import type { IpAddress, Network } from "./ip.js";
@@ -104,7 +104,7 @@ export class ClientKeys {
     const ownKey = "or make a `key` of your own";
     const socket = (advice: string): TypeError => {
       const rule = `the client's address; where there is no socket, or it is a pipe, ${advice}`;
-      return new TypeError(argumentError("request.socket.remoteAddress", rule, socketAddress));
+      return typeError("request.socket.remoteAddress", rule, socketAddress);
     };
     switch (trust.kind) {
       case "socket":
@@ -117,14 +117,14 @@ export class ClientKeys {
         );
       case "hops": {
         const rule = `a list whose entry ${trust.hops} from the right is the client's address, by \`${this.#label}.trustProxy\``;
-        return new TypeError(argumentError('request.headers["x-forwarded-for"]', rule, header("x-forwarded-for")));
+        return typeError('request.headers["x-forwarded-for"]', rule, header("x-forwarded-for"));
       }
       case "header": {
         if (trust.networks !== undefined) {
           return socket(`leave \`${this.#label}.trustProxy\` out, so that \`${trust.header}\` is read, ${ownKey}`);
         }
         const rule = `the client's address, because \`${this.#label}.header\` names it; is it the header that your platform writes?`;
-        return new TypeError(argumentError(`request.headers["${trust.header}"]`, rule, header(trust.header)));
+        return typeError(`request.headers["${trust.header}"]`, rule, header(trust.header));
       }
     }
   }
@@ -140,21 +140,19 @@ function trustOf({ trustProxy = false, header }: ClientKeyOptions): Trust {
   if (header !== undefined) {
     const rule =
       "the name of a header that holds one address; for `x-forwarded-for`, which holds a list, set `trustProxy`";
-    if (typeof header !== "string") throw new TypeError(argumentError("header", rule, header));
+    if (typeof header !== "string") throw typeError("header", rule, header);
     if (!/^[\w!#$%&'*+.^`|~-]+$/.test(header) || LIST_HEADERS.includes(header.toLowerCase())) {
-      throw new RangeError(argumentError("header", rule, header));
+      throw rangeError("header", rule, header);
     }
     if (networks === undefined && trustProxy !== false) {
-      throw new TypeError(argumentError("trustProxy", "a list of networks, or absent, beside `header`", trustProxy));
+      throw typeError("trustProxy", "a list of networks, or absent, beside `header`", trustProxy);
     }
     return { kind: "header", header: header.toLowerCase(), networks };
   }
   if (networks !== undefined) return { kind: "networks", networks };
   if (trustProxy === false) return { kind: "socket" };
   if (typeof trustProxy !== "number") {
-    throw new TypeError(
-      argumentError("trustProxy", "false, a number of proxies, or a list of their networks", trustProxy),
-    );
+    throw typeError("trustProxy", "false, a number of proxies, or a list of their networks", trustProxy);
   }
   return { kind: "hops", hops: assertInteger("trustProxy", trustProxy, 1) };
 }

@@ -1,7 +1,7 @@
 import type { Decision } from "../core/decision.js";
 import { formatDuration } from "../core/duration.js";
 import type { Limit } from "../core/limit.js";
-import { argumentError, memberOf } from "../core/validate.js";
+import { rangeError, memberOf } from "../core/validate.js";
 
 /** A header field of a response. */
 export type HeaderEntry = readonly [name: string, value: string];
@@ -63,7 +63,7 @@ export function checkPolicyNames(
   for (const [option, name] of names) {
     if (name !== undefined && !/^[\x20-\x7e]+$/.test(name)) {
       const rule = "a name of printable ASCII, because it stands in the RateLimit header (or set `headers`)";
-      throw new RangeError(argumentError(option ?? nameOption, rule, name));
+      throw rangeError(option ?? nameOption, rule, name);
     }
   }
 }

@@ -1,4 +1,4 @@
-import { argumentError } from "../core/validate.js";
+import { rangeError, typeError } from "../core/validate.js";
 
 /** The bytes of an IP address: 4 for IPv4, 16 for IPv6. */
 export type IpAddress = readonly number[];
@@ -145,12 +145,12 @@ export interface Network {
  */
 export function parseNetwork(name: string, value: unknown): Network {
   const rule = "an IP address or a range of them, like `10.0.0.0/8`";
-  if (typeof value !== "string") throw new TypeError(argumentError(name, rule, value));
+  if (typeof value !== "string") throw typeError(name, rule, value);
   const [, text = "", length] = /^([^/]*)(?:\/(\d{1,3}))?$/.exec(value) ?? [];
   const parsed = parseIpAddress(text);
-  if (parsed === undefined) throw new RangeError(argumentError(name, rule, value));
+  if (parsed === undefined) throw rangeError(name, rule, value);
   const parsedBits = length === undefined ? 8 * parsed.length : Number(length);
-  if (parsedBits > 8 * parsed.length) throw new RangeError(argumentError(name, rule, value));
+  if (parsedBits > 8 * parsed.length) throw rangeError(name, rule, value);
   // `contains` gets unwrapped addresses only, so a range of mapped addresses is unwrapped as well.
   const isWrapped = parsedBits >= 96 && unwrapIPv4(parsed).length < parsed.length;
   const address = isWrapped ? unwrapIPv4(parsed) : parsed;

@@ -2,7 +2,7 @@ import { andThen, isPromiseLike } from "../core/callbacks.js";
 import { countInProcess, published } from "../core/copies.js";
 import type { Decision } from "../core/decision.js";
 import type { Limit } from "../core/limit.js";
-import { argumentError, assertOptionalFunction, memberOf, parseOptions } from "../core/validate.js";
+import { rangeError, typeError, assertOptionalFunction, memberOf, parseOptions } from "../core/validate.js";
 import { isHandlingRequest, noteCall, noteMadeFor } from "./misuse.js";
 import type { BySeveral, HttpLimiter, HttpOptions, MemberOptions, Soon } from "./options.js";
 import type { LimiterResult } from "./headers.js";
@@ -63,7 +63,7 @@ export function callResolver<R, K extends string, A extends readonly unknown[]>(
   const { limiter, key }: { limiter?: unknown; key?: unknown } = options;
   for (const [name, value] of Object.entries({ limiter, key })) {
     if (value !== undefined) {
-      throw new TypeError(argumentError(name, "absent beside `limiters`, each of which has its own", value));
+      throw typeError(name, "absent beside `limiters`, each of which has its own", value);
     }
   }
   return severalLimiters(options.limiters, context);
@@ -124,11 +124,11 @@ class OneLimiterCall<R, K extends string> implements LimiterCall {
 /** Creates the resolver for several limiters, which count a request all or nothing. */
 function severalLimiters<R>(limiters: BySeveral<R>["limiters"], context: ResolverContext<R>): CallResolver<R> {
   if (typeof limiters !== "object" || (limiters as unknown) === null || Array.isArray(limiters)) {
-    throw new TypeError(argumentError("limiters", "an object of limiters by name", limiters));
+    throw typeError("limiters", "an object of limiters by name", limiters);
   }
   const members = Object.entries(limiters).map(([name, value]) => member(name, value, context));
   if (members.length === 0) {
-    throw new RangeError(argumentError("limiters", "an object of at least one limiter", "{}"));
+    throw rangeError("limiters", "an object of at least one limiter", "{}");
   }
   assertCombinable(members.flatMap(({ name, fixed }) => (fixed === undefined ? [] : [[name, fixed]])));
   // Limiters that a function returns are checked at each request.
@@ -179,10 +179,10 @@ function assertCombinable(members: readonly (readonly [name: string, limiter: ob
   for (const [index, [name, limiter]] of members.entries()) {
     const option = `limiters.${name}.limiter`;
     if (published(option, limiter, "limiter") === undefined) {
-      throw new TypeError(argumentError(option, "a limiter of this package, which counts several at once", limiter));
+      throw typeError(option, "a limiter of this package, which counts several at once", limiter);
     }
     if (limiters.indexOf(limiter) !== index) {
-      throw new TypeError(argumentError(option, "a limiter that no other name has", "the same limiter"));
+      throw typeError(option, "a limiter that no other name has", "the same limiter");
     }
   }
 }
@@ -270,12 +270,10 @@ const fixedBefore = new WeakSet();
 function httpLimiter<K extends string>(name: string, value: unknown, needsRefund: boolean): HttpLimiter<K> {
   if (typeof memberOf(value, "tier") === "function") {
     const rule = "the limiter of one tier: `limiter: (request) => tiers.tier(…)`";
-    throw new TypeError(argumentError(name, rule, value));
+    throw typeError(name, rule, value);
   }
   if (published(name, value, "allOf") !== undefined) {
-    throw new TypeError(
-      argumentError(name, "one limiter: for several, each with a key of its own, use `limiters`", value),
-    );
+    throw typeError(name, "one limiter: for several, each with a key of its own, use `limiters`", value);
   }
   return limiterLike<K>(name, value, { refund: needsRefund, acquire: false });
 }
@@ -332,7 +330,7 @@ function keyOfRequest<R>(
   const checkKey = (value: string | null): string | null | Promise<string> => {
     if (value === null) return null;
     if (typeof value === "string") return hashLongKey(value);
-    throw new TypeError(argumentError(name, "a string, or null where the limit does not apply", value));
+    throw typeError(name, "a string, or null where the limit does not apply", value);
   };
   if (key === undefined) return clientOf;
   return (request) => andThen(key(request), checkKey);

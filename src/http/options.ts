@@ -1,6 +1,6 @@
 import type { Decision } from "../core/decision.js";
 import {
-  argumentError,
+  typeError,
   memberOf,
   parseOptions,
   assertOneOf,
@@ -246,13 +246,11 @@ const RENAMED: Readonly<Record<string, string>> = {
  */
 export function checkedHttpOptions<O extends CommonOptions<never, never>>(options: O): O {
   if (typeof memberOf(options, "check") === "function") {
-    throw new TypeError(
-      argumentError("options", "an object such as `{ limiter }`, and not the limiter itself", options),
-    );
+    throw typeError("options", "an object such as `{ limiter }`, and not the limiter itself", options);
   }
   if (typeof memberOf(options, "httpVersion") === "string") {
     const rule = "an object such as `{ limiter }`, and not a request: write `app.use(rateLimit({ limiter }))`";
-    throw new TypeError(argumentError("options", rule, options));
+    throw typeError("options", rule, options);
   }
   const checked = parseOptions("options", options, [...NAMES, ...MORE_NAMES], RENAMED);
   const {
@@ -272,7 +270,7 @@ export function checkedHttpOptions<O extends CommonOptions<never, never>>(option
     assertOptionalFunction(name, value);
   }
   for (const [name, value] of Object.entries({ countPreflights, throw: throws, warnings })) {
-    if (value !== undefined && typeof value !== "boolean") throw new TypeError(argumentError(name, "a boolean", value));
+    if (value !== undefined && typeof value !== "boolean") throw typeError(name, "a boolean", value);
   }
   if (cost !== undefined && typeof cost !== "function") assertInteger("cost", cost, 1);
   if (headers !== undefined && headers !== false)
@@ -280,9 +278,7 @@ export function checkedHttpOptions<O extends CommonOptions<never, never>>(option
   if (whenDown !== undefined && typeof whenDown !== "function")
     assertOneOf("whenDown", whenDown, ["allow", "deny"], " or a function of the error and the request");
   if (throws === true && onRefused !== undefined) {
-    throw new TypeError(
-      argumentError("onRefused", "absent beside `throw`, which leaves the response to the error handler", onRefused),
-    );
+    throw typeError("onRefused", "absent beside `throw`, which leaves the response to the error handler", onRefused);
   }
   return checked;
 }

@@ -2,7 +2,7 @@ import { andThen, callListener, isPromiseLike, warn } from "../core/callbacks.js
 import type { Decision } from "../core/decision.js";
 import { retryAfterSeconds } from "../core/decision.js";
 import { RateLimitExceededError, StoreError } from "../core/errors.js";
-import { argumentError, assertInteger, assertOneOf, memberOf } from "../core/validate.js";
+import { typeError, assertInteger, assertOneOf, memberOf } from "../core/validate.js";
 import { clientOfRequest } from "./client-ip.js";
 import type { HeaderEntry, HeaderFormat } from "./headers.js";
 import type { CallResolver, LimiterCall, MisuseView } from "./limiter-call.js";
@@ -284,7 +284,7 @@ async function refundIf(refund: () => Promise<unknown>, decide: () => boolean): 
 function assertBoolean(name: string, value: unknown): boolean {
   // The promise is not awaited, so its rejection would be unhandled.
   if (isPromiseLike(value)) value.then(undefined, () => undefined);
-  if (typeof value !== "boolean") throw new TypeError(argumentError(name, "a boolean", value));
+  if (typeof value !== "boolean") throw typeError(name, "a boolean", value);
   return value;
 }
 

@@ -1,6 +1,6 @@
 import type { Duration } from "../core/duration.js";
 import { parseDuration } from "../core/duration.js";
-import { argumentError, parseOptions, assertInteger } from "../core/validate.js";
+import { typeError, parseOptions, assertInteger } from "../core/validate.js";
 import type { WaitSignal } from "./abort.js";
 import type { CallOptions } from "./options.js";
 
@@ -47,7 +47,7 @@ export function parseAcquireOptions(options: AcquireOptions = {}): AcquireReques
   const { cost = 1, signal, timeout, maxQueue = DEFAULT_MAX_QUEUE } = known;
   const { addEventListener, removeEventListener } = ((signal as unknown) ?? {}) as Partial<WaitSignal>;
   if (signal !== undefined && [addEventListener, removeEventListener].some((method) => typeof method !== "function")) {
-    throw new TypeError(argumentError("signal", "an AbortSignal", signal));
+    throw typeError("signal", "an AbortSignal", signal);
   }
   return {
     cost: assertInteger("cost", cost, 1),

@@ -5,7 +5,7 @@ import type { Decision } from "../core/decision.js";
 import { makeDecision, receiptOf } from "../core/decision.js";
 import type { WaitFailure } from "../core/errors.js";
 import { RateLimitExceededError, StoreError } from "../core/errors.js";
-import { argumentError } from "../core/validate.js";
+import { typeError } from "../core/validate.js";
 import { StoreTime } from "../store/store-time.js";
 import { onAbort } from "./abort.js";
 import type { AcquireRequest } from "./acquire-options.js";
@@ -187,7 +187,7 @@ export class AcquireQueues {
   /** @throws TypeError when the clock cannot wake. */
   constructor(clock: Clock, limiter: QueuedLimiter) {
     if (clock.wake === undefined) {
-      throw new TypeError(argumentError("clock", "a clock with a `wake` function, for acquire", clock));
+      throw typeError("clock", "a clock with a `wake` function, for acquire", clock);
     }
     this.#clock = clock;
     this.#time = new StoreTime(clock);

@@ -3,7 +3,7 @@ import type { Decision, LayerStatus } from "../core/decision.js";
 import type { Duration } from "../core/duration.js";
 import type { Limit } from "../core/limit.js";
 import { enforceable } from "../core/limit.js";
-import { argumentError, assertFraction, assertOptionalFunction, memberOf } from "../core/validate.js";
+import { typeError, assertFraction, assertOptionalFunction, memberOf } from "../core/validate.js";
 import type { WhenReduced } from "./decide.js";
 import type { LimiterOptions } from "./options.js";
 import { checkedOptions } from "./options.js";
@@ -61,7 +61,7 @@ export class AdaptiveRateLimiter<in K extends string = string> extends RateLimit
     assertOptionalFunction("curve", curve);
     const load = source === undefined ? undefined : loadSourceFrom(source);
     if (load !== undefined && (curve as unknown) !== undefined) {
-      throw new TypeError(argumentError("curve", "absent beside `load`, which computes the factor itself", curve));
+      throw typeError("curve", "absent beside `load`, which computes the factor itself", curve);
     }
     const factor = load === undefined ? 1 : assertFraction("load.factor", load.factor, true);
     super([full], load === undefined ? checked : { ...checked, onDecision: reporting(load, full, onDecision) });
@@ -105,9 +105,7 @@ export class AdaptiveRateLimiter<in K extends string = string> extends RateLimit
    */
   adjustForLoad(cpuUsage: number, memoryUsage: number): void {
     if (this.#load !== undefined) {
-      throw new TypeError(
-        argumentError("load", "absent for adjustForLoad: it sets the limit of this limiter", this.#load),
-      );
+      throw typeError("load", "absent for adjustForLoad: it sets the limit of this limiter", this.#load);
     }
     const load = {
       cpuUsage: assertFraction("cpuUsage", cpuUsage, true),
@@ -231,7 +229,7 @@ export function loadSourceFrom(value: unknown): LoadSource {
     !has("listen", "function") ||
     !has("report", "function")
   ) {
-    throw new TypeError(argumentError("load", "a LoadMonitor, or another load source", value));
+    throw typeError("load", "a LoadMonitor, or another load source", value);
   }
   return value as LoadSource;
 }

@@ -2,7 +2,7 @@ import type { Decision } from "../core/decision.js";
 import { publish, published } from "../core/copies.js";
 import { receiptOf, makeDecision } from "../core/decision.js";
 import { warn } from "../core/callbacks.js";
-import { argumentError, memberOf } from "../core/validate.js";
+import { rangeError, typeError, memberOf } from "../core/validate.js";
 import { checkInMemory } from "../store/memory/batch.js";
 import type { AsyncStore, BatchItem, BatchResult, Namespace, StoreResult } from "../store/store.js";
 import type { CallOptions } from "./options.js";
@@ -36,22 +36,21 @@ export class AllOf<M extends Members> {
 
   constructor(members: M) {
     if (typeof members !== "object" || (members as unknown) === null || Array.isArray(members)) {
-      throw new TypeError(argumentError("members", "an object of limiters by name", members));
+      throw typeError("members", "an object of limiters by name", members);
     }
     this.#members = Object.entries(members).map(([name, limiter]) => {
       const link = published(`members.${name}`, limiter, "limiter") as PublishedLimiter | undefined;
       if (link?.isLimiter(limiter) !== true) {
         const rule = "a limiter, and neither a copy nor a proxy of one";
-        throw new TypeError(argumentError(`members.${name}`, rule, limiter));
+        throw typeError(`members.${name}`, rule, limiter);
       }
       return [name, limiter as RateLimiter<never>, link];
     });
-    if (this.#members.length === 0)
-      throw new RangeError(argumentError("members", "an object of at least one limiter", "{}"));
+    if (this.#members.length === 0) throw rangeError("members", "an object of at least one limiter", "{}");
     const limiters = this.#members.map(([, limiter]) => limiter);
     const [twice] = this.#members.filter(([, limiter], at) => limiters.indexOf(limiter) !== at);
     if (twice !== undefined) {
-      throw new TypeError(argumentError(`members.${twice[0]}`, "a limiter that no other name has", "the same limiter"));
+      throw typeError(`members.${twice[0]}`, "a limiter that no other name has", "the same limiter");
     }
   }
 
@@ -100,11 +99,10 @@ export class AllOf<M extends Members> {
   /** The members that apply, with their keys. Checks all keys before anything happens. */
   #keyed(keys: unknown): [name: string, limiter: RateLimiter<never>, key: never, link: PublishedLimiter][] {
     if (typeof keys !== "object" || keys === null) {
-      throw new TypeError(argumentError("keys", `an object of a key for each of ${this.#names()}`, keys));
+      throw typeError("keys", `an object of a key for each of ${this.#names()}`, keys);
     }
     const unknown = Object.keys(keys).find((name) => this.#members.every(([member]) => member !== name));
-    if (unknown !== undefined)
-      throw new TypeError(argumentError("keys", `an object of a key for each of ${this.#names()}`, unknown));
+    if (unknown !== undefined) throw typeError("keys", `an object of a key for each of ${this.#names()}`, unknown);
     return this.#members.flatMap(([name, limiter, link]) => {
       const key = Object.hasOwn(keys, name) ? (keys as Record<string, unknown>)[name] : undefined;
       if (key === null) return [];

@@ -1,6 +1,6 @@
 import type { Limit, LimitOptions } from "../core/limit.js";
 import { enforceable } from "../core/limit.js";
-import { argumentError, parseOptions } from "../core/validate.js";
+import { rangeError, typeError, parseOptions } from "../core/validate.js";
 import type { LimiterOptions } from "./options.js";
 import { checkedOptions } from "./options.js";
 import { RateLimiter } from "./rate-limiter.js";
@@ -41,15 +41,14 @@ export class LayeredRateLimiter<in K extends string = string> extends RateLimite
 }
 
 function enforceableLayers(limits: unknown): Limit[] {
-  if (!Array.isArray(limits)) throw new TypeError(argumentError("limits", "an array of limits", limits));
-  if (limits.length === 0) throw new RangeError(argumentError("limits", "an array of at least one limit", "[]"));
+  if (!Array.isArray(limits)) throw typeError("limits", "an array of limits", limits);
+  if (limits.length === 0) throw rangeError("limits", "an array of at least one limit", "[]");
   const names = new Set<string>();
   return limits.map((layer: LayerOptions, at) => {
     const { name, maxCalls, period } = parseOptions(`limits[${at}]`, layer, ["name", "maxCalls", "period"]);
-    if (typeof name !== "string") throw new TypeError(argumentError(`limits[${at}].name`, "a string", name));
-    if (name === "") throw new RangeError(argumentError(`limits[${at}].name`, "a non-empty string", name));
-    if (names.has(name))
-      throw new RangeError(argumentError(`limits[${at}].name`, "a name that no other limit has", name));
+    if (typeof name !== "string") throw typeError(`limits[${at}].name`, "a string", name);
+    if (name === "") throw rangeError(`limits[${at}].name`, "a non-empty string", name);
+    if (names.has(name)) throw rangeError(`limits[${at}].name`, "a name that no other limit has", name);
     names.add(name);
     return enforceable({ name, maxCalls, period });
   });

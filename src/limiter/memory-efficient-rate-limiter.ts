@@ -1,4 +1,4 @@
-import { argumentError } from "../core/validate.js";
+import { typeError } from "../core/validate.js";
 import { MemoryStore } from "../store/memory/memory-store.js";
 import type { AsyncRateLimiterOptions } from "./async-rate-limiter.js";
 import { AsyncRateLimiter } from "./async-rate-limiter.js";
@@ -40,7 +40,7 @@ export class MemoryEfficientRateLimiter<in K extends string = string> extends As
     const checked = checkedOptions(options, [...OWN, "maxKeys", "onFull"]);
     const { store: other } = checked as { store?: unknown };
     const { maxKeys = 10_000, onFull, clock, ...rest } = checked;
-    if (other !== undefined) throw new TypeError(argumentError("store", "absent: this limiter has its own", other));
+    if (other !== undefined) throw typeError("store", "absent: this limiter has its own", other);
     const store = new MemoryStore({ maxKeys, onFull, clock });
     super({ ...rest, store });
     this.#store = store;

@@ -3,7 +3,8 @@ import type { Clock } from "../core/clock.js";
 import { published } from "../core/copies.js";
 import type { Decision } from "../core/decision.js";
 import {
-  argumentError,
+  rangeError,
+  typeError,
   assertInteger,
   assertOneOf,
   assertOptionalFunction,
@@ -79,15 +80,15 @@ export function checkedOptions<O extends LimiterOptions<never>>(
   if (mode !== undefined) assertOneOf("mode", mode, ["enforce", "shadow"]);
   assertOptionalFunction("onDecision", onDecision);
   if (warnings !== undefined && typeof warnings !== "boolean") {
-    throw new TypeError(argumentError("warnings", "a boolean", warnings));
+    throw typeError("warnings", "a boolean", warnings);
   }
   if (store === undefined) return checked;
   if (typeof memberOf(store, "open") !== "function") {
-    throw new TypeError(argumentError("store", "a store with an `open` function", store));
+    throw typeError("store", "a store with an `open` function", store);
   }
   published("store", store, "store");
   if (clock !== undefined) {
-    throw new TypeError(argumentError("clock", "absent beside `store`, which has a clock of its own", clock));
+    throw typeError("clock", "absent beside `store`, which has a clock of its own", clock);
   }
   return checked;
 }
@@ -117,11 +118,11 @@ const LONGEST_KEY = 1024;
  *   chooses the key must not choose how much memory it takes. Every other string is valid, the empty one included.
  */
 export function assertKey(key: unknown, name: string = "key"): void {
-  if (typeof key !== "string") throw new TypeError(argumentError(name, "a string", key));
+  if (typeof key !== "string") throw typeError(name, "a string", key);
   if (key.length > LONGEST_KEY) {
     // Without the key, which may be a secret, and is too long for a log.
     const rule = "a string of at most 1,024 characters (hash a longer key, or bound what it is made of)";
-    throw new RangeError(argumentError(name, rule, `${key.length} characters`));
+    throw rangeError(name, rule, `${key.length} characters`);
   }
 }
 

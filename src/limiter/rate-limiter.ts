@@ -5,7 +5,7 @@ import { nextInProcess, publish } from "../core/copies.js";
 import type { Decision } from "../core/decision.js";
 import { receiptOf } from "../core/decision.js";
 import { LimiterClosedError } from "../core/errors.js";
-import { argumentError, memberOf, ownCopy } from "../core/validate.js";
+import { typeError, memberOf, ownCopy } from "../core/validate.js";
 import type { Limit } from "../core/limit.js";
 import { andThen, isPromiseLike } from "../core/callbacks.js";
 import type {
@@ -164,7 +164,7 @@ export class RateLimiter<in K extends string = string> {
    *   after {@link close}.
    */
   checkSync(key: K, options?: CallOptions): Decision {
-    if (!this.synchronous) throw new TypeError(argumentError("store", "synchronous: use `check` here", "asynchronous"));
+    if (!this.synchronous) throw typeError("store", "synchronous: use `check` here", "asynchronous");
     return this.#decide(key, options) as Decision;
   }
 

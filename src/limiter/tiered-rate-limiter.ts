@@ -1,6 +1,6 @@
 import type { Decision } from "../core/decision.js";
 import { receiptOf } from "../core/decision.js";
-import { argumentError, parseOptions, assertOneOf } from "../core/validate.js";
+import { rangeError, parseOptions, assertOneOf } from "../core/validate.js";
 import type { LimitOptions } from "../core/limit.js";
 import { enforceable } from "../core/limit.js";
 import type { KeyState } from "../store/store.js";
@@ -36,11 +36,10 @@ export class TieredRateLimiter<in T extends string, in K extends string = string
     const limits = Object.entries<Pick<LimitOptions, "maxCalls" | "period">>(
       parseOptions("tiers", tiers, Object.keys(Object(tiers) as object)),
     );
-    if (limits.length === 0) throw new RangeError(argumentError("tiers", "an object of at least one tier", "{}"));
+    if (limits.length === 0) throw rangeError("tiers", "an object of at least one tier", "{}");
     // All are checked before the first is created.
     const parsed = limits.map(([tier, limit]) => {
-      if (tier === "")
-        throw new RangeError(argumentError("tiers", "an object of tiers whose names are not empty", tier));
+      if (tier === "") throw rangeError("tiers", "an object of tiers whose names are not empty", tier);
       const { maxCalls, period } = parseOptions(`tiers.${tier}`, limit, ["maxCalls", "period"]);
       enforceable({ maxCalls, period });
       return { tier, maxCalls, period, name: namespaceName(`${name}/${tier}`) };

@@ -1,6 +1,6 @@
 import type { EventLoopUtilization, IntervalHistogram } from "node:perf_hooks";
 import { monitorEventLoopDelay, performance } from "node:perf_hooks";
-import { argumentError, parseOptions } from "../core/validate.js";
+import { rangeError, parseOptions } from "../core/validate.js";
 import type { Band, Signal } from "./signal.js";
 import { movedBand } from "./signal.js";
 
@@ -62,7 +62,7 @@ export interface EventLoopDelayOptions extends Partial<Band> {
 export function eventLoopDelay(options: EventLoopDelayOptions): Signal {
   const { percentile, ...band } = parseOptions("eventLoopDelay", options, ["percentile", "low", "high"]);
   if ((percentile as unknown) !== 99 && percentile !== 100) {
-    throw new RangeError(argumentError("percentile", "99 or 100", percentile));
+    throw rangeError("percentile", "99 or 100", percentile);
   }
   const probe = percentile === 99 ? new RecentDelays() : new LongestDelay();
   return {

@@ -3,7 +3,7 @@ import type { Clock } from "../core/clock.js";
 import { clockFrom } from "../core/clock.js";
 import type { Duration } from "../core/duration.js";
 import { parseDuration } from "../core/duration.js";
-import { argumentError, assertFraction, assertOptionalFunction, parseOptions } from "../core/validate.js";
+import { rangeError, typeError, assertFraction, assertOptionalFunction, parseOptions } from "../core/validate.js";
 import type { AimdController } from "./aimd-controller.js";
 import { aimdController, step } from "./aimd-controller.js";
 import { eventLoopDelay, eventLoopUtilization } from "./event-loop.js";
@@ -220,7 +220,7 @@ function monitorPlan(options: LoadMonitorOptions): MonitorPlan {
   const { interval = "25ms", floor = 0.1, halving = "1s", recovery = "5s", signals, onSample, clock } = checked;
   const intervalMs = parseDuration("interval", interval);
   if (intervalMs < 20 || intervalMs > 60_000) {
-    throw new RangeError(argumentError("interval", "a duration from 20ms to 1m", interval));
+    throw rangeError("interval", "a duration from 20ms to 1m", interval);
   }
   const halvingMs = durationFrom("halving", halving, intervalMs);
   const recoveryMs = durationFrom("recovery", recovery, intervalMs);
@@ -240,15 +240,14 @@ function defaultSignals(): Signal[] {
 
 function durationFrom(name: string, value: unknown, leastMs: number): number {
   const ms = parseDuration(name, value);
-  if (ms < leastMs)
-    throw new RangeError(argumentError(name, `a duration of at least the interval, ${leastMs}ms`, value));
+  if (ms < leastMs) throw rangeError(name, `a duration of at least the interval, ${leastMs}ms`, value);
   return ms;
 }
 
 function wakingClock(value: unknown): Required<Clock> {
   const clock = clockFrom("clock", value);
   if (typeof clock.wake === "function") return clock as Required<Clock>;
-  throw new TypeError(argumentError("clock", "a clock with a `wake` function", value));
+  throw typeError("clock", "a clock with a `wake` function", value);
 }
 
 /** The clock of the process, whose timers do not keep it alive. */

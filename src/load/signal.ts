@@ -1,5 +1,5 @@
 import { warn } from "../core/callbacks.js";
-import { argumentError, parseOptions, memberOf, assertOptionalFunction } from "../core/validate.js";
+import { rangeError, typeError, parseOptions, memberOf, assertOptionalFunction } from "../core/validate.js";
 import { pressureOf } from "./aimd-controller.js";
 
 /** The range of readings in which limits do not change. */
@@ -40,11 +40,11 @@ export interface Signal extends Band {
 
 /** Checks a band and returns it. @throws TypeError for what is not a number, RangeError for one that is empty or not finite. */
 export function bandFrom(name: string, { low, high }: { low?: unknown; high?: unknown }): Band {
-  if (typeof low !== "number") throw new TypeError(argumentError(`${name}.low`, "a number", low));
-  if (typeof high !== "number") throw new TypeError(argumentError(`${name}.high`, "a number", high));
-  if (!Number.isFinite(low)) throw new RangeError(argumentError(`${name}.low`, "a finite number", low));
+  if (typeof low !== "number") throw typeError(`${name}.low`, "a number", low);
+  if (typeof high !== "number") throw typeError(`${name}.high`, "a number", high);
+  if (!Number.isFinite(low)) throw rangeError(`${name}.low`, "a finite number", low);
   if (!(high > low && high < Infinity)) {
-    throw new RangeError(argumentError(`${name}.high`, `a finite number above \`low\`, ${low}`, high));
+    throw rangeError(`${name}.high`, `a finite number above \`low\`, ${low}`, high);
   }
   return { low, high };
 }
@@ -61,13 +61,13 @@ export function movedBand(name: string, band: Partial<Band> | undefined, default
  * @throws TypeError or RangeError if it is not a list, is empty, or has a signal with a missing or invalid property.
  */
 export function signalsFrom(value: unknown): readonly Signal[] {
-  if (!Array.isArray(value)) throw new TypeError(argumentError("signals", "an array of signals", value));
-  if (value.length === 0) throw new RangeError(argumentError("signals", "an array of at least one signal", "[]"));
+  if (!Array.isArray(value)) throw typeError("signals", "an array of signals", value);
+  if (value.length === 0) throw rangeError("signals", "an array of at least one signal", "[]");
   return value.map((signal: Partial<Signal> | null | undefined, at) => {
     const label = `signals[${at}]`;
     const [name, read, start, stop] = ["name", "read", "start", "stop"].map((member) => memberOf(signal, member));
     if (typeof read !== "function" || typeof name !== "string") {
-      throw new TypeError(argumentError(label, "a signal with a `name` and a `read` function", signal));
+      throw typeError(label, "a signal with a `name` and a `read` function", signal);
     }
     const { low, high } = bandFrom(label, signal as Signal);
     assertOptionalFunction(`${label}.start`, start);

@@ -1,5 +1,5 @@
 import { warn } from "../core/callbacks.js";
-import { argumentError, memberOf, ownCopy } from "../core/validate.js";
+import { typeError, memberOf, ownCopy } from "../core/validate.js";
 import { isRedirect } from "./reply.js";
 
 /** Sends one command with its arguments in order, and resolves with the reply of Redis. */
@@ -119,7 +119,7 @@ export function connectionOf(client: unknown): Connection {
   const rule =
     "a client of ioredis, iovalkey, redis, @valkey/valkey-glide, @upstash/redis or Bun, " +
     "or a function that sends a command: `(command: string[]) => Promise`";
-  throw new TypeError(argumentError("client", rule, client));
+  throw typeError("client", rule, client);
 }
 
 /** Whether a class was passed in place of a client. */

@@ -1,4 +1,4 @@
-import { argumentError } from "../core/validate.js";
+import { typeError } from "../core/validate.js";
 import type { LimitOptions } from "../core/limit.js";
 import { enforceable } from "../core/limit.js";
 import type { PolicyOptions } from "../limiter/options.js";
@@ -28,8 +28,7 @@ export class RedisRateLimiter<in K extends string = string> extends RateLimiter<
     const checked = checkedOptions(options, ["maxCalls", "period", ...REDIS_OPTIONS], REDIS_RENAMED);
     const { maxCalls, period, name, bypass, mode, onDecision, store, clock, ...ofStore } = checked;
     for (const [own, value] of Object.entries({ store, clock } as Record<string, unknown>)) {
-      if (value !== undefined)
-        throw new TypeError(argumentError(own, "absent: Redis is the store, and its clock counts", value));
+      if (value !== undefined) throw typeError(own, "absent: Redis is the store, and its clock counts", value);
     }
     const limit = enforceable({ maxCalls, period });
     const { warnings } = checked;

@@ -1,6 +1,13 @@
 import { parseDuration } from "../core/duration.js";
 import type { Duration } from "../core/duration.js";
-import { argumentError, parseOptions, assertOneOf, assertOptionalFunction, assertInteger } from "../core/validate.js";
+import {
+  rangeError,
+  typeError,
+  parseOptions,
+  assertOneOf,
+  assertOptionalFunction,
+  assertInteger,
+} from "../core/validate.js";
 import { publish, published } from "../core/copies.js";
 import type { BatchItem, AsyncNamespace, AsyncStore, Store, BatchResult } from "../store/store.js";
 import { assertNamespaceName } from "../store/store.js";
@@ -106,11 +113,11 @@ export class RedisStore implements AsyncStore {
     const checked = parseOptions("options", options, REDIS_OPTIONS, REDIS_RENAMED);
     const { client, keyPrefix = "rate_limit", timeout = "100ms", whenDown = "local", instances = 1 } = checked;
     const { warnings = true } = checked;
-    if (typeof warnings !== "boolean") throw new TypeError(argumentError("warnings", "a boolean", warnings));
-    if (typeof keyPrefix !== "string") throw new TypeError(argumentError("keyPrefix", "a non-empty string", keyPrefix));
-    if (keyPrefix === "") throw new RangeError(argumentError("keyPrefix", "a non-empty string", keyPrefix));
+    if (typeof warnings !== "boolean") throw typeError("warnings", "a boolean", warnings);
+    if (typeof keyPrefix !== "string") throw typeError("keyPrefix", "a non-empty string", keyPrefix);
+    if (keyPrefix === "") throw rangeError("keyPrefix", "a non-empty string", keyPrefix);
     const timeoutMs = parseDuration("timeout", timeout);
-    if (timeoutMs > LONGEST_TIMEOUT_MS) throw new RangeError(argumentError("timeout", "at most 24 days", timeout));
+    if (timeoutMs > LONGEST_TIMEOUT_MS) throw rangeError("timeout", "at most 24 days", timeout);
     assertOptionalFunction("onStoreError", checked.onStoreError);
     this.#denyMs = denyMsFrom(checked.denyCache);
     this.#fallbackFor = fallbackFrom(whenDown, assertInteger("instances", instances, 1));
@@ -170,9 +177,7 @@ function fallbackFrom(whenDown: unknown, instances: number): FallbackFor {
     };
   }
   if (typeof whenDown !== "string") {
-    throw new TypeError(
-      argumentError("whenDown", '"local", "allow", "deny" or a store with an `open` function', whenDown),
-    );
+    throw typeError("whenDown", '"local", "allow", "deny" or a store with an `open` function', whenDown);
   }
   switch (assertOneOf("whenDown", whenDown, ["local", "allow", "deny"])) {
     case "allow":

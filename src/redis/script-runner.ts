@@ -1,6 +1,6 @@
 import { StoreError } from "../core/errors.js";
 import { callListener, warn } from "../core/callbacks.js";
-import { argumentError } from "../core/validate.js";
+import { typeError } from "../core/validate.js";
 import type { CircuitBreaker } from "./circuit-breaker.js";
 import type { Connection, Send } from "./clients.js";
 import { Deadline } from "./deadline.js";
@@ -215,8 +215,8 @@ function escaped(text: string): string {
  * await both.check({ tenant: hashTagged(tenant, ""), user: hashTagged(tenant, user) });
  */
 export function hashTagged(tag: string, key: string): string {
-  if (typeof tag !== "string") throw new TypeError(argumentError("tag", "a string", tag));
-  if (typeof key !== "string") throw new TypeError(argumentError("key", "a string", key));
+  if (typeof tag !== "string") throw typeError("tag", "a string", tag);
+  if (typeof key !== "string") throw typeError("key", "a string", key);
   // A tag ends at the first `}`, and an empty tag has no effect.
   const escaped = tag.replace(/[%}]/g, (character) => (character === "%" ? "%25" : "%7D"));
   return `{${escaped === "" ? "%" : escaped}}${key}`;

@@ -3,7 +3,7 @@ import type { LayerStatus, Receipt, Source, SyncReceipt } from "../core/decision
 import type { Limit } from "../core/limit.js";
 import type { TimestampLog } from "../core/sliding-window.js";
 import { status } from "../core/sliding-window.js";
-import { argumentError } from "../core/validate.js";
+import { rangeError, typeError } from "../core/validate.js";
 
 /**
  * Keeps logs and a clock, and expires what is old. It knows nothing of tiers, load or HTTP.
@@ -183,8 +183,8 @@ export const MAX_MOVED = 4096;
  */
 export function namespaceName(name: unknown): string {
   const rule = "a non-empty string without `:`";
-  if (typeof name !== "string") throw new TypeError(argumentError("name", rule, name));
-  if (name === "" || name.includes(":")) throw new RangeError(argumentError("name", rule, name));
+  if (typeof name !== "string") throw typeError("name", rule, name);
+  if (name === "" || name.includes(":")) throw rangeError("name", rule, name);
   return name;
 }
 
@@ -197,5 +197,5 @@ export function namespaceName(name: unknown): string {
 export function assertNamespaceName(name: unknown, open: ReadonlySet<string>): void {
   if (!open.has(namespaceName(name))) return;
   const rule = "a name that no other limiter of this store has (without one it is `default`); give each its own";
-  throw new RangeError(argumentError("name", rule, name));
+  throw rangeError("name", rule, name);
 }

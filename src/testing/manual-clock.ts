@@ -1,6 +1,6 @@
 import type { Clock } from "../core/clock.js";
 import { type Duration, parseDuration } from "../core/duration.js";
-import { argumentError } from "../core/validate.js";
+import { rangeError, typeError } from "../core/validate.js";
 
 interface Timer {
   readonly dueMs: number;
@@ -90,7 +90,7 @@ export class ManualClock implements Clock {
 
 function instant(name: string, value: unknown, least: number = -Number.MAX_VALUE): number {
   const rule = `a finite${least === 0 ? ", non-negative" : ""} number of milliseconds`;
-  if (typeof value !== "number") throw new TypeError(argumentError(name, rule, value));
-  if (!(value >= least && value <= Number.MAX_VALUE)) throw new RangeError(argumentError(name, rule, value));
+  if (typeof value !== "number") throw typeError(name, rule, value);
+  if (!(value >= least && value <= Number.MAX_VALUE)) throw rangeError(name, rule, value);
   return value;
 }

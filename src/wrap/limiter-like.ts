@@ -1,5 +1,5 @@
 import type { Decision } from "../core/decision.js";
-import { argumentError, memberOf } from "../core/validate.js";
+import { typeError, memberOf } from "../core/validate.js";
 import type { WaitOptions } from "../limiter/acquire-options.js";
 
 /**
@@ -41,7 +41,7 @@ export function limiterLike<K extends string>(
 ): LimiterLike<K> {
   const assertMethod = (method: keyof LimiterLike<K>, reason: string = ""): void => {
     if (typeof memberOf(value, method) !== "function") {
-      throw new TypeError(argumentError(name, `a limiter with a \`${method}\` function${reason}`, value));
+      throw typeError(name, `a limiter with a \`${method}\` function${reason}`, value);
     }
   };
   assertMethod("check");

@@ -1,13 +1,6 @@
 import type { Decision } from "../core/decision.js";
 import { RateLimitExceededError } from "../core/errors.js";
-import {
-  argumentError,
-  parseOptions,
-  memberOf,
-  assertOptionalFunction,
-  ownCopy,
-  assertInteger,
-} from "../core/validate.js";
+import { typeError, parseOptions, memberOf, assertOptionalFunction, ownCopy, assertInteger } from "../core/validate.js";
 import { warn } from "../core/callbacks.js";
 import type { WaitOptions } from "../limiter/acquire-options.js";
 import { parseAcquireOptions, WAIT_OPTIONS } from "../limiter/acquire-options.js";
@@ -89,7 +82,7 @@ export function rateLimited<T, K extends string, P extends readonly unknown[], R
   type Wrapped = (this: T, ...args: [...P]) => Promise<R | F>;
 
   function wrap(target: Target): Wrapped {
-    if (typeof target !== "function") throw new TypeError(argumentError("target", "a function or a method", target));
+    if (typeof target !== "function") throw typeError("target", "a function or a method", target);
     const wrapped: Wrapped = async function (...args) {
       const ownLimiter = limiterOf(this);
       const key = await keyOf.apply(this, args);
@@ -127,7 +120,7 @@ export function rateLimited<T, K extends string, P extends readonly unknown[], R
       return ownCopy({ ...descriptor, value: wrap(descriptor.value as Target) }) as TypedPropertyDescriptor<Wrapped>;
     }
     const kind = memberOf(context, "kind") ?? "method";
-    if (kind !== "method") throw new TypeError(argumentError("target", "a function or a method", kind));
+    if (kind !== "method") throw typeError("target", "a function or a method", kind);
     return wrap(target as Target);
   }
   return apply as RateLimited<T, P, R, F>;
@@ -173,7 +166,7 @@ async function refundIfWanted<K extends string, R>(
 ): Promise<void> {
   try {
     const isWanted: unknown = refundWhen(outcome);
-    if (typeof isWanted !== "boolean") throw new TypeError(argumentError("refundWhen(outcome)", "a boolean", isWanted));
+    if (typeof isWanted !== "boolean") throw typeError("refundWhen(outcome)", "a boolean", isWanted);
     if (isWanted) await limiter.refund?.(decision);
   } catch (error) {
     warn("SLUICEGATE_REFUND_FAILED", "A refund failed; the outcome of the call stands", error);
@@ -193,18 +186,18 @@ function limiterOfThis<T, K extends string>(
 }
 
 function checked<O extends RateLimitedOptions<never, never, unknown>>(keyOf: unknown, options: O): O {
-  if (typeof keyOf !== "function") throw new TypeError(argumentError("keyOf", "a function of the arguments", keyOf));
+  if (typeof keyOf !== "function") throw typeError("keyOf", "a function of the arguments", keyOf);
   const copy = parseOptions("options", options, ["message", "onRefused", "cost", "refundWhen", "wait"]);
   const { message, cost, onRefused, refundWhen, wait } = copy;
   if (message !== undefined && typeof message !== "string") {
-    throw new TypeError(argumentError("message", "a string", message));
+    throw typeError("message", "a string", message);
   }
   assertOptionalFunction("onRefused", onRefused);
   assertOptionalFunction("refundWhen", refundWhen);
   if (cost !== undefined && typeof cost !== "function") assertInteger("cost", cost, 1);
   if (typeof wait === "object") parseAcquireOptions(parseOptions("wait", wait, WAIT_OPTIONS));
   else if (wait !== undefined && typeof wait !== "boolean") {
-    throw new TypeError(argumentError("wait", "a boolean, or an object with a timeout or a maxQueue", wait));
+    throw typeError("wait", "a boolean, or an object with a timeout or a maxQueue", wait);
   }
   return copy;
 }

@@ -1,5 +1,5 @@
 import type { Decision } from "../../core/decision.js";
-import { argumentError, memberOf, ownCopy } from "../../core/validate.js";
+import { typeError, memberOf, ownCopy } from "../../core/validate.js";
 import type { HeaderEntry } from "../headers.js";
 import { checkedHttpOptions } from "../options.js";
 import type { Outcome } from "../pipeline.js";
@@ -79,13 +79,11 @@ export async function rateLimit(app: FastifyLike, options: FastifyOptions): Prom
     const known = limiters.get(own);
     if (known !== undefined) return known;
     if (typeof own !== "object" || (own as unknown) === null) {
-      throw new TypeError(argumentError("config.rateLimit", "an object of options, or false", own));
+      throw typeError("config.rateLimit", "an object of options, or false", own);
     }
     const created = limiterFrom(mergeRouteOptions(plugin, own));
     if (created === undefined) {
-      throw new TypeError(
-        argumentError("config.rateLimit.limiter", "a limiter, because the plugin has none", undefined),
-      );
+      throw typeError("config.rateLimit.limiter", "a limiter, because the plugin has none", undefined);
     }
     limiters.set(own, created);
     return created;

@@ -1,4 +1,4 @@
-import { argumentError, memberOf } from "../../core/validate.js";
+import { typeError, memberOf } from "../../core/validate.js";
 import { continuesAfterHeaders, hasHungUp, remoteAddressOf } from "../request-view.js";
 import type { NodeResponse } from "../response-end.js";
 import { whenSent } from "../response-end.js";
@@ -34,7 +34,7 @@ export function isResponse(value: unknown): value is FetchResponse {
 /** Checks that `onRefused` returned a response, and returns it. @throws TypeError if not: the request would seem to have passed. */
 export function responseOf(value: unknown): FetchResponse {
   if (isResponse(value)) return value;
-  throw new TypeError(argumentError("onRefused(request, decision)", "a Response, or a promise of one", value));
+  throw typeError("onRefused(request, decision)", "a Response, or a promise of one", value);
 }
 
 /**

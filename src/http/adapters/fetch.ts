@@ -1,5 +1,5 @@
 import type { Decision } from "../../core/decision.js";
-import { argumentError } from "../../core/validate.js";
+import { typeError } from "../../core/validate.js";
 import type { HeaderEntry } from "../headers.js";
 import type { HttpOptions } from "../options.js";
 import { HttpRateLimiter, PROBLEM_TYPE, missingHeaders } from "../pipeline.js";
@@ -87,8 +87,7 @@ function limited<Q extends FetchRequest, S, X extends readonly unknown[]>(
   handler: FetchHandler<Q, S, X>,
   limiter: HttpRateLimiter<Q>,
 ): (request: Q, ...rest: X) => Promise<S> {
-  if (typeof handler !== "function")
-    throw new TypeError(argumentError("handler", "a function of the request", handler));
+  if (typeof handler !== "function") throw typeError("handler", "a function of the request", handler);
   return async function rateLimit(request, ...rest) {
     environments.set(request, rest[0]);
     const { decision, fields, rejection, onResponse } = await limiter.handle(request);

@@ -1,7 +1,7 @@
 import type { Clock } from "../../core/clock.js";
 import { clockFrom, monotonicClock } from "../../core/clock.js";
 import { publish } from "../../core/copies.js";
-import { argumentError, parseOptions, assertOneOf, assertInteger } from "../../core/validate.js";
+import { rangeError, parseOptions, assertOneOf, assertInteger } from "../../core/validate.js";
 import type { SyncNamespace, SyncStore } from "../store.js";
 import { assertNamespaceName } from "../store.js";
 import { StoreTime } from "../store-time.js";
@@ -91,7 +91,6 @@ export class MemoryStore implements SyncStore {
 
 function longestOf(periodsMs: readonly number[]): number {
   for (const periodMs of periodsMs) assertInteger("periodsMs", periodMs, 1);
-  if (periodsMs.length === 0)
-    throw new RangeError(argumentError("periodsMs", "a list of at least one period", periodsMs));
+  if (periodsMs.length === 0) throw rangeError("periodsMs", "a list of at least one period", periodsMs);
   return Math.max(...periodsMs);
 }

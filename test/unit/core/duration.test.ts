@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { type Duration, formatDuration, parseDuration, parsePeriod } from "../../../src/core/duration.js";
+import { coded } from "../../support/coded.js";
 
 describe("parseDuration", () => {
   it.each([
@@ -59,8 +60,10 @@ describe("parseDuration", () => {
   it("accepts 0 ms only if the minimum is 0", () => {
     expect(parseDuration("duration", "0ms", 0)).toBe(0);
     expect(() => parseDuration("duration", "0ms")).toThrow(
-      new RangeError(
-        'Expected `duration` to be a duration with its unit, such as "500ms", "10s", "15m", "1h", "7d" or "1w", of whole milliseconds up to 10 million days, got `0ms` (string)',
+      coded(
+        new RangeError(
+          'Expected `duration` to be a duration with its unit, such as "500ms", "10s", "15m", "1h", "7d" or "1w", of whole milliseconds up to 10 million days, got `0ms` (string)',
+        ),
       ),
     );
   });
@@ -114,8 +117,10 @@ describe("parsePeriod", () => {
     "throws a RangeError for %d",
     (period) => {
       expect(() => parsePeriod("period", period)).toThrow(
-        new RangeError(
-          `Expected \`period\` to be a number of seconds, or a duration with its unit such as "15m", of whole milliseconds up to 10 million days, got \`${String(period)}\` (number)`,
+        coded(
+          new RangeError(
+            `Expected \`period\` to be a number of seconds, or a duration with its unit such as "15m", of whole milliseconds up to 10 million days, got \`${String(period)}\` (number)`,
+          ),
         ),
       );
     },

@@ -7,6 +7,7 @@ import {
   assertOptionalFunction,
   ownCopy,
 } from "../../../src/core/validate.js";
+import { coded } from "../../support/coded.js";
 
 describe("argumentError", () => {
   it.each([
@@ -56,13 +57,13 @@ describe("assertFraction", () => {
   it("accepts 0 only if it is allowed", () => {
     expect(assertFraction("share", 0, true)).toBe(0);
     expect(() => assertFraction("share", 0, false)).toThrow(
-      new RangeError("Expected `share` to be a fraction above 0, up to 1, got `0` (number)"),
+      coded(new RangeError("Expected `share` to be a fraction above 0, up to 1, got `0` (number)")),
     );
   });
 
   it.each([-0.1, 1.1, 85, NaN, Infinity, -Infinity])("throws a RangeError for %d", (value) => {
-    const expected = new RangeError(
-      `Expected \`share\` to be a fraction from 0 to 1, got \`${String(value)}\` (number)`,
+    const expected = coded(
+      new RangeError(`Expected \`share\` to be a fraction from 0 to 1, got \`${String(value)}\` (number)`),
     );
     expect(() => assertFraction("share", value, true)).toThrow(expected);
     expect(() => assertFraction("share", value, false)).toThrow(RangeError);
@@ -140,7 +141,7 @@ describe("assertOptionalFunction", () => {
     expect(() => assertOptionalFunction("load", undefined)).not.toThrow();
     expect(() => assertOptionalFunction("load", () => 1)).not.toThrow();
     expect(() => assertOptionalFunction("load", null)).toThrow(
-      new TypeError("Expected `load` to be a function, got `null` (null)"),
+      coded(new TypeError("Expected `load` to be a function, got `null` (null)")),
     );
   });
 });

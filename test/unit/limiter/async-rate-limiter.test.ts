@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, expectTypeOf, it, vi } from "v
 import { AsyncRateLimiter, type Decision, MemoryStore, RATE_LIMITS, type Store } from "../../../src/index.js";
 import { ManualClock } from "../../../src/testing/index.js";
 import { AnyLimiter } from "../../support/model-run.js";
+import { coded } from "../../support/coded.js";
 
 let clock: ManualClock;
 let limiter: AsyncRateLimiter;
@@ -339,7 +340,7 @@ describe("reset", () => {
     await limiter.check("ada", { cost: 3 });
     const lost = undefined as unknown as string;
     await expect(limiter.reset(lost)).rejects.toThrow(
-      new TypeError("Expected `key` to be a string, got `undefined` (undefined)"),
+      coded(new TypeError("Expected `key` to be a string, got `undefined` (undefined)")),
     );
     expect(await limiter.isAllowed("ada")).toBe(false);
   });

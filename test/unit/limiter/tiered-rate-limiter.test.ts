@@ -7,6 +7,7 @@ import {
   USER_TIERS,
 } from "../../../src/index.js";
 import { ManualClock } from "../../../src/testing/index.js";
+import { coded } from "../../support/coded.js";
 
 const tiers = { free: { maxCalls: 1, period: "1m" }, premium: { maxCalls: 2, period: "1m" } } as const;
 
@@ -96,7 +97,7 @@ describe("a tiered limiter", () => {
         limiter.state("ada", wrong),
         limiter.acquire("ada", wrong),
       ]) {
-        await expect(call).rejects.toThrow(new RangeError(message));
+        await expect(call).rejects.toThrow(coded(new RangeError(message)));
       }
       expect(() => limiter.checkSync("ada", wrong)).toThrow(RangeError);
       expect(() => limiter.tier(wrong)).toThrow(RangeError);

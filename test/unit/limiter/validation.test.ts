@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { AsyncRateLimiter, type AsyncRateLimiterOptions, type CallOptions } from "../../../src/index.js";
+import { coded } from "../../support/coded.js";
 
 const construct = (options: object) => () => new AsyncRateLimiter(options as AsyncRateLimiterOptions);
 const limit = { maxCalls: 3, period: "1m" } as const;
@@ -7,7 +8,7 @@ const limit = { maxCalls: 3, period: "1m" } as const;
 describe("an option that is not fit is refused at construction", () => {
   it.each([-1, 2.5, NaN, Infinity, -Infinity])("maxCalls %d is a RangeError", (maxCalls) => {
     expect(construct({ ...limit, maxCalls })).toThrow(
-      new RangeError(`Expected \`maxCalls\` to be a non-negative integer, got \`${String(maxCalls)}\` (number)`),
+      coded(new RangeError(`Expected \`maxCalls\` to be a non-negative integer, got \`${String(maxCalls)}\` (number)`)),
     );
   });
 
@@ -59,8 +60,10 @@ describe("an option that is not fit is refused at construction", () => {
 
   it("an unknown option is named, with those there are", () => {
     expect(construct({ ...limit, windowMs: 5 })).toThrow(
-      new TypeError(
-        "Expected `windowMs` to be one of the options maxCalls, period, name, store, clock, bypass, mode, onDecision, warnings; here it is `period`, whose bare numbers are seconds, got `5` (number)",
+      coded(
+        new TypeError(
+          "Expected `windowMs` to be one of the options maxCalls, period, name, store, clock, bypass, mode, onDecision, warnings; here it is `period`, whose bare numbers are seconds, got `5` (number)",
+        ),
       ),
     );
   });
@@ -89,7 +92,7 @@ describe("an option that is not fit is refused at construction", () => {
 
   it("an unknown mode is a RangeError", () => {
     expect(construct({ ...limit, mode: "dry-run" })).toThrow(
-      new RangeError('Expected `mode` to be "enforce" or "shadow", got `dry-run` (string)'),
+      coded(new RangeError('Expected `mode` to be "enforce" or "shadow", got `dry-run` (string)')),
     );
   });
 

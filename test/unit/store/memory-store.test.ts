@@ -4,6 +4,7 @@ import { allOf, AsyncRateLimiter, type Clock, type Limit, MemoryStore, StoreErro
 import { ManualClock } from "../../../src/testing/index.js";
 import { AnyLimiter } from "../../support/model-run.js";
 import { InspectableNamespace } from "../../support/inspectable-namespace.js";
+import { coded } from "../../support/coded.js";
 
 const perMinute = (maxCalls: number): Limit[] => [{ maxCalls, periodMs: 60_000 }];
 
@@ -31,8 +32,10 @@ describe("the namespaces of a MemoryStore", () => {
     const store = new MemoryStore();
     new AsyncRateLimiter({ maxCalls: 1, period: 1, store });
     expect(() => new AsyncRateLimiter({ maxCalls: 1, period: 1, store })).toThrow(
-      new RangeError(
-        "Expected `name` to be a name that no other limiter of this store has (without one it is `default`); give each its own, got `default` (string)",
+      coded(
+        new RangeError(
+          "Expected `name` to be a name that no other limiter of this store has (without one it is `default`); give each its own, got `default` (string)",
+        ),
       ),
     );
   });
@@ -54,7 +57,7 @@ describe("the namespaces of a MemoryStore", () => {
 
   it.each(["", "a:b", ":"])("cannot have the name %j", (name) => {
     expect(() => new AsyncRateLimiter({ maxCalls: 1, period: 1, name })).toThrow(
-      new RangeError(`Expected \`name\` to be a non-empty string without \`:\`, got \`${name}\` (string)`),
+      coded(new RangeError(`Expected \`name\` to be a non-empty string without \`:\`, got \`${name}\` (string)`)),
     );
   });
 });
