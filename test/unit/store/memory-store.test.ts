@@ -331,6 +331,14 @@ describe("at the key cap, a new key", () => {
     expect(results.size).toBe(1);
   });
 
+  it("is refused in its own store only, in a call of several stores", async () => {
+    const login = cappedStore(1).limiter("login", perMinute(1));
+    const search = cappedStore(10).limiter("search", perMinute(1));
+    await login.isAllowed("ada");
+    const { members } = await allOf({ search, login }).check({ search: "new key", login: "new key" });
+    expect([members.search?.refusedBy, members.login?.refusedBy]).toEqual([null, "capacity"]);
+  });
+
   it("is allowed in shadow mode, and not recorded", async () => {
     const store = new MemoryStore({ maxKeys: 1 });
     const limiter = new AnyLimiter(perMinute(1), { store, mode: "shadow", bypass: false });
