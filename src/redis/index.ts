@@ -14,4 +14,4 @@ export type { RedisRateLimiterOptions } from "./redis-rate-limiter.js";
 export { RedisRateLimiter } from "./redis-rate-limiter.js";
 export type { RedisStoreOptions } from "./redis-store.js";
 export { RedisStore } from "./redis-store.js";
-export { hashTagged } from "./script-runner.js";
+export { hashTagged } from "./redis-backend.js";

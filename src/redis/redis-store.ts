@@ -1,84 +1,27 @@
-import { parseDuration } from "../core/duration.js";
-import type { Duration } from "../core/duration.js";
-import {
-  rangeError,
-  typeError,
-  parseOptions,
-  assertOneOf,
-  assertOptionalFunction,
-  assertInteger,
-} from "../core/validate.js";
-import { publish, published } from "../core/copies.js";
-import type { BatchItem, AsyncNamespace, AsyncStore, Store, BatchResult } from "../store/store.js";
-import { assertNamespaceName } from "../store/store.js";
+import { parseOptions } from "../core/validate.js";
+import type { RemoteStoreOptions } from "../store/remote/remote-store.js";
+import { REMOTE_OPTIONS, REMOTE_RENAMED, RemoteStore } from "../store/remote/remote-store.js";
 import type { RedisClient } from "./clients.js";
-import type { Fallback, FallbackOwner } from "./fallback.js";
-import { allowFallback, storeFallback, denyFallback } from "./fallback.js";
-import { ScriptRunner } from "./script-runner.js";
-import { RedisNamespace } from "./redis-namespace.js";
-import { checkBatch } from "./batch.js";
-import type { SharedClient } from "./shared-client.js";
-import { fallbacksIn, sharedClient } from "./shared-client.js";
+import { connectionOf } from "./clients.js";
+import { RedisBackend } from "./redis-backend.js";
 
 /** Options of a {@link RedisStore}, and of a `RedisRateLimiter` about its store. */
-export interface RedisStoreOptions {
+export interface RedisStoreOptions extends RemoteStoreOptions {
   /**
    * A client of ioredis, iovalkey, node-redis, valkey-glide, Upstash or Bun, of one server, a sentinel or a cluster; or a
    * function that sends a command. Its connection stays yours.
    */
   readonly client: RedisClient;
-  /** What the keys in Redis begin with: `keyPrefix:name:key`. Not empty. @default "rate_limit" */
-  readonly keyPrefix?: string | undefined;
-  /** The longest wait for a reply: a duration with its unit, up to 24 days. @default "100ms" */
-  readonly timeout?: Duration | undefined;
-  /**
-   * What decides while Redis is unreachable: `"local"`, a `MemoryStore` of this process; `"allow"` admits every call;
-   * `"deny"` rejects every call with a `StoreError`, which is a 503 over HTTP; or another store.
-   * @default "local"
-   */
-  readonly whenDown?: "local" | "allow" | "deny" | Store | undefined;
-  /**
-   * How many instances of the service there are: each `maxCalls` is divided by it, and rounded up, while a store decides
-   * as `whenDown` says. @default 1
-   */
-  readonly instances?: number | undefined;
-  /**
-   * Refuses calls without a command if Redis has refused them and would refuse them again. A reset, a refund or a raised
-   * limit in another process takes effect within `maxAge` and a round trip. Such a decision has the source `"deny-cache"`.
-   * @default { maxAge: "1s" }
-   */
-  readonly denyCache?: false | { readonly maxAge?: Duration | undefined } | undefined;
-  /**
-   * Called for every failure of Redis; its return value is ignored, and an error that it throws becomes a process warning. Without
-   * it, the first failure of a client becomes a process warning, and later ones are not reported.
-   */
-  readonly onStoreError?: ((error: unknown) => unknown) | undefined;
-  /** `false` disables the process warnings about misuse. @default true */
-  readonly warnings?: boolean | undefined;
 }
 
-/** Timers fire immediately for more than 2^31 - 1 milliseconds. */
-const LONGEST_TIMEOUT_MS = 24 * 86_400_000;
-
 /** The names of a {@link RedisStoreOptions}. */
-export const REDIS_OPTIONS: readonly string[] = [
-  "client",
-  "keyPrefix",
-  "timeout",
-  "whenDown",
-  "instances",
-  "denyCache",
-  "onStoreError",
-  "warnings",
-];
+export const REDIS_OPTIONS: readonly string[] = ["client", ...REMOTE_OPTIONS];
 
 /** Options of other packages, with their names here. */
 export const REDIS_RENAMED: Readonly<Record<string, string>> = {
   storeClient: "client",
   redis: "client",
-  insuranceLimiter: "whenDown",
-  passOnStoreError: "whenDown",
-  skipOnError: "whenDown",
+  ...REMOTE_RENAMED,
 };
 
 /**
@@ -92,103 +35,10 @@ export const REDIS_RENAMED: Readonly<Record<string, string>> = {
  * const store = new RedisStore({ client: new Redis() });
  * const guard = new DOSProtectionLimiter({ store });
  */
-export class RedisStore implements AsyncStore {
-  static {
-    publish(this.prototype, "store");
-  }
-
-  /** `false`: its methods return promises. */
-  readonly synchronous = false as const;
-
-  readonly #server: ScriptRunner;
-  readonly #keyPrefix: string;
-  /** How long a denial is kept at most; 0 for not at all. */
-  readonly #denyMs: number;
-  readonly #fallbackFor: FallbackFor;
-  readonly #warns: boolean;
-  readonly #names = new Set<string>();
-
+export class RedisStore extends RemoteStore {
   /** @throws TypeError for an option that is unknown or of the wrong type, RangeError for one out of range. */
   constructor(options: RedisStoreOptions) {
     const checked = parseOptions("options", options, REDIS_OPTIONS, REDIS_RENAMED);
-    const { client, keyPrefix = "rate_limit", timeout = "100ms", whenDown = "local", instances = 1 } = checked;
-    const { warnings = true } = checked;
-    if (typeof warnings !== "boolean") throw typeError("warnings", "a boolean", warnings);
-    if (typeof keyPrefix !== "string") throw typeError("keyPrefix", "a non-empty string", keyPrefix);
-    if (keyPrefix === "") throw rangeError("keyPrefix", "a non-empty string", keyPrefix);
-    const timeoutMs = parseDuration("timeout", timeout);
-    if (timeoutMs > LONGEST_TIMEOUT_MS) throw rangeError("timeout", "at most 24 days", timeout);
-    assertOptionalFunction("onStoreError", checked.onStoreError);
-    this.#denyMs = denyMsFrom(checked.denyCache);
-    this.#fallbackFor = fallbackFrom(whenDown, assertInteger("instances", instances, 1));
-    this.#keyPrefix = keyPrefix;
-    this.#warns = warnings;
-    this.#server = new ScriptRunner(client, timeoutMs, checked.onStoreError);
-  }
-
-  open(name: string, periodsMs: readonly number[]): AsyncNamespace {
-    assertNamespaceName(name, this.#names);
-    const prefix = `${this.#keyPrefix}:${name}:`;
-    const client = sharedClient(this.#server.client);
-    const fallback = this.#fallbackFor({ client, name, keyPrefix: this.#keyPrefix, periodsMs });
-    const shared = client.namespace(prefix);
-    this.#names.add(name);
-    shared.join(name, this.#warns);
-    return new RedisNamespace(this.#server, prefix, periodsMs, fallback, shared.denyCache(this.#denyMs), {
-      firstLimits: (limits) => {
-        if (this.#warns) shared.compareLimits(limits);
-      },
-      whileChanging: (key, change) => shared.whileChanging(key, change),
-      closed: () => {
-        fallback.close();
-        this.#names.delete(name);
-        client.leave(prefix, shared);
-      },
-    });
-  }
-
-  /**
-   * Checks several keys by one run of a script: those of any store with the same client. In a cluster they must have one hash
-   * tag; see {@link hashTagged}.
-   */
-  async checkBatch(items: readonly BatchItem[]): Promise<BatchResult> {
-    const entries = items.map(({ namespace, ...item }) =>
-      namespace instanceof RedisNamespace ? namespace.batchEntry(item) : undefined,
-    );
-    return (await checkBatch(entries)) ?? { checkers: items.map(({ namespace }) => namespace) };
-  }
-}
-
-function denyMsFrom(denyCache: RedisStoreOptions["denyCache"] = {}): number {
-  if (denyCache === false) return 0;
-  const { maxAge = "1s" } = parseOptions("denyCache", denyCache, ["maxAge"]);
-  return parseDuration("denyCache.maxAge", maxAge);
-}
-
-type FallbackFor = (owner: FallbackOwner & { readonly client: SharedClient }) => Fallback;
-
-function fallbackFrom(whenDown: unknown, instances: number): FallbackFor {
-  if (typeof whenDown === "object" && typeof (whenDown as Partial<Store> | null)?.open === "function") {
-    published("whenDown", whenDown, "store");
-    const fallbacks = fallbacksIn(whenDown as Store);
-    return (owner) => {
-      fallbacks.reserve(owner);
-      return storeFallback(fallbacks, owner, instances);
-    };
-  }
-  if (typeof whenDown !== "string") {
-    throw typeError("whenDown", '"local", "allow", "deny" or a store with an `open` function', whenDown);
-  }
-  switch (assertOneOf("whenDown", whenDown, ["local", "allow", "deny"])) {
-    case "allow":
-      return () => allowFallback;
-    case "deny":
-      return () => denyFallback;
-    case "local":
-      return ({ client, ...owner }) => {
-        // A name may not hold a `:`. Nothing is reserved or opened before the first failure.
-        const name = JSON.stringify([owner.keyPrefix, owner.name, owner.periodsMs]).replaceAll(":", "\n");
-        return storeFallback(client.localFallbacks, { client, ...owner, name }, instances);
-      };
+    super(checked, checked.client, (client) => new RedisBackend(connectionOf(client)));
   }
 }

@@ -2,33 +2,46 @@ import type { LayerStatus } from "../core/decision.js";
 import { StoreError } from "../core/errors.js";
 import { memberOf } from "../core/validate.js";
 import type { Limit } from "../core/limit.js";
-
-/** The reply of the script to a call: what was recorded, and the status of each limit. */
-export interface Reply {
-  readonly passed: boolean;
-  /** Identifies the log of the key: a later log of the same key has another epoch. */
-  readonly epoch: number;
-  /** The newest timestamp of the log: that of the call, if it was recorded. */
-  readonly timestamp: number;
-  readonly layers: readonly LayerStatus[];
-}
+import type { AllReply, DecisionReply } from "../store/remote/backend.js";
+import type { KeyState } from "../store/store.js";
 
 /** The count of numbers before the layers, and of each layer. */
 const COMMON = 4;
 const PER_LAYER = 3;
 
 /** How many numbers the script returns for a call with these limits. */
-export function replyLengthFor(limits: readonly Limit[]): number {
+function lengthFor(limits: readonly Limit[]): number {
   return COMMON + PER_LAYER * limits.length;
 }
 
 /** Parses the reply to a call with these limits. @throws StoreError for a reply that the script cannot have sent. */
-export function replyOf(reply: unknown, limits: readonly Limit[]): Reply {
-  return replyFrom(numbersIn(reply, replyLengthFor(limits)), limits);
+export function decisionReplyOf(reply: unknown, limits: readonly Limit[]): DecisionReply {
+  return decisionIn(numbersIn(reply, lengthFor(limits)), limits);
+}
+
+/** Parses the reply to a call with several keys. @throws StoreError for a reply that the script cannot have sent. */
+export function allReplyOf(reply: unknown, members: readonly { readonly limits: readonly Limit[] }[]): AllReply {
+  const numbers = numbersIn(
+    reply,
+    members.reduce((sum, { limits }) => sum + lengthFor(limits), 1),
+  );
+  let start = 1;
+  const decisions = members.map(({ limits }) => {
+    const decision = decisionIn(numbers, limits, start);
+    start += lengthFor(limits);
+    return decision;
+  });
+  return { isRecorded: numbers[0] === 1, members: decisions };
+}
+
+/** Parses the reply to `state`. @throws StoreError for a reply that the script cannot have sent. */
+export function stateOf(reply: unknown): KeyState {
+  const [calls = 0, lastReset = 0] = numbersIn(reply, 2);
+  return { calls, lastReset };
 }
 
 /** Parses the part of a reply that is about a call with these limits and begins at `start`. */
-export function replyFrom(numbers: readonly number[], limits: readonly Limit[], start = 0): Reply {
+function decisionIn(numbers: readonly number[], limits: readonly Limit[], start = 0): DecisionReply {
   const [passed, epoch = 0, time = 0, newest = 0] = numbers.slice(start, start + COMMON);
   const layers = limits.map(({ name, maxCalls, periodMs, reducedFrom }, at): LayerStatus => {
     const first = start + COMMON + PER_LAYER * at;
@@ -49,7 +62,7 @@ export function replyFrom(numbers: readonly number[], limits: readonly Limit[], 
 }
 
 /** Parses integers that are separated by spaces. @throws StoreError if there are not exactly `count` integers. */
-export function numbersIn(reply: unknown, count: number): readonly number[] {
+function numbersIn(reply: unknown, count: number): readonly number[] {
   const numbers = String(reply).split(" ").map(Number);
   if (numbers.length === count && numbers.every(Number.isSafeInteger)) return numbers;
   throw unreadable(reply);

@@ -5,7 +5,7 @@ import { Cluster } from "ioredis";
 import { createCluster } from "redis";
 import { type RedisClient, RedisRateLimiter, RedisStore } from "sluicegate/redis";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
-import { hashedPart } from "../../../src/redis/script-runner.js";
+import { hashedPart } from "../../../src/redis/redis-backend.js";
 import type { Connected } from "../../support/redis/clients.js";
 import { CLUSTER_CLIENTS } from "../../support/redis/clients.js";
 import { ClusterProcess } from "../../support/redis/cluster-process.js";

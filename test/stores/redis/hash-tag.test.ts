@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { hashTagged } from "sluicegate/redis";
 import { describe, expect, it } from "vitest";
-import { hashedPart } from "../../../src/redis/script-runner.js";
+import { hashedPart } from "../../../src/redis/redis-backend.js";
 
 const texts = fc.oneof(
   fc.string({ unit: "binary" }),

@@ -1,4 +1,4 @@
-import type { Clock } from "../core/clock.js";
+import type { Clock } from "../../core/clock.js";
 
 /** The number of consecutive failures that opens the circuit. */
 const FAILURES = 3;

@@ -1,14 +1,12 @@
-import type { AsyncReceipt } from "../core/decision.js";
-import type { Limit } from "../core/limit.js";
-import type { BatchItem, AsyncNamespace, KeyState, StoreResult } from "../store/store.js";
-import type { BatchEntry } from "./batch.js";
+import type { AsyncReceipt } from "../../core/decision.js";
+import type { Limit } from "../../core/limit.js";
+import type { BatchItem, AsyncNamespace, KeyState, StoreResult } from "../store.js";
+import type { AllMember, DecisionCall, DecisionReply, Recorded } from "./backend.js";
+import { CircuitOpenError, UnreachableError } from "./backend.js";
+import type { BatchEntry } from "./check-batch.js";
 import type { DenyCache, RequestStamp } from "./deny-cache.js";
 import type { Fallback } from "./fallback.js";
-import type { ScriptRunner } from "./script-runner.js";
-import { CircuitOpenError, UnreachableError } from "./script-runner.js";
-import type { Reply } from "./reply.js";
-import { replyLengthFor, numberIn, numbersIn, replyFrom, replyOf } from "./reply.js";
-import { SCRIPT } from "./script.js";
+import type { GuardedBackend } from "./guarded-backend.js";
 
 /** What the store does for its namespace. */
 export interface NamespaceEvents {
@@ -19,20 +17,19 @@ export interface NamespaceEvents {
   readonly closed: () => void;
 }
 
-/** One namespace of a `RedisStore`: each method is one run of the script, on one key. */
-export class RedisNamespace implements AsyncNamespace {
-  readonly #server: ScriptRunner;
+/** One namespace of a remote store: each method is one call of the backend, on one key. */
+export class RemoteNamespace implements AsyncNamespace {
+  readonly #server: GuardedBackend;
   readonly #prefix: string;
-  readonly #longest: string;
+  readonly #longestMs: number;
   readonly #fallback: Fallback;
   readonly #denyCache: DenyCache;
   readonly #events: NamespaceEvents;
   #isClosed = false;
-  #limits: readonly Limit[] | undefined;
-  #encodedLimits: readonly string[] = [];
+  #isUsed = false;
 
   constructor(
-    server: ScriptRunner,
+    server: GuardedBackend,
     prefix: string,
     periodsMs: readonly number[],
     fallback: Fallback,
@@ -41,7 +38,7 @@ export class RedisNamespace implements AsyncNamespace {
   ) {
     this.#server = server;
     this.#prefix = prefix;
-    this.#longest = String(Math.max(...periodsMs));
+    this.#longestMs = Math.max(...periodsMs);
     this.#fallback = fallback;
     this.#denyCache = denyCache;
     this.#events = events;
@@ -51,13 +48,11 @@ export class RedisNamespace implements AsyncNamespace {
     const name = this.#keyOf(key);
     if (this.#denyCache.refuses(name, limits, cost)) return Promise.resolve(false);
     const sent = this.#denyCache.stamp(name, cost);
-    return this.#run("admit", name, limits, cost).then(
-      (reply) => {
-        const number = numberIn(reply);
-        // 0 means that the call can never pass.
-        if (number <= 0) this.#denyCache.store(name, limits, cost, -number || Infinity, undefined, sent);
+    return this.#server.run(this.#call("admit", name, limits, cost)).then(
+      (retryAfterMs) => {
+        if (retryAfterMs > 0) this.#denyCache.store(name, limits, cost, retryAfterMs, undefined, sent);
         else this.#denyCache.admitted(name, cost);
-        return number === 1;
+        return retryAfterMs === 0;
       },
       (failure: unknown) => this.#fallback.admit(unreachable(failure), key, limits, cost),
     );
@@ -68,36 +63,32 @@ export class RedisNamespace implements AsyncNamespace {
     const denied = this.#denyCache.resultOf(name, limits, cost);
     if (denied !== undefined) return Promise.resolve(denied);
     const sent = this.#denyCache.stamp(name, cost);
-    return this.#run("check", name, limits, cost).then(
-      (reply) => this.#checked(replyOf(reply, limits), name, limits, cost, sent),
+    return this.#server.run(this.#call("check", name, limits, cost)).then(
+      (reply) => this.#checked(reply, name, limits, cost, sent),
       (failure: unknown) => this.#fallback.check(unreachable(failure), key, limits, cost),
     );
   }
 
   peek(key: string, limits: readonly Limit[], cost: number): Promise<StoreResult> {
     const name = this.#keyOf(key);
-    return this.#run("peek", name, limits, cost).then(
-      (reply) => this.#result(replyOf(reply, limits), name, 0),
+    return this.#server.run(this.#call("peek", name, limits, cost)).then(
+      (reply) => this.#result(reply, name, 0),
       (failure: unknown) => this.#fallback.peek(unreachable(failure), key, limits, cost),
     );
   }
 
   state(key: string): Promise<KeyState> {
-    return this.#server.run(SCRIPT, [this.#keyOf(key)], ["state", this.#longest]).then(
-      (reply) => {
-        const [calls = 0, lastReset = 0] = numbersIn(reply, 2);
-        return { calls, lastReset };
-      },
-      (failure: unknown) => this.#fallback.state(unreachable(failure), key),
-    );
+    return this.#server
+      .run({ method: "state", key: this.#keyOf(key), longestMs: this.#longestMs })
+      .catch((failure: unknown) => this.#fallback.state(unreachable(failure), key));
   }
 
-  /** Rejects if Redis is unreachable, whatever `whenDown` is: its keys would still be refused. */
+  /** Rejects if the server is unreachable, whatever `whenDown` is: its keys would still be refused. */
   async reset(key?: string): Promise<void> {
     await this.#fallback.reset(key);
     const name = key === undefined ? undefined : this.#keyOf(key);
     await this.#events.whileChanging(name, () =>
-      name === undefined ? this.#server.deleteByPrefix(this.#prefix) : this.#server.deleteKey(name),
+      name === undefined ? this.#server.deleteAll(this.#prefix) : this.#server.deleteKey(name),
     );
   }
 
@@ -110,41 +101,33 @@ export class RedisNamespace implements AsyncNamespace {
   /** The part of a key in a batch. */
   batchEntry({ key, limits, cost, mayRefuse }: Omit<BatchItem, "namespace">): BatchEntry {
     const name = this.#keyOf(key);
+    const member: AllMember = { ...this.#call("check", name, limits, cost), mayRefuse };
     let sent: RequestStamp;
     return {
       server: this.#server,
-      name,
-      mayRefuse,
-      args: () => {
+      member,
+      willSend: () => {
         sent = this.#denyCache.stamp(name, cost);
-        return this.#argsFor(limits, cost);
       },
-      replyLength: replyLengthFor(limits),
       cachedDenial: () => this.#denyCache.resultOf(name, limits, cost),
-      parse: (numbers, start, isRecorded) =>
-        this.#checked(replyFrom(numbers, limits, start), name, limits, cost, sent, isRecorded),
+      resultOf: (reply, isRecorded) => this.#checked(reply, name, limits, cost, sent, isRecorded),
       fallback: (failure) => ({
         check: (...args) => this.#fallback.check(failure, ...args),
       }),
     };
   }
 
-  #run(verb: string, name: string, limits: readonly Limit[], cost: number): Promise<unknown> {
-    return this.#server.run(SCRIPT, [name], [verb, ...this.#argsFor(limits, cost)]);
-  }
-
-  #argsFor(limits: readonly Limit[], cost: number): readonly string[] {
-    return [this.#longest, String(cost), ...this.#limitArgs(limits)];
-  }
-
-  /** The limits as arguments of the script. A limiter passes the same array until its limits change. */
-  #limitArgs(limits: readonly Limit[]): readonly string[] {
-    if (limits !== this.#limits) {
-      if (this.#limits === undefined) this.#events.firstLimits(limits);
-      this.#limits = limits;
-      this.#encodedLimits = limits.flatMap(({ maxCalls, periodMs }) => [String(maxCalls), String(periodMs)]);
+  #call<M extends DecisionCall["method"]>(
+    method: M,
+    key: string,
+    limits: readonly Limit[],
+    cost: number,
+  ): DecisionCall & { readonly method: M } {
+    if (!this.#isUsed) {
+      this.#isUsed = true;
+      this.#events.firstLimits(limits);
     }
-    return this.#encodedLimits;
+    return { method, key, longestMs: this.#longestMs, limits, cost };
   }
 
   #keyOf(key: string): string {
@@ -155,7 +138,7 @@ export class RedisNamespace implements AsyncNamespace {
 
   /** The result of a check. A denial is cached. */
   #checked(
-    reply: Reply,
+    reply: DecisionReply,
     name: string,
     limits: readonly Limit[],
     cost: number,
@@ -169,27 +152,27 @@ export class RedisNamespace implements AsyncNamespace {
     return result;
   }
 
-  #result({ passed, epoch, timestamp, layers }: Reply, name: string, spent: number): StoreResult {
+  #result({ passed, epoch, timestamp, layers }: DecisionReply, name: string, spent: number): StoreResult {
     return {
       retryAfterMs: layers.reduce((wait, layer) => Math.max(wait, layer.retryAfterMs), 0),
       resetAfterMs: layers.reduce((quiet, layer) => Math.max(quiet, layer.resetAfterMs), 0),
       layers,
       noRoom: false,
-      source: "redis",
-      receipt: passed && spent > 0 ? this.#receipt(name, epoch, timestamp, spent) : undefined,
+      source: this.#server.backend.source,
+      receipt: passed && spent > 0 ? this.#receipt(name, { epoch, timestamp, cost: spent }) : undefined,
     };
   }
 
-  #receipt(name: string, epoch: number, timestamp: number, cost: number): AsyncReceipt {
+  #receipt(key: string, recorded: Recorded): AsyncReceipt {
     let isRefunded = false;
     return {
       refund: async () => {
         if (isRefunded) return false;
         // Before the reply: a refund that was sent may have been done, even if no reply arrives.
         isRefunded = true;
-        const args = ["refund", this.#longest, String(epoch), String(timestamp), String(cost)];
+        const refund = () => this.#server.run({ method: "refund", key, longestMs: this.#longestMs, recorded });
         try {
-          return numberIn(await this.#events.whileChanging(name, () => this.#server.run(SCRIPT, [name], args))) > 0;
+          return await this.#events.whileChanging(key, refund);
         } catch (error) {
           if (error instanceof CircuitOpenError) isRefunded = false;
           throw error;

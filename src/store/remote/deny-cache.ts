@@ -1,6 +1,6 @@
-import type { Clock } from "../core/clock.js";
-import type { Limit } from "../core/limit.js";
-import type { StoreResult } from "../store/store.js";
+import type { Clock } from "../../core/clock.js";
+import type { Limit } from "../../core/limit.js";
+import type { StoreResult } from "../store.js";
 
 /** The most keys in a map. A full map is cleared: each forgotten key costs one command. */
 const MOST_KEYS = 10_000;
@@ -11,7 +11,7 @@ export interface RequestStamp {
   readonly changes: number;
 }
 
-/** A refusal by Redis. */
+/** A refusal by the server. */
 interface Denial {
   readonly limits: readonly Limit[];
   readonly cost: number;
@@ -27,7 +27,7 @@ interface Denial {
 }
 
 /**
- * Refuses calls that Redis has refused before, so that a key under attack costs one command a second, and not one for each call.
+ * Refuses calls that the server has refused before, so that a key under attack costs one command a second, and not one for each call.
  *
  * A denial holds until the first instant at which the call could pass, and no longer than `maxAgeMs`: for calls of at least
  * its cost, by limits none of which is higher. It is counted from when the call was sent, so it never holds too long. After
@@ -69,7 +69,7 @@ export class DenyCache {
   }
 
   /**
-   * Stores a denial, unless its key was changed after the call was sent: Redis may have refused the call before the change.
+   * Stores a denial, unless its key was changed after the call was sent: the server may have refused the call before the change.
    *
    * @param retryAfterMs - an upper bound. `Infinity` if the call can never pass.
    */

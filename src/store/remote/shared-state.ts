@@ -1,11 +1,10 @@
-import { monotonicClock } from "../core/clock.js";
-import type { Limit } from "../core/limit.js";
-import { warn, warnOnce } from "../core/callbacks.js";
-import { MemoryStore } from "../store/memory/memory-store.js";
-import type { Store } from "../store/store.js";
+import { monotonicClock } from "../../core/clock.js";
+import type { Limit } from "../../core/limit.js";
+import { warn, warnOnce } from "../../core/callbacks.js";
+import { MemoryStore } from "../memory/memory-store.js";
+import type { Store } from "../store.js";
+import type { Backend } from "./backend.js";
 import { CircuitBreaker } from "./circuit-breaker.js";
-import type { Connection } from "./clients.js";
-import { connectionOf } from "./clients.js";
 import { DenyCache, whileChanging } from "./deny-cache.js";
 import { FallbackNamespaces } from "./fallback.js";
 
@@ -15,14 +14,18 @@ const MOST_NAMESPACES = 1000;
 /** The name of a limiter without one. */
 const DEFAULT_NAME = "default";
 
-const sharedClients = new WeakMap<object, SharedClient>();
+const sharedStates = new WeakMap<object, SharedState>();
 
-/** The shared state of all stores of `client`. @throws TypeError for an object that is not a client. */
-export function sharedClient(client: unknown): SharedClient {
-  const known = sharedClients.get(client as object);
+/**
+ * The shared state of all stores of `client`.
+ *
+ * @param backendOf - makes the backend, once for each client. What it throws is thrown.
+ */
+export function sharedState<C>(client: C, backendOf: (client: C) => Backend): SharedState {
+  const known = sharedStates.get(client as object);
   if (known !== undefined) return known;
-  const made = new SharedClient(connectionOf(client));
-  sharedClients.set(client as object, made);
+  const made = new SharedState(backendOf(client));
+  sharedStates.set(client as object, made);
   return made;
 }
 
@@ -30,18 +33,15 @@ export function sharedClient(client: unknown): SharedClient {
  * The shared state of all stores of one client. A limiter that is made for each request thus admits no more calls during an outage,
  * waits for no more timeouts, sends no more commands and uses no more memory than a limiter that is made once.
  */
-export class SharedClient {
-  readonly connection: Connection;
-  /** Whether the client is of a cluster, or a server has replied that it belongs to one. */
-  isCluster: boolean;
+export class SharedState {
+  readonly backend: Backend;
   readonly #breakers = new Map<number, CircuitBreaker>();
   readonly #namespaces = new Map<string, SharedNamespace>();
   #localFallbacks: FallbackNamespaces | undefined;
   #hasWarned = false;
 
-  constructor(connection: Connection) {
-    this.connection = connection;
-    this.isCluster = connection.isCluster;
+  constructor(backend: Backend) {
+    this.backend = backend;
   }
 
   /** The circuit breaker of all stores with this timeout: a timeout determines which calls fail. */
@@ -53,7 +53,7 @@ export class SharedClient {
 
   /** The shared state of the limiters with the key prefix `prefix`. It is kept for later limiters after the last one is closed. */
   namespace(prefix: string): SharedNamespace {
-    const namespace = this.#namespaces.get(prefix) ?? new SharedNamespace(prefix);
+    const namespace = this.#namespaces.get(prefix) ?? new SharedNamespace(this.backend.name, prefix);
     this.#namespaces.delete(prefix);
     this.#namespaces.set(prefix, namespace);
     const [oldest] = this.#namespaces.keys();
@@ -81,9 +81,10 @@ export class SharedClient {
   warnOfFailure({ message }: Error, reason: string): void {
     if (this.#hasWarned) return;
     this.#hasWarned = true;
+    const { name } = this.backend;
     warn(
       "SLUICEGATE_STORE_FAILED",
-      `Redis failed a call of a RedisStore: ${reason}`,
+      `${name} failed a call of a ${name}Store: ${reason}`,
       `${message}. This is reported once for each client; \`onStoreError\` receives each failure with its cause.`,
     );
   }
@@ -98,8 +99,10 @@ export function fallbacksIn(store: Store): FallbackNamespaces {
   return fallbacks;
 }
 
-/** The shared state of the limiters with the same client, key prefix and name, and so the same keys in Redis. */
+/** The shared state of the limiters with the same client, key prefix and name, and so the same keys. */
 export class SharedNamespace {
+  /** The name of the server. */
+  readonly #server: string;
   readonly #prefix: string;
   /** By how long a denial is kept. */
   readonly #denyCaches = new Map<number, DenyCache>();
@@ -107,7 +110,8 @@ export class SharedNamespace {
   /** The limits of the limiter that was used first. */
   #limits: string | undefined;
 
-  constructor(prefix: string) {
+  constructor(server: string, prefix: string) {
+    this.#server = server;
     this.#prefix = prefix;
   }
 
@@ -155,7 +159,7 @@ export class SharedNamespace {
   #warn(difference: string): void {
     warnOnce(
       "SLUICEGATE_SHARED_KEYS",
-      "Two limiters of one Redis client have the same keys, and count together. Give each a `name`",
+      `Two limiters of one ${this.#server} client have the same keys, and count together. Give each a \`name\``,
       `The keys are ${this.#prefix}*; ${difference}. \`warnings: false\` switches this warning off.`,
     );
   }

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from "vitest";
-import { CircuitBreaker } from "../../../src/redis/circuit-breaker.js";
+import { CircuitBreaker } from "../../../../src/store/remote/circuit-breaker.js";
 
 describe("the circuit breaker", () => {
   let now: number;

@@ -1,10 +1,10 @@
-import { monotonicClock } from "../core/clock.js";
-import type { Limit } from "../core/limit.js";
-import type { StoreError } from "../core/errors.js";
-import { freshResult } from "../store/store.js";
-import type { KeyState, Namespace, Store, StoreResult } from "../store/store.js";
+import { monotonicClock } from "../../core/clock.js";
+import type { Limit } from "../../core/limit.js";
+import type { StoreError } from "../../core/errors.js";
+import { freshResult } from "../store.js";
+import type { KeyState, Namespace, Store, StoreResult } from "../store.js";
 
-/** Decides the calls of one namespace while Redis cannot. Every method but `reset` and `close` gets the failure of Redis. */
+/** Decides the calls of one namespace while the server cannot. Every method but `reset` and `close` gets its failure. */
 export interface Fallback {
   admit(failure: StoreError, key: string, limits: readonly Limit[], cost: number): Promise<boolean>;
   check(failure: StoreError, key: string, limits: readonly Limit[], cost: number): Promise<StoreResult>;
@@ -16,7 +16,7 @@ export interface Fallback {
   close(): void;
 }
 
-/** Rejects every call with the failure of Redis. */
+/** Rejects every call with the failure of the server. */
 export const denyFallback: Fallback = {
   admit: (failure) => Promise.reject(failure),
   check: (failure) => Promise.reject(failure),
@@ -38,7 +38,7 @@ export const allowFallback: Fallback = {
 
 /**
  * Decides by another store, with the same limits, each divided among the instances of the service and rounded up: together
- * the instances admit at most `instances - 1` calls more than the limit, beside what Redis admitted.
+ * the instances admit at most `instances - 1` calls more than the limit, beside what the server admitted.
  */
 export function storeFallback(namespaces: FallbackNamespaces, owner: FallbackOwner, instances: number): Fallback {
   const perInstance = (calls: number): number => Math.ceil(calls / instances);
@@ -69,7 +69,7 @@ const MOST_IDLE = 10_000;
 
 /** Whose calls a fallback namespace counts: all limiters with one owner share one namespace. */
 export interface FallbackOwner {
-  /** What the limiters share that have one Redis client. */
+  /** What the limiters share that have one client. */
   readonly client: object;
   /** The name in the fallback store. */
   readonly name: string;
@@ -87,7 +87,7 @@ interface Entry {
 }
 
 /**
- * The namespaces of one store that decide during an outage of Redis.
+ * The namespaces of one store that decide during an outage of the server.
  *
  * A namespace outlives the limiters that use it until its longest period has passed: a limiter that is opened, used and
  * closed for each request enforces its limit during an outage as well. There is no timer: expired namespaces are closed when

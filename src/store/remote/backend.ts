@@ -1,0 +1,143 @@
+import type { LayerStatus, Source } from "../../core/decision.js";
+import { StoreError } from "../../core/errors.js";
+import type { Limit } from "../../core/limit.js";
+import type { KeyState } from "../store.js";
+
+/**
+ * A server that keeps logs, as a {@link RemoteStore} uses it: one of these is a new store. The store adds the deadline, the
+ * circuit breaker, the deny cache and the fallback.
+ */
+export interface Backend {
+  /** What errors and warnings call the server. Example: `"Redis"`. */
+  readonly name: string;
+  /** The source of its decisions. */
+  readonly source: Source;
+
+  /**
+   * Executes calls, each alone and atomically, in their order; in one round trip if possible.
+   *
+   * @param isLate - returns true once no caller waits for the replies: nothing must be sent again then.
+   * @returns the reply to each call: one of {@link Replies}, or an `Error` if that call failed and recorded nothing. Rejects if
+   *   the fate of the calls is unknown, or none was executed.
+   */
+  execute(calls: readonly RemoteCall[], isLate: () => boolean): Promise<readonly unknown[]>;
+
+  /** Keys with different groups are on different servers: one `execute` cannot have both. */
+  groupOf(key: string): string;
+
+  /** Removes one key. */
+  deleteKey(key: string): Promise<unknown>;
+
+  /**
+   * Removes all keys that begin with `prefix`, in steps that leave the server time for other clients.
+   *
+   * @param request - sends the request of one step, within the deadline.
+   */
+  deleteAll(prefix: string, request: Request): Promise<void>;
+
+  /** Classifies an error with which `execute` rejected, or which is the reply to one call. */
+  failureOf(cause: unknown): Failure;
+
+  /** Describes an error without quoting its message, which may contain a key. */
+  reasonInWords(cause: unknown): string;
+}
+
+/** Sends a request within the deadline, if the circuit is closed. */
+export type Request = <T>(send: (isLate: () => boolean) => Promise<T>) => Promise<T>;
+
+/** What an error means for the call. */
+export interface Failure {
+  /** What the caller gets, unless the fallback decides: it does for an {@link UnreachableError}. */
+  readonly error: StoreError;
+  /** Whether the server is down, and not just unable to execute this call: it counts for the circuit breaker. */
+  readonly isOutage: boolean;
+}
+
+/** The server did not reply, or could not decide: the fallback of `whenDown` decides. */
+export class UnreachableError extends StoreError {}
+
+/** Nothing was sent, so nothing was recorded. */
+export class CircuitOpenError extends UnreachableError {}
+
+/** The keys of the calls are not on one server at present: nothing was recorded, and each can be checked separately. */
+export class CrossSlotError extends StoreError {}
+
+/** A call on one key, or on several at once. */
+export type RemoteCall = DecisionCall | StateCall | RefundCall | AllCall;
+
+/** `admit`, `check` or `peek` of an `AsyncNamespace`. */
+export interface DecisionCall {
+  readonly method: "admit" | "check" | "peek";
+  /** The key, with the prefix of the store and the namespace. */
+  readonly key: string;
+  /** The longest period of the namespace: younger timestamps are kept. */
+  readonly longestMs: number;
+  /** A limiter passes the same array until its limits change. */
+  readonly limits: readonly Limit[];
+  readonly cost: number;
+}
+
+/** `state` of an `AsyncNamespace`. */
+export interface StateCall {
+  readonly method: "state";
+  readonly key: string;
+  readonly longestMs: number;
+}
+
+/** Removes what one call recorded. */
+export interface RefundCall {
+  readonly method: "refund";
+  readonly key: string;
+  readonly longestMs: number;
+  readonly recorded: Recorded;
+}
+
+/** Checks several keys, all or nothing: if no key that may refuse does, the call is recorded in each key that allows it. */
+export interface AllCall {
+  readonly method: "all";
+  /** No key twice. */
+  readonly members: readonly AllMember[];
+}
+
+/** One key of an {@link AllCall}. */
+export interface AllMember extends Omit<DecisionCall, "method"> {
+  /** Whether its refusal refuses the whole call. */
+  readonly mayRefuse: boolean;
+}
+
+/** The reply to each kind of call. */
+export interface Replies {
+  /** Milliseconds until the call would be admitted: 0 if it was, `Infinity` for never. */
+  readonly admit: number;
+  readonly check: DecisionReply;
+  readonly peek: DecisionReply;
+  readonly state: KeyState;
+  /** Whether anything was removed. */
+  readonly refund: boolean;
+  readonly all: AllReply;
+}
+
+/** What was recorded, and the status of each limit. */
+export interface DecisionReply {
+  readonly passed: boolean;
+  /** Identifies the log of the key: a later log of the same key has another epoch. */
+  readonly epoch: number;
+  /** The newest timestamp of the log: that of the call, if it was recorded. */
+  readonly timestamp: number;
+  readonly layers: readonly LayerStatus[];
+}
+
+/** The reply to an {@link AllCall}. */
+export interface AllReply {
+  /** Whether the call passed, so that it is recorded in each key that allows it. */
+  readonly isRecorded: boolean;
+  /** In the order of the members. */
+  readonly members: readonly DecisionReply[];
+}
+
+/** What a call recorded in the log of its key. */
+export interface Recorded {
+  readonly epoch: number;
+  readonly timestamp: number;
+  readonly cost: number;
+}
