@@ -92,7 +92,7 @@ function hintFor(option: string, known: readonly string[], renamed: Readonly<Rec
   if (own !== undefined) return `; here it is \`${String(own)}\`${unit}`;
   // A limit is set on a limiter, or in the limits of a limiter that has several.
   const holder = ["limiter", "limits", "tiers"].find((one) => known.includes(one));
-  if (holder === undefined || name === undefined || name === renamed[option]) return "";
+  if (holder === undefined || name === undefined) return "";
   return `; here it is \`${name}\` of the \`${holder}\`${unit}`;
 }
 

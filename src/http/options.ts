@@ -226,17 +226,29 @@ const MORE_NAMES = ["headers", "whenDown", "onStoreError", "throw", "warnings"];
 const RENAMED: Readonly<Record<string, string>> = {
   keyGenerator: "key",
   handler: "onRefused",
+  message: "onRefused",
+  statusCode: "onRefused",
   errorResponseBuilder: "onRefused",
   skipSuccessfulRequests: "refundWhen",
   skipFailedRequests: "refundWhen",
+  requestWasSuccessful: "refundWhen",
   standardHeaders: "headers",
   legacyHeaders: "headers",
+  enableDraftSpec: "headers",
+  addHeaders: "headers",
   allowList: "skip",
   skipIf: "skip",
   weight: "cost",
   trustProxy: "client",
+  ipv6Subnet: "client",
   passOnStoreError: "whenDown",
   skipOnError: "whenDown",
+  validate: "warnings",
+  // Options of the limiter.
+  identifier: "name",
+  store: "store",
+  redis: "store",
+  onExceeded: "onDecision",
 };
 
 /**

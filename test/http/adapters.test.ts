@@ -78,6 +78,10 @@ describe("the options, on every framework", () => {
     [{ limiter, refundWhen: true }, /^Expected `refundWhen` to be a function/],
     [{ limiter, headers: true }, /^Expected `headers` to be "draft-11" or "legacy" or "both" or false, got `true`/],
     [{ limiter, windowMs: 5 }, /; here it is `period` of the `limiter`, whose bare numbers are seconds, got `5`/],
+    [{ limiter, message: "wait" }, /; here it is `onRefused`, got `wait`/],
+    [{ limiter, statusCode: 403 }, /; here it is `onRefused`, got `403`/],
+    [{ limiter, store: {} }, /; here it is `store` of the `limiter`, got/],
+    [{ limiter, identifier: "api" }, /; here it is `name` of the `limiter`, got `api`/],
     [{ limiter: allOf({ a: limiter }) }, /^Expected `limiter` to be one limiter: for several, .* use `limiters`, got/],
     [
       { limiters: { both: { limiter: allOf({ a: limiter }) } } },

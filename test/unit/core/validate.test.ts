@@ -94,8 +94,9 @@ describe("parseOptions, with the name of an option of another package", () => {
     ["timeWindow", ["limiter", "key"], "; here it is `period` of the `limiter`, whose bare numbers are seconds, got"],
     ["keyGenerator", ["limiter", "key"], "; here it is `key`, got"],
     ["handler", ["limiter", "onRefused"], "; here it is `onRefused`, got"],
+    ["identifier", ["limiter", "key"], "; here it is `name` of the `limiter`, got"],
   ])("suggests the name in this package for %s beside %j", (option, known, hint) => {
-    const renamed = { keyGenerator: "key", handler: "onRefused" };
+    const renamed = { keyGenerator: "key", handler: "onRefused", identifier: "name" };
     expect(messageFor(option, known, renamed)).toContain(`to be one of the options ${known.join(", ")}${hint}`);
   });
 
