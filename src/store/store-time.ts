@@ -56,7 +56,7 @@ export class StoreTime {
    *
    * @throws StoreError while the clock is being read.
    */
-  refuseItsClock(): void {
+  assertNotReading(): void {
     if (this.#isReading) throw new StoreError("The clock of a store called a limiter of that store");
   }
 
@@ -76,7 +76,7 @@ export class StoreTime {
   }
 
   #readFrom(clock: Clock): number {
-    this.refuseItsClock();
+    this.assertNotReading();
     let reading: unknown;
     this.#isReading = true;
     try {

@@ -58,7 +58,7 @@ function planned(evictor: Evictor, all: readonly Item[]): StorePart {
   const newItems = items.filter(({ place, isAllowed }) => place === NOWHERE && isAllowed);
   const newTables = newItems.map(({ namespace }) => namespace.table);
   const plan = evictor.plan(newTables, (items[0] as Item).namespace.time.now, known);
-  const withoutRoom = newItems.slice(plan.places);
+  const withoutRoom = newItems.slice(plan.roomFor);
   if (withoutRoom.length > 0) evictor.moveOn(plan);
   return { evictor, plan, withoutRoom };
 }

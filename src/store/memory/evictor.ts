@@ -27,8 +27,8 @@ interface Victim extends KeyRef {
 
 /** What to forget so that new keys have room. */
 export interface EvictionPlan {
-  /** How many of the new keys there is room for, those in order. */
-  readonly places: number;
+  /** How many of the new keys have room: the first ones, in order. */
+  readonly roomFor: number;
   /** Milliseconds until there may be room for the next; 0 if there is room for all. */
   readonly waitMs: number;
   readonly victims: readonly Victim[];
@@ -119,7 +119,7 @@ export class Evictor {
       const table = this.#tables[position.table];
       if (table === undefined) return;
       if (position.place > table.size) {
-        if (this.#endsRound(position)) {
+        if (this.#nextTable(position)) {
           this.#startRound(now);
           if (now < this.#sleepsUntil) return;
         }
@@ -158,23 +158,23 @@ export class Evictor {
   plan(newKeys: readonly KeyTable[], now: number, excluded: readonly KeyRef[] = []): EvictionPlan {
     const victims: Victim[] = [];
     let next = this.#position;
-    for (const [places, table] of newKeys.entries()) {
-      const added = newKeys.slice(0, places);
+    for (const [index, table] of newKeys.entries()) {
+      const added = newKeys.slice(0, index);
       const sizeOf = (other: KeyTable): number =>
         other.size + Number(added.includes(other)) - victims.filter((victim) => victim.table === other).length;
       const { free, common } = this.#left(sizeOf);
       if (free > 0 && (common > 0 || sizeOf(table) < this.#reserved)) continue;
-      // Each time from the same position: what is left out for one table may be all there is for the next.
+      // Each search begins at the same position: a key that helps no earlier table may be the only one that helps this table.
       next = positionAt(this.#position.table, this.#position.place);
       const victim = this.#find(table, next, now, [...excluded, ...victims]);
-      if (typeof victim === "number") return { places, waitMs: victim, victims, next };
+      if (typeof victim === "number") return { roomFor: index, waitMs: victim, victims, next };
       victims.push(victim);
     }
-    return { places: newKeys.length, waitMs: 0, victims, next };
+    return { roomFor: newKeys.length, waitMs: 0, victims, next };
   }
 
   /** Forgets the victims of a plan, and moves on to where its search ended. */
-  carryOut({ victims, next, places }: EvictionPlan): void {
+  carryOut({ victims, next, roomFor }: EvictionPlan): void {
     // The last places first: forgetting a key moves the last one of its table.
     for (const { table, place, isLive } of [...victims].sort((one, other) => other.place - one.place)) {
       if (isLive) this.#evictions += 1;
@@ -182,7 +182,7 @@ export class Evictor {
     }
     if (next !== this.#position) this.#moveTo(next);
     const { free, common } = this.#left(({ size }) => size);
-    this.#unclaimed = Math.max(0, Math.min(free, common) - places);
+    this.#unclaimed = Math.max(0, Math.min(free, common) - roomFor);
   }
 
   /** Moves on to where a search ended without room, so that the next search visits other keys. */
@@ -249,7 +249,7 @@ export class Evictor {
       if (other === undefined || !helps(other) || position.place > other.size) {
         if (tablesLeft === 0) break;
         tablesLeft -= 1;
-        this.#endsRound(position);
+        this.#nextTable(position);
         continue;
       }
       const { place } = position;
@@ -271,8 +271,8 @@ export class Evictor {
     return victim ?? wait;
   }
 
-  /** Moves a position to the next table; true if that is the first one again. */
-  #endsRound(position: Position): boolean {
+  /** Moves a position to the next table. Returns true if that is the first one again. */
+  #nextTable(position: Position): boolean {
     position.place = FIRST_PLACE;
     position.table = position.table + 1 < this.#tables.length ? position.table + 1 : 0;
     return position.table === 0;

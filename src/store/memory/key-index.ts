@@ -1,4 +1,4 @@
-/** Up to this many keys lie in one `Map`, which takes about a millisecond to move when it grows. */
+/** Up to this many keys are in one `Map`, which takes about a millisecond to move when it grows. */
 const FEW = 2 ** 14;
 /** The number of maps beyond that, as a power of 2. */
 const MAPS_LOG2 = 8;
@@ -14,7 +14,7 @@ type Places = Map<string, number>;
 export class KeyIndex {
   #one: Places = new Map();
   #many: readonly Places[] | undefined;
-  // Drawn anew for each index: nobody can prepare keys that all fall into one map.
+  // Random for each index, so that no client can choose keys that all belong to one map.
   #seed = 0;
   #multiplier = 1;
 
@@ -35,14 +35,14 @@ export class KeyIndex {
     this.#multiplier = Math.floor(Math.random() * 2 ** 32) | 1;
     const many = Array.from({ length: 2 ** MAPS_LOG2 }, (): Places => new Map());
     for (const [key, place] of this.#one) many[this.#hashOf(key)]?.set(key, place);
-    // Not before all have moved: a full stack may stop the move, and the next key tries again.
+    // Last: if a stack overflow stops the move, the next key tries again.
     this.#many = many;
     this.#one = new Map();
   }
 
   /**
-   * Reads every character, because keys of one sender may differ in any of them. Without the shift, there are strings that have
-   * one hash for every multiplier (Thue and Morse found them).
+   * Reads every character, because the keys of one client may differ in any of them. Without the shift, Thue-Morse words would
+   * have the same hash for every multiplier.
    */
   #hashOf(key: string): number {
     const { length } = key;

@@ -40,14 +40,14 @@ interface Page {
  * has expired overwrites it; otherwise the log moves to a larger ring. No log is cut by the depth of a limit, so a limit that
  * is lowered and raised again has lost nothing.
  *
- * Writes are safe when the stack or the memory ends in the middle: everything that may fail comes first, and the stores that
- * follow are not interrupted by a call.
+ * A stack overflow or a failed allocation leaves no log half written: everything that may fail comes before the first write, and
+ * no function of this package is called between the writes.
  */
 export class KeyTable {
-  /** How long a timestamp can matter. */
+  /** The longest period: an older timestamp counts in no limit. */
   readonly longestMs: number;
 
-  /** The limits of the last call: they tell which keys are at their limit. */
+  /** The limits of the last call. They decide which keys are at their limit, for the evictor. */
   limits: readonly Limit[] = [];
 
   #index = new KeyIndex();
@@ -76,7 +76,7 @@ export class KeyTable {
    * Decides a call of cost 1 of a known key, and records it if every limit allows it: what most calls are.
    *
    * It is `allows` of `core/sliding-window.ts` and {@link append} in one, and makes no call in the usual case: it has to stay
-   * smaller than what V8 inlines (460 bytes of bytecode), because calls cost more here than all the rest.
+   * smaller than what V8 inlines (460 bytes of bytecode), because a call costs more than the rest of the method.
    */
   admitOne(place: number, limits: readonly Limit[], now: number, timestamp: number): boolean {
     const page = this.#records[place >>> PAGE_LOG2] as Float64Array;
@@ -204,7 +204,7 @@ export class KeyTable {
     const slots = this.#rings.slots[pageOf(ring)] as Float64Array;
     const mask = this.#rings.masks[pageOf(ring)] as number;
     const base = baseOf(ring);
-    // No call from here on that a full stack could stop.
+    // No calls from here on: a stack overflow could interrupt the writes.
     let older = unexpired === 0 ? 0 : mustGrow ? unexpired - 1 : (page[at + OLDER] as number);
     let head = mustGrow ? older : (page[at + HEAD] as number);
     if (unexpired > 0) {
@@ -221,7 +221,7 @@ export class KeyTable {
     page[at + OLDER] = older > mask ? mask + 1 : older;
     page[at + HEAD] = head;
     page[at + RING] = ring;
-    if (mustGrow && oldRing !== NO_RING) this.#rings.give(oldRing);
+    if (mustGrow && oldRing !== NO_RING) this.#rings.free(oldRing);
   }
 
   /**
@@ -232,7 +232,7 @@ export class KeyTable {
    *
    * @param mostMoves - where more timestamps would have to move, none is removed.
    */
-  takeBack(place: number, timestamp: number, most: number, mostMoves: number): number {
+  removeTimestamps(place: number, timestamp: number, most: number, mostMoves: number): number {
     const log = this.logAt(place);
     const newer = log.countAfter(timestamp);
     if (newer > mostMoves) return 0;
@@ -252,7 +252,8 @@ export class KeyTable {
     const mask = this.#rings.masks[pageOf(ring)] as number;
     const base = baseOf(ring);
     const newest = newer > 0 ? log.nthMostRecent(1) : log.nthMostRecent(taken + 1);
-    // No call from here on that a full stack could stop. The n-th most recent is in the slot `head - n + 1`; from the oldest on.
+    // No calls from here on: a stack overflow could interrupt the writes.
+    // The n-th most recent timestamp is in the slot `head - n + 1`. The oldest moves first.
     for (let n = newer; n > 1; n -= 1) {
       slots[base + ((head - n - taken + 1) & mask)] = slots[base + ((head - n + 1) & mask)] as number;
     }
@@ -280,7 +281,7 @@ export class KeyTable {
     const at = within << FIELDS_LOG2;
     const lastAt = lastWithin << FIELDS_LOG2;
     const ring = record[at + RING] as number;
-    // No call of this package from here on that a full stack could stop.
+    // Only calls of built-in functions from here on: a stack overflow could interrupt the writes.
     // A record that was never indexed must not take its key away from another.
     if (map.get(key) === place) map.delete(key);
     if (place !== last) {
@@ -300,7 +301,7 @@ export class KeyTable {
       this.#pages.pop();
       this.#records.pop();
     }
-    if (ring !== NO_RING) this.#rings.give(ring);
+    if (ring !== NO_RING) this.#rings.free(ring);
   }
 
   /** Forgets every key, at once however many there are. */
@@ -346,7 +347,7 @@ export class KeyTable {
     }
   }
 
-  /** Copies the unexpired older timestamps of a log to the start of a ring with at least `capacity` slots, which it takes. */
+  /** Allocates a ring of at least `capacity` slots, and copies the unexpired older timestamps of a log to its start. */
   #copyToLarger(place: number, unexpired: number, capacity: number): number {
     const page = this.#records[place >>> PAGE_LOG2] as Float64Array;
     const at = (place & WITHIN_PAGE) << FIELDS_LOG2;
@@ -354,7 +355,7 @@ export class KeyTable {
     const mask = this.#rings.masks[pageOf(from)] as number;
     let larger = mask + 1;
     while (larger < capacity) larger = larger === 0 ? 4 : larger < 64 ? 4 * larger : 2 * larger;
-    const ring = this.#rings.take(larger);
+    const ring = this.#rings.allocate(larger);
     const slots = this.#rings.slots[pageOf(from)] as Float64Array;
     const target = this.#rings.slots[pageOf(ring)] as Float64Array;
     const count = Math.max(0, unexpired - 1);

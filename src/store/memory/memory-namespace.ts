@@ -12,8 +12,8 @@ import { NOWHERE } from "./key-table.js";
 const SWEEP_EVERY = 8;
 
 /**
- * One namespace of a `MemoryStore`. Every method runs in one piece from the moment it has read the clock, which is the only
- * foreign code that it calls: so it returns its result at once, and no two are ever under way together.
+ * One namespace of a `MemoryStore`. The clock is the only foreign code that its methods call, and they read it first. From then
+ * on a method runs without interruption, so no two methods of a store overlap.
  */
 export class MemoryNamespace implements SyncNamespace {
   /** The time and the evictor of its store, which other namespaces share, and its own table. Calls of several keys read them. */
@@ -67,7 +67,7 @@ export class MemoryNamespace implements SyncNamespace {
   }
 
   reset(key?: string): void {
-    this.time.refuseItsClock();
+    this.time.assertNotReading();
     if (key === undefined) return this.table.clear();
     const place = this.table.placeOf(key);
     if (place !== NOWHERE) this.table.forgetAt(place);
@@ -80,7 +80,7 @@ export class MemoryNamespace implements SyncNamespace {
   }
 
   close(): void {
-    this.time.refuseItsClock();
+    this.time.assertNotReading();
     this.#release();
     this.table.clear();
   }
@@ -129,7 +129,7 @@ export class MemoryNamespace implements SyncNamespace {
   }
 
   /**
-   * Notes when a refused call would be admitted: until then the evictor spares its key. The evictor itself can only tell whether
+   * Notes when a refused call would be admitted: until then its key is not evicted. The evictor itself only determines whether
    * a call of cost 1 would be admitted.
    */
   noteRefusal(place: number, limits: readonly Limit[], cost: number): void {
@@ -139,13 +139,13 @@ export class MemoryNamespace implements SyncNamespace {
     if (waitMs < Infinity) this.table.keepUntil(place, this.time.now + waitMs);
   }
 
-  /** Takes a recorded call back, unless it has expired or its log is gone: it must not take anything from a later log. */
-  takeBack(key: string, id: number, timestamp: number, cost: number): boolean {
+  /** Refunds a call, unless it has expired or its log is gone: nothing may be removed from a later log of the key. */
+  refund(key: string, id: number, timestamp: number, cost: number): boolean {
     this.time.read();
     const table = this.table;
     const place = table.placeOf(key);
     if (place === NOWHERE || table.idAt(place) !== id || timestamp <= this.time.now - table.longestMs) return false;
-    return table.takeBack(place, timestamp, cost, MAX_MOVED) > 0;
+    return table.removeTimestamps(place, timestamp, cost, MAX_MOVED) > 0;
   }
 
   /**
@@ -173,9 +173,9 @@ export class MemoryNamespace implements SyncNamespace {
   /** The result of a call that has been recorded. */
   #recorded(place: number, key: string, limits: readonly Limit[], cost: number): SyncStoreResult {
     const receipt = new MemoryReceipt(this, key, this.table.idAt(place), this.time.timestamp, cost);
-    // At a further cost of 0 every layer has `retryAfterMs` 0: the question is not whether the same call would be admitted again.
+    // With a cost of 0 every `retryAfterMs` is 0. With the own cost it would be the wait for another call of that cost.
     const result = this.result(place, limits, 0, 0, receipt);
-    // The last, because it moves keys from place to place.
+    // Last, because a sweep moves keys from place to place.
     this.#sweepSometimes();
     return result;
   }
@@ -206,9 +206,9 @@ class MemoryReceipt implements SyncReceipt {
 
   refund(): boolean {
     if (this.#isRefunded) return false;
-    const isTaken = this.#namespace.takeBack(this.#key, this.#id, this.#timestamp, this.#cost);
+    const isRemoved = this.#namespace.refund(this.#key, this.#id, this.#timestamp, this.#cost);
     // Not before: if the clock fails, the call can be refunded later.
     this.#isRefunded = true;
-    return isTaken;
+    return isRemoved;
   }
 }

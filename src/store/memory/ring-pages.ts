@@ -31,12 +31,12 @@ interface Size {
 interface Page {
   readonly number: number;
   readonly size: Size;
-  /** Index of the first ring that was given back, whose first slot has the index of the next; -1 if there is none. */
+  /** Index of the first freed ring, whose first slot has the index of the next; -1 if there is none. */
   freed: number;
   /** Index of the first slot that no ring has used yet. */
   unused: number;
-  /** Rings that are in use. */
-  taken: number;
+  /** How many rings are in use. */
+  inUse: number;
   /** Where in `size.open` the page is; -1 while all its rings are in use. */
   openAt: number;
 }
@@ -46,8 +46,8 @@ interface Page {
  * side in shared pages.
  *
  * A typed array for each key would take 200 bytes to hold 4 numbers, and a plain array is garbage each time it grows. A page
- * is one object for up to 2,048 rings. A ring never moves; one that is given back is the next that is taken, and a page whose
- * last ring is given back is dropped.
+ * is one object for up to 2,048 rings. A ring never moves. The ring that was freed last is allocated next, and a page is
+ * dropped when its last ring is freed.
  *
  * A ring is known by its reference, a whole number from 1: {@link pageOf} and {@link baseOf} split it.
  */
@@ -61,22 +61,22 @@ export class RingPages {
   readonly #sizes: Size[] = [];
 
   /**
-   * Takes a ring, whose slots hold anything.
+   * Allocates a ring. Its slots are not cleared.
    *
    * @param capacity - a power of 2, at least 4.
    * @throws StoreError if there is no memory for it; nothing has changed then.
    */
-  take(capacity: number): number {
+  allocate(capacity: number): number {
     const size = this.#sizeOf(capacity);
     const page = size.open.at(-1) ?? this.#addPage(size);
     let slots = this.slots[page.number] as Float64Array;
     const isNew = page.freed < 0;
     const base = isNew ? page.unused : page.freed;
     if (base + capacity > slots.length) slots = this.#doublePage(page);
-    // No call from here on that a full stack could stop.
+    // No calls from here on: a stack overflow could interrupt the writes.
     if (isNew) page.unused += capacity;
     else page.freed = slots[base] as number;
-    page.taken += 1;
+    page.inUse += 1;
     if (page.freed < 0 && page.unused + capacity > PAGE) {
       size.open.pop();
       page.openAt = -1;
@@ -84,19 +84,19 @@ export class RingPages {
     return (page.number << PAGE_LOG2) | base;
   }
 
-  /** Gives a ring back. Callers do it last: if a full stack stops this call, the ring is lost, and no log is wrong. */
-  give(ring: number): void {
+  /** Frees a ring. Callers do this last: if a stack overflow stops this call, the ring is lost, and no log is wrong. */
+  free(ring: number): void {
     const page = this.#pages[ring >>> PAGE_LOG2] as Page;
     const { number, size } = page;
     const { open } = size;
     const slots = this.slots[number] as Float64Array;
-    // No call from here on that a full stack could stop.
-    page.taken -= 1;
+    // No calls from here on: a stack overflow could interrupt the writes.
+    page.inUse -= 1;
     slots[ring & (PAGE - 1)] = page.freed;
     page.freed = ring & (PAGE - 1);
     if (page.openAt < 0) page.openAt = open.push(page) - 1;
     // One empty page is kept: a key that comes and goes must not make and drop one each time.
-    if (page.taken > 0 || (open.length === 1 && size.capacity < PAGE)) return;
+    if (page.inUse > 0 || (open.length === 1 && size.capacity < PAGE)) return;
     const last = open.pop() as Page;
     if (last !== page) {
       open[page.openAt] = last;
@@ -113,7 +113,7 @@ export class RingPages {
     // The first page begins with one ring, and doubles: most limiters of most services have a few keys.
     const length = size.hasPages ? Math.max(size.capacity, PAGE) : size.capacity;
     const slots = numbers(length);
-    const page: Page = { number, size, freed: -1, unused: 0, taken: 0, openAt: size.open.length };
+    const page: Page = { number, size, freed: -1, unused: 0, inUse: 0, openAt: size.open.length };
     this.#unusedNumbers.pop();
     this.slots[number] = slots;
     this.masks[number] = size.capacity - 1;
@@ -139,12 +139,12 @@ export class RingPages {
 
 const NO_MEMORY = "There is no memory to record another call in";
 
-/** As many numbers, each 0. @throws StoreError if there is no memory for them. */
+/** An array of `length` zeros. @throws StoreError if there is no memory for them. */
 export function numbers(length: number): Float64Array {
   return allocated(() => new Float64Array(length));
 }
 
-/** @throws StoreError if there is no memory for what is made. */
+/** The array that `make` creates. @throws StoreError if there is no memory for it. */
 export function allocated<T>(make: () => T): T {
   try {
     return make();

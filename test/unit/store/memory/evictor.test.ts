@@ -168,7 +168,7 @@ describe("the evictor, in making room", () => {
     const { evictor, tables, fill, sizes } = sharedStore(4, ["a", "b", "c"]);
     fill(0, 4, 1);
     const plan = evictor.plan([tables[1]!, tables[2]!], 0);
-    expect([plan.places, sizes()]).toEqual([2, [4, 0, 0]]);
+    expect([plan.roomFor, sizes()]).toEqual([2, [4, 0, 0]]);
     evictor.carryOut(plan);
     expect([sizes(), evictor.evictions]).toEqual([[2, 0, 0], 2]);
   });
@@ -177,9 +177,9 @@ describe("the evictor, in making room", () => {
     const { evictor, tables, fill } = sharedStore(3, ["a", "b", "c"]);
     fill(0, 2, 2);
     fill(1, 1, 1);
-    expect(evictor.plan([tables[0]!, tables[2]!], 0)).toMatchObject({ places: 1, waitMs: PERIOD });
+    expect(evictor.plan([tables[0]!, tables[2]!], 0)).toMatchObject({ roomFor: 1, waitMs: PERIOD });
     const excluded = [{ table: tables[1]!, place: 1 }];
-    expect(evictor.plan([tables[2]!], 0, excluded)).toMatchObject({ places: 0, waitMs: PERIOD });
+    expect(evictor.plan([tables[2]!], 0, excluded)).toMatchObject({ roomFor: 0, waitMs: PERIOD });
   });
 
   it("excludes no key of another table at the same place", () => {

@@ -49,7 +49,7 @@ describe("a log", () => {
     }
     for (let now = 40_000; now < 150_000; now += 1) table.append(place, 1, now, now);
     expect(table.logAt(place).countAfter(149_999 - periodMs)).toBe(periodMs);
-    expect(table.takeBack(place, 149_998, 1, MANY)).toBe(1);
+    expect(table.removeTimestamps(place, 149_998, 1, MANY)).toBe(1);
     expect([1, 2, 3].map((n) => table.logAt(place).nthMostRecent(n))).toEqual([149_999, 149_997, 149_996]);
   });
 
@@ -91,15 +91,15 @@ describe("a log", () => {
 
   it("loses no timestamp to a refund of another one, and no more than it contains", () => {
     const { table, place } = tableOf([1, 3, 3]);
-    expect(table.takeBack(place, 2, 1, MANY)).toBe(0);
-    expect(table.takeBack(place, 3, 5, MANY)).toBe(2);
+    expect(table.removeTimestamps(place, 2, 1, MANY)).toBe(0);
+    expect(table.removeTimestamps(place, 3, 5, MANY)).toBe(2);
     expect(timestampsOf(table.logAt(place))).toEqual([1]);
   });
 
   it("loses no timestamp to a refund that would move more timestamps than allowed", () => {
     const { table, place } = tableOf(numbers(10));
-    expect(table.takeBack(place, 3, 1, 5)).toBe(0);
-    expect(table.takeBack(place, 4, 1, 5)).toBe(1);
+    expect(table.removeTimestamps(place, 3, 1, 5)).toBe(0);
+    expect(table.removeTimestamps(place, 4, 1, 5)).toBe(1);
     expect(timestampsOf(table.logAt(place))).toEqual([9, 8, 7, 6, 5, 3, 2, 1, 0]);
   });
 
@@ -238,7 +238,7 @@ describe("a key table", () => {
       {
         weight: 3,
         arbitrary: fc.record({
-          do: fc.constant("takeBack" as const),
+          do: fc.constant("removeTimestamps" as const),
           which,
           nth: fc.nat(5),
           most: fc.integer({ min: 1, max: 4 }),
@@ -281,13 +281,13 @@ describe("a key table", () => {
                 const expected = allows(logOf(timestamps), chosen.limits, 1, now);
                 expect(table.admitOne(at + 1, chosen.limits, now, now)).toBe(expected);
                 if (expected) timestamps.unshift(now);
-              } else if (chosen.do === "takeBack") {
+              } else if (chosen.do === "removeTimestamps") {
                 const timestamp = timestamps[chosen.nth];
                 if (timestamp === undefined || timestamp <= now - longestMs) continue;
                 const taken = Math.min(chosen.most, timestamps.filter((other) => other === timestamp).length);
                 timestamps.splice(timestamps.indexOf(timestamp), taken);
                 const isLast = timestampsOf(table.logAt(at + 1)).length === taken;
-                expect(table.takeBack(at + 1, timestamp, chosen.most, MANY)).toBe(taken);
+                expect(table.removeTimestamps(at + 1, timestamp, chosen.most, MANY)).toBe(taken);
                 if (isLast) remove(models, at);
               } else {
                 table.forgetAt(at + 1);

@@ -31,7 +31,7 @@ describe("ring pages", () => {
         const taken: { ring: number; value: number }[] = [];
         for (const [value, { takes, log2, which }] of steps.entries()) {
           if (takes || taken.length === 0) {
-            const ring = rings.take(2 ** log2);
+            const ring = rings.allocate(2 ** log2);
             expect(ring).toBeGreaterThan(0);
             expect(rings.masks[pageOf(ring)]).toBe(2 ** log2 - 1);
             write(rings, ring, value);
@@ -39,7 +39,7 @@ describe("ring pages", () => {
           } else {
             const [{ ring, value: written }] = taken.splice(which % taken.length, 1) as [(typeof taken)[number]];
             expect(read(rings, ring)).toEqual(new Set([written]));
-            rings.give(ring);
+            rings.free(ring);
           }
         }
         expect(new Set(taken.map(({ ring }) => ring)).size).toBe(taken.length);
@@ -53,38 +53,38 @@ describe("ring pages", () => {
     const rings = new RingPages();
     const lengths = new Set<number>();
     for (let taken = 0; taken < PAGE / 64; taken += 1) {
-      rings.take(64);
+      rings.allocate(64);
       lengths.add(slotsOf(rings));
     }
     expect([...lengths]).toEqual([64, 128, 256, 512, 1024, 2048, 4096, PAGE]);
-    rings.take(64);
+    rings.allocate(64);
     expect(slotsOf(rings)).toBe(2 * PAGE);
   });
 
   it("reuse the ring that was given back last", () => {
     const rings = new RingPages();
-    const [first, second] = [rings.take(4), rings.take(4), rings.take(4)] as [number, number, number];
-    rings.give(first);
-    rings.give(second);
-    expect([rings.take(4), rings.take(4)]).toEqual([second, first]);
+    const [first, second] = [rings.allocate(4), rings.allocate(4), rings.allocate(4)] as [number, number, number];
+    rings.free(first);
+    rings.free(second);
+    expect([rings.allocate(4), rings.allocate(4)]).toEqual([second, first]);
   });
 
   it("drop pages whose rings are all given back, except one of each capacity", () => {
     const rings = new RingPages();
-    const taken = Array.from({ length: 10 * (PAGE / 16) }, () => rings.take(16));
+    const taken = Array.from({ length: 10 * (PAGE / 16) }, () => rings.allocate(16));
     expect(slotsOf(rings)).toBe(10 * PAGE);
-    for (const ring of taken) rings.give(ring);
+    for (const ring of taken) rings.free(ring);
     expect(slotsOf(rings)).toBe(PAGE);
-    for (let round = 0; round < 5; round += 1) rings.give(rings.take(16));
+    for (let round = 0; round < 5; round += 1) rings.free(rings.allocate(16));
     expect(slotsOf(rings)).toBe(PAGE);
   });
 
   it("drop the page of an oversized ring immediately, and reuse its number", () => {
     const rings = new RingPages();
     for (let round = 0; round < 10_000; round += 1) {
-      const ring = rings.take(2 * PAGE);
+      const ring = rings.allocate(2 * PAGE);
       expect(slotsOf(rings)).toBe(2 * PAGE);
-      rings.give(ring);
+      rings.free(ring);
       expect(slotsOf(rings)).toBe(0);
     }
     expect(rings.slots.length).toBe(2);
@@ -92,25 +92,25 @@ describe("ring pages", () => {
 
   it("allocate a ring of 2^24 numbers", () => {
     const rings = new RingPages();
-    const ring = rings.take(2 ** 24);
+    const ring = rings.allocate(2 ** 24);
     expect(rings.slots[pageOf(ring)]?.length).toBe(2 ** 24);
     expect(baseOf(ring)).toBe(0);
   });
 
   it("throw a StoreError if an allocation fails, and keep all other rings", () => {
     const rings = new RingPages();
-    const small = rings.take(4);
+    const small = rings.allocate(4);
     write(rings, small, 7);
     const cause = new RangeError("Array buffer allocation failed");
     vi.stubGlobal("Float64Array", function failing() {
       throw cause;
     });
     for (const capacity of [4, 16, 2 ** 20]) {
-      expect(() => rings.take(capacity)).toThrow(StoreError);
-      expect(() => rings.take(capacity)).toThrow(expect.objectContaining({ cause }));
+      expect(() => rings.allocate(capacity)).toThrow(StoreError);
+      expect(() => rings.allocate(capacity)).toThrow(expect.objectContaining({ cause }));
     }
     vi.unstubAllGlobals();
-    const others = [rings.take(4), rings.take(16), rings.take(2 ** 20)];
+    const others = [rings.allocate(4), rings.allocate(16), rings.allocate(2 ** 20)];
     for (const ring of others) write(rings, ring, 1);
     expect(read(rings, small)).toEqual(new Set([7]));
   });
