@@ -1,4 +1,4 @@
-// Measures how a flood of rotating keys affects a full store. The source of the table in the README.
+// Measures how a flood of rotating keys affects a full store. The source of the table in docs/guide/memory-and-key-caps.md.
 // Usage: npm run build && node bench/rotation.mjs
 //
 // A limit of 10 an hour and a cap of 10,000 keys. An attacker cycles through more keys than the cap within the hour; every

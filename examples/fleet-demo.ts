@@ -1,6 +1,6 @@
 /**
  * Runs a fleet under real HTTP load: a Redis, four processes, a load balancer in front of them, and users who exceed their limit.
- * Kills Redis and restarts it. Prints a line for each second, and verifies the claims of the README from the responses; exits 1 if a
+ * Kills Redis and restarts it. Prints a line for each second, and verifies the claims of docs/guide/redis-in-production.md from the responses; exits 1 if a
  * claim does not hold, or if there is no redis-server.
  */
 import { type ChildProcess, fork } from "node:child_process";

@@ -27,7 +27,7 @@ const OWN = ["maxCalls", "period"];
  * An {@link AsyncRateLimiter} with bounded memory: it never keeps more than `maxKeys` keys.
  *
  * It has its own `MemoryStore({ maxKeys, onFull })`. A key takes about 100 bytes, its own length, and 8 bytes for each unexpired
- * call. The README describes what a flood of new keys does in either mode.
+ * call. The guide "Memory and key caps" describes what a flood of new keys does in either mode.
  *
  * @example
  * const limiter = new MemoryEfficientRateLimiter({ maxCalls: 10, period: "1m", maxKeys: 10_000, onFull: "deny" });

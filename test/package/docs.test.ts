@@ -119,7 +119,7 @@ describe("the programs of the documentation, with the packed package", () => {
       expect(problemsOf(page)).toEqual([]);
     });
 
-    it.skipIf(page.path === "README.md")(`${page.path}: shows the use of each service`, () => {
+    it(`${page.path}: shows the use of each service`, () => {
       const services = page.blocks.filter(({ kind }) => kind === "service");
       expect(services.filter(({ commands }) => commands.length === 0).map(({ file }) => file)).toEqual([]);
     });

@@ -19,7 +19,7 @@ describe("the release workflow", () => {
     JSON.parse(readFileSync(join(folder, "package.json"), "utf8")) as Record<string, unknown>;
 
   it("sets the repository that the workflow runs in, in a form that npm does not change", async () => {
-    copyFileSync(join(root, "package.json"), join(folder, "package.json"));
+    for (const file of ["package.json", "README.md"]) copyFileSync(join(root, file), join(folder, file));
     const before = manifest();
     const env = { ...process.env, GITHUB_SERVER_URL: "https://github.com", GITHUB_REPOSITORY: "somebody/a-fork" };
     await run("bash", [join(root, script)], { cwd: folder, env });
@@ -34,8 +34,20 @@ describe("the release workflow", () => {
     expect(manifest()).toEqual(expected);
   });
 
+  it("makes every link and image of the README absolute, in the released version", () => {
+    const targetsIn = (folder: string): string[] =>
+      [...readFileSync(join(folder, "README.md"), "utf8").matchAll(/\]\(([^)]*)\)/g)].map(([, target = ""]) => target);
+    const address = `https://github.com/somebody/a-fork`;
+    const relative = targetsIn(root);
+    expect(relative).toContain("docs/guide/redis.md");
+    expect(targetsIn(folder)).toEqual(
+      relative.map((target) => `${address}/${target.endsWith(".svg") ? "raw" : "blob"}/v${released.version}/${target}`),
+    );
+  });
+
   it("builds warnings with the address of their page in the released version", async () => {
-    for (const file of ["package.json", "tsup.config.ts"]) copyFileSync(join(root, file), join(folder, file));
+    for (const file of ["package.json", "README.md", "tsup.config.ts"])
+      copyFileSync(join(root, file), join(folder, file));
     for (const name of ["src", "node_modules", "tsconfig.json"]) symlinkSync(join(root, name), join(folder, name));
     const env = { ...process.env, GITHUB_SERVER_URL: "https://github.com", GITHUB_REPOSITORY: "somebody/a-fork" };
     await run("bash", [join(root, script)], { cwd: folder, env });
@@ -47,7 +59,7 @@ describe("the release workflow", () => {
   });
 
   it("fails and changes nothing if the repository is unknown", async () => {
-    copyFileSync(join(root, "package.json"), join(folder, "package.json"));
+    for (const file of ["package.json", "README.md"]) copyFileSync(join(root, file), join(folder, file));
     const before = manifest();
     const env = { ...process.env, GITHUB_SERVER_URL: "https://github.com", GITHUB_REPOSITORY: "" };
     await expect(run("bash", [join(root, script)], { cwd: folder, env })).rejects.toThrow("GITHUB_REPOSITORY");
