@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { brokenLinks, markdownFiles } from "../docs/build/links.js";
+import { groups } from "../docs/.vitepress/sidebar.mjs";
 import manifest from "../package.json" with { type: "json" };
 
 const root = fileURLToPath(new URL("../", import.meta.url));
@@ -12,6 +13,15 @@ describe("the Markdown files", () => {
   it("link to files and headings that exist", () => {
     expect(files.length).toBeGreaterThan(50);
     expect(brokenLinks(root, files)).toEqual([]);
+  });
+
+  it("are linked on the front page if they are in the sidebar", () => {
+    const front = readFileSync(`${root}docs/index.md`, "utf8");
+    for (const [group, pages] of groups) {
+      expect(front).toContain(
+        `**${group}**: ${pages.map(([title, path]) => `[${title}](./${path}.md)`).join(" · ")}\n`,
+      );
+    }
   });
 
   it("name npm scripts that package.json has", () => {
