@@ -181,7 +181,7 @@ export class RateLimiter<in K extends string = string> {
    *
    * @throws RateLimitExceededError (as a rejection) when the wait fails; its `waitFailedBy` says why. It comes at once
    *   when `maxQueue` calls wait already, when the cost exceeds a limit, or when the first instant that the log allows lies
-   *   behind `timeout`; else when the timeout ends. The reason of `signal`, when that is aborted. X
+   *   behind `timeout`; else when the timeout ends. The reason of `signal`, when that is aborted.
    *
    * @example
    * await limiter.acquire("api.example.org", { timeout: "10s", signal });
