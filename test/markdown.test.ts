@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { brokenLinks, markdownFiles } from "../docs/build/links.js";
-import { groups } from "../docs/.vitepress/sidebar.mjs";
+import { groups } from "../docs/build/groups.js";
 import manifest from "../package.json" with { type: "json" };
 
 const root = fileURLToPath(new URL("../", import.meta.url));

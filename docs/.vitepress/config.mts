@@ -2,9 +2,10 @@ import { existsSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { type DefaultTheme, defineConfig } from "vitepress";
 import manifest from "../../package.json" with { type: "json" };
+import { groups } from "../build/groups.js";
 import { brokenLinks, markdownFiles, slugOf } from "../build/links.js";
 import { writeLlmsFiles } from "../build/llms.js";
-import { groups, sidebar } from "./sidebar.mjs";
+import { sidebar } from "./sidebar.mjs";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
 const api = new URL("../api/typedoc-sidebar.json", import.meta.url);
