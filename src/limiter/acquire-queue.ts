@@ -41,7 +41,7 @@ export interface CheckedCall {
 
 /** The methods of a limiter that its queues use. `check` and `peek` do not notify `onDecision`. */
 export interface QueuedLimiter {
-  /** Whether the store is. Then one call is checked at a time, so that it sees what the caller before has done. */
+  /** Whether the store is synchronous. Then one call is checked at a time, after the previous caller has continued. */
   readonly synchronous: boolean;
   /** Decides a call, and records it if it is admitted. */
   readonly check: (key: string, cost: number) => CheckedCall | Promise<CheckedCall>;
@@ -149,7 +149,7 @@ class Queue {
     for (const waiter of this.budget > 0 ? this.waiters.values() : [this.waiters.get(this.head) as Waiter]) {
       cost += waiter.cost;
       if (batch.length === MAX_BATCH || (batch.length > 0 && cost > this.budget)) break;
-      // Between two listeners of one signal, some runtimes run microtasks. None of its waiters may be admitted.
+      // Some runtimes run microtasks between two listeners of a signal, so the listener of this waiter may not have run yet.
       if (waiter.signal?.aborted === true) this.reject(waiter, waiter.signal.reason);
       else batch.push(waiter);
     }
@@ -235,7 +235,7 @@ export class AcquireQueues {
     };
     if (signal !== undefined) waiter.stopListening = onAbort(signal, () => queue.reject(waiter, signal.reason));
     queue.add(waiter);
-    // Its deadline may need an earlier timer, and a timer that fake timers took away needs a new one.
+    // Its deadline may need an earlier timer; and a timer that was lost when fake timers were removed is set again.
     queue.wake();
   }
 
@@ -280,12 +280,12 @@ export class AcquireQueues {
     this.#queues.delete(queue.key);
   }
 
-  /** Gives timers and I/O a turn if the slice is over. Else sleeps until `until`, the next deadline, or `wake`. */
+  /** If the slice is over, waits for a turn of the event loop. Else sleeps until `until`, the next deadline, or `wake`. */
   async #rest(queue: Queue, until: number): Promise<void> {
     const now = this.#now();
     if (queue.isSliceOver()) await nextTurn();
     else if (until > now) {
-      const sleepMs = Math.min(until, queue.nextDeadline + queue.graceMs) - now;
+      const leftMs = Math.min(until, queue.nextDeadline + queue.graceMs) - now;
       await new Promise<void>((resolve) => {
         let cancel: (() => void) | undefined;
         queue.wake = () => {
@@ -293,8 +293,8 @@ export class AcquireQueues {
           queue.wake = () => undefined;
           resolve();
         };
-        if (sleepMs === Infinity) return;
-        cancel = this.#clock.wake?.(Math.max(0, sleepMs), () => {
+        if (leftMs === Infinity) return;
+        cancel = this.#clock.wake?.(Math.max(0, leftMs), () => {
           cancel = undefined;
           queue.wake();
         });
@@ -309,26 +309,26 @@ export class AcquireQueues {
     const settled = Promise.allSettled(batch.map(async ({ cost }) => this.#limiter.check(queue.key, cost)));
     if (!this.#limiter.synchronous) await this.#expireUntil(queue, settled);
     let isBlocked = false;
-    for (const [at, answer] of (await settled).entries()) {
+    for (const [at, result] of (await settled).entries()) {
       const waiter = batch[at] as Waiter;
-      if (answer.status === "rejected") {
-        queue.reject(waiter, answer.reason);
+      if (result.status === "rejected") {
+        queue.reject(waiter, result.reason);
         continue;
       }
-      const { decision } = answer.value;
+      const { decision } = result.value;
       const isWaiting = queue.waiters.has(waiter.ticket) && waiter.signal?.aborted !== true;
       if (!decision.allowed) {
         if (isWaiting && !isBlocked && !queue.hasChanged) this.#refuse(queue, waiter.cost, decision);
         isBlocked ||= queue.waiters.has(waiter.ticket);
-      } else if (isWaiting && !isBlocked) await this.#release(queue, waiter, answer.value);
-      else void giveBack(decision);
+      } else if (isWaiting && !isBlocked) await this.#release(queue, waiter, result.value);
+      else void refundUnclaimed(decision);
     }
   }
 
   /** Rejects waiters at their deadlines while an asynchronous store decides. */
   async #expireUntil(queue: Queue, decided: Promise<unknown>): Promise<void> {
     queue.graceMs = 1;
-    const rest = decided.then(() => {
+    const finished = decided.then(() => {
       queue.graceMs = 0;
       queue.wake();
     });
@@ -336,7 +336,7 @@ export class AcquireQueues {
       this.#expire(queue);
       await this.#rest(queue, Infinity);
     }
-    await rest;
+    await finished;
   }
 
   async #release(queue: Queue, waiter: Waiter, { decision, released }: CheckedCall): Promise<void> {
@@ -348,7 +348,7 @@ export class AcquireQueues {
     if (!this.#limiter.synchronous) queue.budget = budget;
   }
 
-  /** Refuses the first waiter. If that cannot wait, so do the next ones of its cost, which would be refused as well. */
+  /** Applies a refusal to the first waiter and, if that cannot wait, to the next ones of the same cost, until one can. */
   #refuse(queue: Queue, cost: number, decision: Decision): void {
     const at = this.#now();
     queue.refusal = { decision, cost, at };
@@ -356,7 +356,7 @@ export class AcquireQueues {
       const first = queue.waiters.get(queue.head);
       if (first?.cost !== cost) return;
       if (first.ticket >= queue.firstNew && !queue.accept(first)) this.#fail(queue, first, decision, "queue-full");
-      else if (isHopeless(decision, first, at)) this.#fail(queue, first, decision, "timeout");
+      else if (missesDeadline(decision, first, at)) this.#fail(queue, first, decision, "timeout");
       else {
         queue.readyAt = at + sleepMs(decision);
         return;
@@ -364,14 +364,15 @@ export class AcquireQueues {
     }
   }
 
-  /** Accepts the new waiters behind a first waiter that sleeps, if the queue has room and they can be admitted in time. */
+  /** Accepts or rejects the new waiters while the first waiter sleeps: for a full queue, or a deadline that comes too early. */
   #acceptNew(queue: Queue): void {
     while (queue.firstNew < queue.nextTicket && !queue.isSliceOver()) {
       const waiter = queue.waiters.get(queue.firstNew);
       if (waiter === undefined) queue.firstNew += 1;
-      else if (!queue.accept(waiter)) this.#judge(queue, waiter, "queue-full");
-      // Others pass some day, as the first one does.
-      else if (waiter.deadline < Infinity || waiter.cost > (queue.refusal?.cost ?? 0)) this.#judge(queue, waiter);
+      else if (!queue.accept(waiter)) this.#rejectWithDecision(queue, waiter, "queue-full");
+      // Any other waiter has no timeout, and costs no more than the first one, whose call can be admitted.
+      else if (waiter.deadline < Infinity || waiter.cost > (queue.refusal?.cost ?? 0))
+        this.#rejectWithDecision(queue, waiter);
     }
   }
 
@@ -385,23 +386,23 @@ export class AcquireQueues {
       else if (queue.isSliceOver()) return;
       else if (queue.graceMs > 0 && (queue.refusal?.at ?? -Infinity) < waiter.joinedAt) {
         queue.reject(waiter, new StoreError("The store did not decide before the timeout of a call that waits for it"));
-      } else this.#judge(queue, waiter, "timeout");
+      } else this.#rejectWithDecision(queue, waiter, "timeout");
     }
     queue.nextDeadline = nextDeadline;
   }
 
   /**
-   * Rejects a waiter behind others with the present decision on its call; where that admits it, with the refusal of the first
-   * waiter. Without `failedBy` only if it cannot be admitted before its deadline.
+   * Rejects a waiter with the current decision on its call or, if that would admit it, with the refusal of the first waiter.
+   * Without `failedBy` it rejects the waiter only if its call cannot be admitted before the deadline.
    */
-  #judge(queue: Queue, waiter: Waiter, failedBy?: WaitFailure): void {
+  #rejectWithDecision(queue: Queue, waiter: Waiter, failedBy?: WaitFailure): void {
     const { synchronous, peek } = this.#limiter;
     const { decision, cost, at } = queue.refusal as Refusal;
     const refusal = aged(decision, this.#now() - at);
     if (failedBy !== undefined) queue.remove(waiter);
     const apply = (own: Decision): void => {
       if (failedBy !== undefined) this.#fail(queue, waiter, own.allowed ? refusal : own, failedBy);
-      else if (queue.waiters.has(waiter.ticket) && isHopeless(own, waiter, this.#now())) {
+      else if (queue.waiters.has(waiter.ticket) && missesDeadline(own, waiter, this.#now())) {
         this.#fail(queue, waiter, own, "timeout");
       }
     };
@@ -431,11 +432,11 @@ function sleepMs({ retryAfterMs, source }: Decision): number {
 }
 
 /** Whether a call cannot be admitted before its deadline. */
-function isHopeless(decision: Decision, { deadline }: Waiter, now: number): boolean {
+function missesDeadline(decision: Decision, { deadline }: Waiter, now: number): boolean {
   return !decision.allowed && (decision.retryAfterMs === Infinity || now + sleepMs(decision) > deadline);
 }
 
-/** Runs `query` and passes on its result, now or later, to `then`; an error of any of them goes to `fail`. */
+/** Calls `then` with the result of `query`, at once or when its promise resolves; calls `fail` with an error of either. */
 function settle<T>(query: () => T | Promise<T>, then: (value: T) => void, fail: (error: unknown) => void): void {
   try {
     const value = query();
@@ -446,7 +447,7 @@ function settle<T>(query: () => T | Promise<T>, then: (value: T) => void, fail: 
   }
 }
 
-/** A refusal as it is some time later, if no call is recorded. It stays a refusal. */
+/** A refusal as it is `ms` later, if no call is recorded. It stays a refusal: a positive wait stays at least 1 ms. */
 function aged(refusal: Decision, ms: number): Decision {
   const later = (waitMs: number): number => (waitMs === 0 ? 0 : Math.max(1, waitMs - ms));
   const times = <T extends { retryAfterMs: number; resetAfterMs: number }>(of: T): T => ({
@@ -458,8 +459,8 @@ function aged(refusal: Decision, ms: number): Decision {
   return makeDecision({ ...times(refusal), layers });
 }
 
-/** Refunds a call that was admitted after its waiter had left. */
-async function giveBack(decision: Decision): Promise<void> {
+/** Refunds a call that was admitted after its waiter had been rejected. */
+async function refundUnclaimed(decision: Decision): Promise<void> {
   try {
     await receiptOf(decision)?.refund();
   } catch (error) {

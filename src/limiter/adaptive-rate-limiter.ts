@@ -127,11 +127,11 @@ export class AdaptiveRateLimiter<in K extends string = string> extends RateLimit
     this.#loadFactor = factor;
     const limit = reducedTo(factor, this.#full);
     if (limit.maxCalls === this.maxCalls) return;
-    this.moveLimits([limit], limit === this.#full ? undefined : whenReduced(this.#load?.intervalMs));
+    this.replaceLimits([limit], limit === this.#full ? undefined : whenReduced(this.#load?.intervalMs));
   }
 
   #listen(load: LoadSource): void {
-    // A source lives as long as its process. It must keep neither a limiter alive, nor the listener of a limiter that is gone.
+    // A source may live as long as the process. It must not keep a limiter alive, or the listener of a collected one.
     const self = new WeakRef(this);
     const stop = load.listen((factor) => {
       const limiter = self.deref();
@@ -170,8 +170,8 @@ function reducedTo(factor: number, full: Limit): Limit {
 }
 
 /**
- * What a refusal says while the limit is reduced. A cost between the reduced limit and the full one can be admitted when the limit
- * has been raised: later, and not never.
+ * Completes refusals by a reduced limit. A cost between the reduced limit and the full one can be admitted after the limit has been
+ * raised, so its wait is not infinite.
  *
  * @param reviewAfterMs - milliseconds until the limit is reviewed, at most; `Infinity` if that is unknown.
  */
@@ -220,7 +220,7 @@ export interface LoadSource {
  *
  * @throws TypeError if a member is missing or of the wrong type.
  */
-export function loadSourceFrom(value: unknown): LoadSource {
+function loadSourceFrom(value: unknown): LoadSource {
   const has = (member: keyof LoadSource, type: "number" | "function"): boolean =>
     typeof memberOf(value, member) === type;
   if (
@@ -246,7 +246,7 @@ export interface Load {
 export type LoadCurve = (load: Load) => number;
 
 /** Half the limit above 80% of the processor or 90% of the memory, 70% of it above 60% or 70%, else all of it. */
-export const defaultCurve: LoadCurve = ({ cpuUsage, memoryUsage }) => {
+const defaultCurve: LoadCurve = ({ cpuUsage, memoryUsage }) => {
   if (cpuUsage > 0.8 || memoryUsage > 0.9) return 0.5;
   return cpuUsage > 0.6 || memoryUsage > 0.7 ? 0.7 : 1;
 };

@@ -7,7 +7,7 @@ import { checkInMemory } from "../store/memory/batch.js";
 import type { AsyncStore, BatchItem, BatchResult, Namespace, StoreResult } from "../store/store.js";
 import type { CallOptions } from "./options.js";
 import { assertKey, parseCost } from "./options.js";
-import { unlimitedDecision } from "./decide.js";
+import { bypassedDecision } from "./decide.js";
 import type { MemberCall, PublishedLimiter, RateLimiter } from "./rate-limiter.js";
 
 /** Limiters by name: the members of an {@link AllOf}. The type of keys is left out, because it would be inferred from here. */
@@ -122,7 +122,7 @@ export class AllOf<M extends Members> {
       if (binding === undefined || binds(decision, binding)) [member, binding] = [name, decision];
     }
     // If no member applies, the decision is that of a bypassed call.
-    binding ??= unlimitedDecision(limiter.limits, 0);
+    binding ??= bypassedDecision(limiter.limits, 0);
     const members = Object.fromEntries(this.#members.map(([name]) => [name, decisions.get(name) ?? null]));
     const refunds = this.#members.flatMap(([name, limiter]) => {
       const decision = decisions.get(name);
@@ -195,7 +195,7 @@ function notifyAll(calls: MemberCalls, decisions: ReadonlyMap<string, Decision>)
   }
 }
 
-/** Optional in a store, and read without what a polluted prototype has. The type fails to compile if the method is renamed. */
+/** The name of the optional method, which `memberOf` reads. Typed, so that renaming the method is a type error. */
 const CHECK_BATCH: keyof AsyncStore = "checkBatch";
 
 /** Decides all calls by one `checkBatch` if the store has that method, else one after another. */

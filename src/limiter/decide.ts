@@ -5,22 +5,22 @@ import type { Limit } from "../core/limit.js";
 import type { StoreResult } from "../store/store.js";
 import { freshResult } from "../store/store.js";
 
-/** What a limiter enforces at one instant. It is replaced as a whole, so that a call sees one of them. */
+/** What a limiter enforces at one instant. It is replaced as a whole, so that a call never reads parts of two. */
 export interface LimitsInForce {
   /** The limits, in order. */
   readonly limits: readonly Limit[];
-  /** What a refusal says while the limits are reduced for the load; undefined while they are not. */
+  /** Completes refusals while load reduces the limits; undefined while it does not. */
   readonly whenReduced: WhenReduced | undefined;
 }
 
-/** Completes the layers that refuse a call, and says whether the full limits would allow it. */
+/** Completes the layers of a refusal by reduced limits, and determines whether the full limits would allow the call. */
 export type WhenReduced = (
   layers: readonly LayerStatus[],
   cost: number,
 ) => { readonly layers: readonly LayerStatus[]; readonly fullAllows: boolean };
 
 /**
- * Makes the decision that follows from the result of a store. In shadow mode a refused call is let through.
+ * Makes the decision that follows from the result of a store. In shadow mode a refused call is allowed.
  *
  * @param receipt - of what was recorded.
  */
@@ -43,10 +43,10 @@ export function toDecision(
   return makeDecision(
     {
       allowed: !isRefused || isShadow,
-      reason: refusedBy === null ? "Allowed" : refusal(limit, refusedBy),
+      reason: refusedBy === null ? "Allowed" : refusalReason(limit, refusedBy),
       refusedBy,
       limit,
-      // Every layer has something left for a new key that there is no room for; it can still spend nothing.
+      // The layers of a new key allow calls, but without room for the key none is admitted.
       remaining: noRoom ? 0 : (layers[least] as LayerStatus).remaining,
       retryAfterMs: isLimited ? (layers[binding] as LayerStatus).retryAfterMs : retryAfterMs,
       resetAfterMs,
@@ -60,12 +60,12 @@ export function toDecision(
   );
 }
 
-/** Makes the decision of a bypassed call, which no store sees: always allowed, and otherwise that of a fresh key. */
-export function unlimitedDecision(limits: readonly Limit[], cost: number): Decision {
+/** Makes the decision of a bypassed call, for which no store is queried: allowed, with the fields of a key without calls. */
+export function bypassedDecision(limits: readonly Limit[], cost: number): Decision {
   return toDecision(freshResult(limits, cost, "bypass"), { limits, whenReduced: undefined }, cost, false);
 }
 
-/** The receipt of a decision: that of the store, and what its refund wakes. */
+/** The receipt of a decision: that of the store, and the function that its refund calls. */
 export class LimiterReceipt implements AsyncReceipt {
   readonly #receipt: Receipt;
   readonly #key: string;
@@ -102,7 +102,7 @@ function leastRemaining(layers: readonly LayerStatus[]): number {
   return least;
 }
 
-function refusal({ name }: Limit, refusedBy: RefusedBy): Reason {
+function refusalReason({ name }: Limit, refusedBy: RefusedBy): Reason {
   if (refusedBy === "capacity") return "Key capacity exceeded";
   if (refusedBy === "load") return "Reduced rate limit exceeded";
   return name === undefined ? "Rate limit exceeded" : `${name} rate limit exceeded`;

@@ -21,8 +21,6 @@ export type MemoryEfficientRateLimiterOptions<K extends string = string> = Omit<
     readonly onFull?: "evict" | "deny" | undefined;
   };
 
-const OWN = ["maxCalls", "period"];
-
 /**
  * An {@link AsyncRateLimiter} with bounded memory: it never keeps more than `maxKeys` keys.
  *
@@ -37,7 +35,7 @@ export class MemoryEfficientRateLimiter<in K extends string = string> extends As
 
   /** @throws TypeError for an option that is unknown or of the wrong type, RangeError for one out of range. */
   constructor(options: MemoryEfficientRateLimiterOptions<K>) {
-    const checked = checkedOptions(options, [...OWN, "maxKeys", "onFull"]);
+    const checked = checkedOptions(options, ["maxCalls", "period", "maxKeys", "onFull"]);
     const { store: other } = checked as { store?: unknown };
     const { maxKeys = 10_000, onFull, clock, ...rest } = checked;
     if (other !== undefined) throw typeError("store", "absent: this limiter has its own", other);

@@ -23,10 +23,9 @@ import { parseAcquireOptions } from "./acquire-options.js";
 import type { CheckedCall } from "./acquire-queue.js";
 import { AcquireQueues } from "./acquire-queue.js";
 import type { LimitsInForce, WhenReduced } from "./decide.js";
-import { LimiterReceipt, notify, unlimitedDecision, toDecision } from "./decide.js";
+import { LimiterReceipt, notify, bypassedDecision, toDecision } from "./decide.js";
 import type { CallOptions, LimiterOptions } from "./options.js";
 import { assertKey, parseCost, storeFrom } from "./options.js";
-import type { Release } from "./release-log.js";
 import { ReleaseLog } from "./release-log.js";
 
 /** What a copy of this package publishes for its limiters. */
@@ -124,9 +123,9 @@ export class RateLimiter<in K extends string = string> {
    * Replaces the limits from the next call on; the logs stay as they are. Precondition: as many limits as before, of the same
    * periods, which are fixed when the namespace is opened.
    *
-   * @param whenReduced - what a refusal says; undefined for limits that are not reduced.
+   * @param whenReduced - completes refusals; undefined for limits that are not reduced.
    */
-  protected moveLimits(limits: readonly Limit[], whenReduced?: WhenReduced): void {
+  protected replaceLimits(limits: readonly Limit[], whenReduced?: WhenReduced): void {
     this.#inForce = { limits: Object.freeze([...limits]), whenReduced };
     this.#queues?.recheck();
   }
@@ -180,8 +179,8 @@ export class RateLimiter<in K extends string = string> {
    * asynchronous store checks one call of a key, and then as many at once as that decision says remain, up to 100.
    *
    * @throws RateLimitExceededError (as a rejection) when the wait fails; its `waitFailedBy` says why. It comes at once
-   *   when `maxQueue` calls wait already, when the cost exceeds a limit, or when the first instant that the log allows lies
-   *   behind `timeout`; else when the timeout ends. The reason of `signal`, when that is aborted.
+   *   when `maxQueue` calls wait already, when the cost exceeds a limit, or when the first instant that the log allows is
+   *   after the end of `timeout`; else when the timeout ends. Rejects with the reason of `signal` when that is aborted.
    *
    * @example
    * await limiter.acquire("api.example.org", { timeout: "10s", signal });
@@ -193,7 +192,7 @@ export class RateLimiter<in K extends string = string> {
       const request = parseAcquireOptions(options);
       this.#assertOpen();
       if (this.#bypass?.(key) === true) {
-        resolve(this.#notified(unlimitedDecision(this.limits, request.cost), key));
+        resolve(this.#notified(bypassedDecision(this.limits, request.cost), key));
         return;
       }
       this.#acquireQueues.enqueue(key, request, resolve, reject);
@@ -204,7 +203,7 @@ export class RateLimiter<in K extends string = string> {
   async peek(key: K, options?: CallOptions): Promise<Decision> {
     assertKey(key);
     const cost = parseCost(options);
-    if (this.#bypass?.(key) === true) return unlimitedDecision(this.limits, 0);
+    if (this.#bypass?.(key) === true) return bypassedDecision(this.limits, 0);
     return this.#peek(key, cost);
   }
 
@@ -298,22 +297,23 @@ export class RateLimiter<in K extends string = string> {
   }
 
   #checkWaiter(key: string, cost: number): CheckedCall | Promise<CheckedCall> {
-    const now = this.#inForce;
+    const inForce = this.#inForce;
+    const { limits } = inForce;
     const namespace = this.#namespace;
     const releases = this.#releases;
-    const result = releases?.check(namespace, key, now.limits, cost) ?? namespace.check(key, now.limits, cost);
+    const result = releases?.check(namespace, key, limits, cost) ?? namespace.check(key, limits, cost);
     return andThen(result, (checked) => {
-      const release = checked.receipt && releases?.record(key, now.limits, cost);
+      let release = checked.receipt && releases?.record(key, limits, cost);
       const onRefunded = (): void => {
-        (moved ?? release)?.refund();
+        release?.refund();
         this.#recheck(key);
       };
       const receipt = checked.receipt && new LimiterReceipt(checked.receipt, key, onRefunded);
-      const decision = toDecision(checked, now, cost, this.#isShadow, receipt);
-      let moved: Release | undefined;
+      const decision = toDecision(checked, inForce, cost, this.#isShadow, receipt);
       const released = (): number => {
-        moved = release?.moved();
         if (release === undefined) return Infinity;
+        const moved = release.moveToNow();
+        release = moved ?? release;
         return Math.min(decision.remaining, moved?.remaining ?? 0);
       };
       return { decision, released };
@@ -322,14 +322,16 @@ export class RateLimiter<in K extends string = string> {
 
   /** What the store would decide with the limits in force. */
   #peek(key: string, cost: number): Decision | Promise<Decision> {
-    const now = this.#inForce;
-    return andThen(this.#namespace.peek(key, now.limits, cost), (result) => this.#toDecision(result, key, now, cost));
+    const inForce = this.#inForce;
+    return andThen(this.#namespace.peek(key, inForce.limits, cost), (result) =>
+      this.#toDecision(result, key, inForce, cost),
+    );
   }
 
   /** The decision that follows from the result of a store. Its refund wakes the waiters of the key. */
-  #toDecision(result: StoreResult, key: string, now: LimitsInForce, cost: number): Decision {
+  #toDecision(result: StoreResult, key: string, inForce: LimitsInForce, cost: number): Decision {
     const receipt = result.receipt && new LimiterReceipt(result.receipt, key, this.#recheck);
-    return toDecision(result, now, cost, this.#isShadow, receipt);
+    return toDecision(result, inForce, cost, this.#isShadow, receipt);
   }
 
   #memberCall(key: K, cost: number): MemberCall {
@@ -348,7 +350,7 @@ export class RateLimiter<in K extends string = string> {
       },
       decide: (result) =>
         result === undefined
-          ? unlimitedDecision(inForce().limits, cost)
+          ? bypassedDecision(inForce().limits, cost)
           : this.#toDecision(result, key, inForce(), cost),
       notify: (decision) => void this.#notified(decision, key),
     };
@@ -357,14 +359,14 @@ export class RateLimiter<in K extends string = string> {
   #decide(key: K, options: CallOptions | undefined): Decision | Promise<Decision> {
     assertKey(key);
     const cost = parseCost(options);
-    if (this.#bypass?.(key) === true) return this.#notified(unlimitedDecision(this.limits, cost), key);
-    const now = this.#inForce;
-    const result = this.#namespace.check(key, now.limits, cost);
-    // Not by `andThen`: its function would be made for every call in memory.
+    if (this.#bypass?.(key) === true) return this.#notified(bypassedDecision(this.limits, cost), key);
+    const inForce = this.#inForce;
+    const result = this.#namespace.check(key, inForce.limits, cost);
+    // Not by `andThen`, because that would allocate a function for every call in memory.
     if (isPromiseLike(result)) {
-      return Promise.resolve(result).then((later) => this.#notified(this.#toDecision(later, key, now, cost), key));
+      return Promise.resolve(result).then((later) => this.#notified(this.#toDecision(later, key, inForce, cost), key));
     }
-    return this.#notified(this.#toDecision(result, key, now, cost), key);
+    return this.#notified(this.#toDecision(result, key, inForce, cost), key);
   }
 
   #notified(decision: Decision, key: K): Decision {

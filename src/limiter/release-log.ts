@@ -13,8 +13,8 @@ export interface Release {
   /** The cost that the log still allows. */
   readonly remaining: number;
   readonly refund: () => boolean;
-  /** Moves it to the present, unless it has been removed. */
-  readonly moved: () => Release | undefined;
+  /** Logs it at the present instant instead, and returns that release; undefined if it has been removed. */
+  readonly moveToNow: () => Release | undefined;
 }
 
 /**
@@ -35,7 +35,8 @@ export class ReleaseLog {
     this.#log = new MemoryStore({ clock, maxKeys: MAX_KEYS }).open("releases", periodsMs);
   }
 
-  /** Checks a call in `namespace`, and records it there, unless the releases refuse it. Then it is the later refusal of both. */
+  /** Checks a call in `namespace`, and records it there, unless the releases refuse it. Then the result is the refusal with the
+   * longer wait. */
   check(namespace: Namespace, key: string, limits: readonly Limit[], cost: number): StoreResult | Promise<StoreResult> {
     const pace = this.#log.peek(key, limits, cost);
     if (pace.retryAfterMs === 0 || pace.retryAfterMs === Infinity || pace.noRoom) {
@@ -46,18 +47,18 @@ export class ReleaseLog {
     );
   }
 
-  /** Logs a release, also when a lower limit allows none. */
+  /** Logs a release, even if the limits would refuse it: its caller has continued. */
   record(key: string, limits: readonly Limit[], cost: number): Release {
     const at = Math.ceil(this.#clock.now());
-    const open = limits.map((limit) => ({ ...limit, maxCalls: MAX_CALLS }));
-    const { layers, receipt } = this.#log.check(key, open, cost);
+    const unlimited = limits.map((limit) => ({ ...limit, maxCalls: MAX_CALLS }));
+    const { layers, receipt } = this.#log.check(key, unlimited, cost);
     const release: Release = {
-      remaining: Math.min(...layers.map(({ used }, place) => (limits[place] as Limit).maxCalls - used)),
+      remaining: Math.min(...layers.map(({ used }, index) => (limits[index] as Limit).maxCalls - used)),
       refund: () => receipt?.refund() ?? false,
-      moved: () => {
+      moveToNow: () => {
         const passedMs = Math.ceil(this.#clock.now()) - at;
         if (passedMs === 0) return release;
-        // One that has expired, because the process was busy for so long, is logged again.
+        // A release that has expired meanwhile, because the process was busy, cannot be refunded, but must be logged.
         return release.refund() || passedMs >= this.#longestMs ? this.record(key, limits, cost) : undefined;
       },
     };

@@ -11,7 +11,7 @@ export class AnyLimiter extends RateLimiter {
   }
 
   move(maxCalls: readonly number[]): void {
-    this.moveLimits(this.limits.map((limit, at) => ({ ...limit, maxCalls: maxCalls[at] ?? limit.maxCalls })));
+    this.replaceLimits(this.limits.map((limit, at) => ({ ...limit, maxCalls: maxCalls[at] ?? limit.maxCalls })));
   }
 }
 
