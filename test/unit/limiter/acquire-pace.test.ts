@@ -179,6 +179,17 @@ describe("callers of acquire continue no faster than the limit", () => {
     await limiter.acquire("api");
     expect((await limiter.state("api")).calls).toBe(1);
   });
+
+  it("and a refunded call makes room at once, when time has passed before its caller continued", async () => {
+    const clock = new ManualClock();
+    const limiter = new AsyncRateLimiter({ maxCalls: 1, period: "1h", bypass: false, clock });
+    const decision = await limiter.acquire("api");
+    clock.advance("5ms");
+    // The release is logged again 5 ms later, a few microtasks after the caller has continued.
+    await new Promise((resolve) => setImmediate(resolve));
+    await limiter.refund(decision);
+    expect((await limiter.acquire("api", { maxQueue: 0 })).allowed).toBe(true);
+  });
 });
 
 describe("30,000 waiters that a raised limit admits", () => {
