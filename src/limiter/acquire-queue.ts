@@ -82,7 +82,7 @@ class Queue {
   /** A lower bound of all deadlines. */
   nextDeadline = Infinity;
 
-  /** The latest refusal of a first waiter. */
+  /** The latest refusal of a first waiter that could be admitted later. */
   refusal: Refusal | undefined;
   /** When the first waiter may be checked, in store time. */
   readyAt = -Infinity;
@@ -351,7 +351,8 @@ export class AcquireQueues {
   /** Applies a refusal to the first waiter and, if that cannot wait, to the next ones of the same cost, until one can. */
   #refuse(queue: Queue, cost: number, decision: Decision): void {
     const at = this.#now();
-    queue.refusal = { decision, cost, at };
+    // A call that exceeds a limit by its cost is never admitted. That says nothing of the calls behind it.
+    if (decision.retryAfterMs < Infinity) queue.refusal = { decision, cost, at };
     while (!queue.isSliceOver()) {
       const first = queue.waiters.get(queue.head);
       if (first?.cost !== cost) return;

@@ -1136,6 +1136,18 @@ describe("acquire with an asynchronous store", () => {
     expect(await second).toMatchObject({ waitFailedBy: "timeout" });
   });
 
+  it("does not reject for the cost of an earlier call when the store has not decided before the timeout", async () => {
+    const clock = new ManualClock();
+    const { store, decideOne } = heldStore(clock);
+    const limiter = new AsyncRateLimiter({ maxCalls: 2, period: "10s", store, bypass: false });
+    const never = limiter.acquire("ada", { cost: 3 }).catch((error: unknown) => error);
+    const first = limiter.acquire("ada", { timeout: "1s" }).catch((error: unknown) => error);
+    await decideOne();
+    expect(await never).toMatchObject({ waitFailedBy: "cost" });
+    clock.advance("2s");
+    expect(await first).toBeInstanceOf(StoreError);
+  });
+
   it("is not paced in shadow mode by calls that the store has forgotten", async () => {
     const clock = new ManualClock();
     const { store, decideOne, memory } = heldStore(clock);
