@@ -1,12 +1,10 @@
 import { StoreError } from "../core/errors.js";
 import type { Limit } from "../core/limit.js";
 import { typeError } from "../core/validate.js";
-import type { AllMember, Backend, DecisionCall, Failure, RemoteCall, Request } from "../store/remote/backend.js";
+import type { AllMember, Backend, Failure, RemoteCall, Request } from "../store/remote/backend.js";
 import { CrossSlotError, UnreachableError } from "../store/remote/backend.js";
 import type { Connection, Send } from "./clients.js";
 import {
-  allReplyOf,
-  decisionReplyOf,
   isCrossSlot,
   isForeignValue,
   isMissingScript,
@@ -14,12 +12,10 @@ import {
   isRedirect,
   isUnsettled,
   isWriteRefused,
-  numberIn,
   reasonInWords,
-  stateOf,
+  repliesOf,
 } from "./reply.js";
-import type { Script } from "./script.js";
-import { SCRIPT, SCRIPT_OF_SEVERAL } from "./script.js";
+import { SCRIPT } from "./script.js";
 
 /** Runs the script on one Redis, or on a cluster. */
 export class RedisBackend implements Backend {
@@ -37,63 +33,63 @@ export class RedisBackend implements Backend {
     this.#isCluster = connection.isCluster;
   }
 
+  /** Executes all calls by one run of the script. */
   execute(calls: readonly RemoteCall[], isLate: () => boolean): Promise<readonly unknown[]> {
-    return Promise.all(calls.map((call) => this.#executeOne(call, isLate)));
-  }
-
-  async #executeOne(call: RemoteCall, isLate: () => boolean): Promise<unknown> {
-    const run = (...words: readonly string[]): Promise<unknown> =>
-      this.#run(SCRIPT, [(call as DecisionCall).key], words, isLate);
-    switch (call.method) {
-      case "admit": {
-        const number = numberIn(await run("admit", ...this.#wordsOf(call)));
-        // 0 means that the call can never pass.
-        return number > 0 ? 0 : -number || Infinity;
-      }
-      case "state":
-        return stateOf(await run("state", String(call.longestMs)));
-      case "refund": {
-        const { epoch, timestamp, cost } = call.recorded;
-        return numberIn(await run("refund", ...[call.longestMs, epoch, timestamp, cost].map(String))) > 0;
-      }
-      case "all": {
-        const { members } = call;
-        const words = members.flatMap((member) => {
-          const own = this.#wordsOf(member);
-          return [member.mayRefuse ? "1" : "0", String(own.length), ...own];
-        });
-        const names = members.map(({ key }) => key);
-        return allReplyOf(await this.#run(SCRIPT_OF_SEVERAL, names, words, isLate), members);
-      }
-      default:
-        return decisionReplyOf(await run(call.method, ...this.#wordsOf(call)), call.limits);
-    }
-  }
-
-  #wordsOf({ longestMs, cost, limits }: Omit<AllMember, "mayRefuse">): readonly string[] {
-    let words = this.#words.get(limits);
-    if (words === undefined) {
-      words = limits.flatMap(({ maxCalls, periodMs }) => [String(maxCalls), String(periodMs)]);
-      this.#words.set(limits, words);
-    }
-    return [String(longestMs), String(cost), ...words];
-  }
-
-  #run(
-    { text, sha1 }: Script,
-    keys: readonly string[],
-    args: readonly string[],
-    isLate: () => boolean,
-  ): Promise<unknown> {
     const { send } = this.#connection;
+    const { keys, words } = this.#encoded(calls);
     const [first = ""] = keys;
-    const rest = [String(keys.length), ...keys, ...args];
-    return Promise.resolve(send(["EVALSHA", sha1, ...rest], first, isLate)).catch((error: unknown) => {
-      // Nothing has run. This is the only error that is retried: after any other the call may have been recorded. A call that
-      // timed out is not retried, because the fallback has decided it.
+    const args = [String(keys.length), ...keys, ...words];
+    const reply = Promise.resolve(send(["EVALSHA", SCRIPT.sha1, ...args], first, isLate));
+    const parse = (replies: unknown): readonly unknown[] => repliesOf(replies, calls);
+    return reply.then(parse, (error: unknown) => {
+      // Nothing has run. This is the only error that is retried here: after most others the calls may have been recorded. Calls
+      // that timed out are not retried, because the fallback has decided them.
       if (isLate() || !isMissingScript(error)) throw error;
-      return send(["EVAL", text, ...rest], first, isLate);
+      return send(["EVAL", SCRIPT.text, ...args], first, isLate).then(parse);
     });
+  }
+
+  #encoded(calls: readonly RemoteCall[]): { readonly keys: readonly string[]; readonly words: readonly string[] } {
+    const [keys, words]: [string[], string[]] = [[], []];
+    let previous: RemoteCall | undefined;
+    let [size, sizeAt] = [0, 0];
+    for (const call of calls) {
+      if (call.method === "all") {
+        words.push("all", String(call.members.length), "0");
+        for (const member of call.members) {
+          keys.push(member.key);
+          words.push(member.mayRefuse ? "must" : "may", "1", ...this.#wordsOf(member));
+        }
+      } else {
+        keys.push(call.key);
+        if (previous !== undefined && differInKeyOnly(call, previous)) {
+          size += 1;
+          words[sizeAt] = String(size);
+        } else {
+          size = 1;
+          sizeAt = words.length + 1;
+          words.push(call.method, "1", ...this.#wordsOf(call));
+        }
+      }
+      previous = call;
+    }
+    return { keys, words };
+  }
+
+  /** The number of words of a call, and its words. */
+  #wordsOf(call: Exclude<RemoteCall, { method: "all" }> | AllMember): readonly string[] {
+    const longest = String(call.longestMs);
+    if ("limits" in call) {
+      let words = this.#words.get(call.limits);
+      if (words === undefined) {
+        words = call.limits.flatMap(({ maxCalls, periodMs }) => [String(maxCalls), String(periodMs)]);
+        this.#words.set(call.limits, words);
+      }
+      return [String(2 + words.length), longest, String(call.cost), ...words];
+    }
+    if (call.method === "state") return ["1", longest];
+    const { epoch, timestamp, cost } = call.recorded;
+    return ["4", longest, String(epoch), String(timestamp), String(cost)];
   }
 
   /** The hash tag, since keys with one tag share a slot. A server without slots has one group. */
@@ -181,6 +177,13 @@ export class RedisBackend implements Backend {
 
 const CLUSTER_ADVICE =
   "pass the store the client of the cluster, and give keys that are checked together one tag with `hashTagged`";
+
+/** Whether two calls have the same words. */
+function differInKeyOnly(one: RemoteCall, other: RemoteCall): boolean {
+  if (!("limits" in one && "limits" in other)) return false;
+  const { method, limits, cost, longestMs } = other;
+  return one.method === method && one.limits === limits && one.cost === cost && one.longestMs === longestMs;
+}
 
 /** Escapes a string for the pattern of `SCAN`. */
 function escaped(text: string): string {

@@ -2,25 +2,50 @@ import type { LayerStatus } from "../core/decision.js";
 import { StoreError } from "../core/errors.js";
 import { memberOf } from "../core/validate.js";
 import type { Limit } from "../core/limit.js";
-import type { AllReply, DecisionReply } from "../store/remote/backend.js";
-import type { KeyState } from "../store/store.js";
+import type { AllMember, AllReply, DecisionReply, RemoteCall, Replies } from "../store/remote/backend.js";
 
 /** The count of numbers before the layers, and of each layer. */
 const COMMON = 4;
 const PER_LAYER = 3;
 
-/** How many numbers the script returns for a call with these limits. */
-function lengthFor(limits: readonly Limit[]): number {
-  return COMMON + PER_LAYER * limits.length;
+/**
+ * Parses the reply to one run of the script: the reply to each call, or the `Error` of one that failed.
+ *
+ * @throws StoreError for a reply that the script cannot have sent.
+ */
+export function repliesOf(reply: unknown, calls: readonly RemoteCall[]): readonly unknown[] {
+  const [first] = calls;
+  if (first !== undefined && calls.length === 1 && first.method !== "all") return [replyOf(reply, first)];
+  const replies = String(reply).split("\n");
+  if (replies.length !== calls.length) throw unreadable(reply);
+  return calls.map((call, at) => {
+    const own = replies[at] as string;
+    return own.startsWith("!") ? new Error(own.slice(1)) : replyOf(own, call);
+  });
 }
 
-/** Parses the reply to a call with these limits. @throws StoreError for a reply that the script cannot have sent. */
-export function decisionReplyOf(reply: unknown, limits: readonly Limit[]): DecisionReply {
-  return decisionIn(numbersIn(reply, lengthFor(limits)), limits);
+function replyOf(reply: unknown, call: RemoteCall): Replies[RemoteCall["method"]] {
+  switch (call.method) {
+    case "admit": {
+      const number = numberIn(reply);
+      // 0 means that the call can never pass.
+      return number > 0 ? 0 : -number || Infinity;
+    }
+    case "check":
+    case "peek":
+      return decisionIn(numbersIn(reply, lengthFor(call.limits)), call.limits);
+    case "state": {
+      const [calls = 0, lastReset = 0] = numbersIn(reply, 2);
+      return { calls, lastReset };
+    }
+    case "refund":
+      return numberIn(reply) > 0;
+    case "all":
+      return allReplyOf(reply, call.members);
+  }
 }
 
-/** Parses the reply to a call with several keys. @throws StoreError for a reply that the script cannot have sent. */
-export function allReplyOf(reply: unknown, members: readonly { readonly limits: readonly Limit[] }[]): AllReply {
+function allReplyOf(reply: unknown, members: readonly AllMember[]): AllReply {
   const numbers = numbersIn(
     reply,
     members.reduce((sum, { limits }) => sum + lengthFor(limits), 1),
@@ -34,10 +59,9 @@ export function allReplyOf(reply: unknown, members: readonly { readonly limits: 
   return { isRecorded: numbers[0] === 1, members: decisions };
 }
 
-/** Parses the reply to `state`. @throws StoreError for a reply that the script cannot have sent. */
-export function stateOf(reply: unknown): KeyState {
-  const [calls = 0, lastReset = 0] = numbersIn(reply, 2);
-  return { calls, lastReset };
+/** How many numbers the script returns for a call with these limits. */
+function lengthFor(limits: readonly Limit[]): number {
+  return COMMON + PER_LAYER * limits.length;
 }
 
 /** Parses the part of a reply that is about a call with these limits and begins at `start`. */
@@ -69,7 +93,7 @@ function numbersIn(reply: unknown, count: number): readonly number[] {
 }
 
 /** Parses one integer: clients return it as a number, a bigint or a string. @throws StoreError if it is not an integer. */
-export function numberIn(reply: unknown): number {
+function numberIn(reply: unknown): number {
   const number = typeof reply === "number" ? reply : Number(reply);
   if (reply === null || reply === "" || !Number.isSafeInteger(number)) throw unreadable(reply);
   return number;
