@@ -1,12 +1,12 @@
 // The machine and the versions that a result comes from.
 import { readFileSync } from "node:fs";
-import { arch, availableParallelism, cpus, platform, release, totalmem } from "node:os";
+import { arch, availableParallelism, cpus, platform, totalmem } from "node:os";
 
 export const machine = () => ({
   cpu: cpus()[0]?.model ?? "unknown",
   cores: availableParallelism(),
   memoryGb: Math.round(totalmem() / 2 ** 30),
-  os: `${platform()} ${release()} ${arch()}`,
+  os: `${platform()} ${arch()}`,
   node: process.version,
   v8: process.versions.v8,
   date: new Date().toISOString().slice(0, 10),

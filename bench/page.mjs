@@ -4,10 +4,7 @@ import { fileURLToPath } from "node:url";
 import prettier from "prettier";
 import { median, rounded } from "./stats.mjs";
 
-const NAMES = {
-  floor: "a bare `Map.get`, clock and `await`",
-  "origin, ported": "a list of times, filtered at each call",
-};
+const NAMES = { floor: "a bare `Map.get`, clock and `await`" };
 /** The peers that other runtimes are compared with. */
 const ELSEWHERE = ["floor", "express-rate-limit", "rate-limiter-flexible", "@nestjs/throttler"];
 const nameOf = (peer) => NAMES[peer] ?? peer;

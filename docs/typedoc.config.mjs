@@ -52,6 +52,7 @@ export default {
   disableSources: true,
   excludeExternals: true,
   excludePrivate: true,
+  excludeProtected: true,
   validation: { notExported: false, invalidLink: true },
   treatValidationWarningsAsErrors: true,
 };

@@ -143,5 +143,5 @@ export const PEERS = {
   limiter: { load: always(inTurn(limiter)), algorithm: "token bucket" },
   "@nestjs/throttler": { load: async () => inTurn(await nest()), algorithm: "log of calls, filtered" },
   "p-throttle": { load: always(throttled), algorithm: "log of calls, no keys", keyed: false },
-  "origin, ported": { load: always(inTurn(origin)), algorithm: "log of calls, filtered" },
+  "filtered list of times": { load: always(inTurn(origin)), algorithm: "log of calls, filtered" },
 };

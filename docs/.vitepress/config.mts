@@ -27,6 +27,7 @@ export default defineConfig({
   title: manifest.name,
   description: manifest.description,
   cleanUrls: true,
+  head: [["link", { rel: "icon", href: "/favicon.svg", type: "image/svg+xml" }]],
   lastUpdated: false,
   rewrites: { "decisions/README.md": "decisions/index.md" },
   srcExclude: ["CONTRIBUTING.md"],

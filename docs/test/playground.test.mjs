@@ -44,8 +44,6 @@ function playground(name, options, run) {
     page.on("request", (request) => {
       if (!/^(data|blob):/.test(request.url()) && !request.url().startsWith(origin)) errors.push(request.url());
     });
-    // A browser asks for it by itself.
-    await page.route("**/favicon.ico", (route) => route.fulfill({ status: 204 }));
     await page.goto(`${origin}/playground`, { waitUntil: "networkidle" });
     try {
       await run(page);
