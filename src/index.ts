@@ -18,7 +18,7 @@ export type { Limit, LimitOptions } from "./core/limit.js";
 export type { LimiterLike, WaitingCall } from "./wrap/limiter-like.js";
 export type { KeyOf, RateLimited, RateLimitedOptions } from "./wrap/rate-limited.js";
 export { rateLimited } from "./wrap/rate-limited.js";
-export type { AdaptiveRateLimiterOptions } from "./limiter/adaptive-rate-limiter.js";
+export type { AdaptiveRateLimiterOptions, Load, LoadCurve, LoadSource } from "./limiter/adaptive-rate-limiter.js";
 export { AdaptiveRateLimiter } from "./limiter/adaptive-rate-limiter.js";
 export type { AsyncRateLimiterOptions } from "./limiter/async-rate-limiter.js";
 export { AsyncRateLimiter, RATE_LIMITS } from "./limiter/async-rate-limiter.js";
@@ -33,8 +33,6 @@ export type { LayeredRateLimiterOptions, LayerOptions } from "./limiter/layered-
 export { LayeredRateLimiter } from "./limiter/layered-rate-limiter.js";
 export type { MemoryEfficientRateLimiterOptions } from "./limiter/memory-efficient-rate-limiter.js";
 export { MemoryEfficientRateLimiter } from "./limiter/memory-efficient-rate-limiter.js";
-export type { Load, LoadCurve } from "./limiter/adaptive-rate-limiter.js";
-export type { LoadSource } from "./limiter/adaptive-rate-limiter.js";
 export type { LimiterOptions, PolicyOptions, StoreOptions } from "./limiter/options.js";
 export type { RateLimiter } from "./limiter/rate-limiter.js";
 export type { TieredRateLimiterOptions } from "./limiter/tiered-rate-limiter.js";

@@ -25,7 +25,7 @@ export function warn(code: WarningCode, message: string, error: unknown): void {
 }
 
 /** The codes of warnings. `docs/errors.md` explains each, and how to fix it, under a heading with its name. */
-export type WarningCode =
+type WarningCode =
   | "SLUICEGATE_AUTO_PIPELINING"
   | "SLUICEGATE_CALLBACK_FAILED"
   | "SLUICEGATE_COUNTED_TWICE"

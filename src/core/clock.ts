@@ -43,7 +43,7 @@ export const monotonicClock: Required<Clock> = {
   },
 };
 
-/** Captured at import: fake timers that are installed later, and never moved, must stop no queue. */
+/** Captured at import, so that fake timers that are installed later and never advanced do not stop a queue. */
 const timerAtImport = setTimeout;
 
 /** Resolves in a later turn of the event loop: timers and I/O that are due come first. */

@@ -12,7 +12,7 @@ import { typeError, ownCopy } from "./validate.js";
 const PROTOCOL = 1;
 
 /** The kinds of objects that a copy publishes. */
-export type Role = "limiter" | "decision" | "store" | "allOf";
+type Role = "limiter" | "decision" | "store" | "allOf";
 
 /** Identifies the objects of a class for other copies, with the functions that they call. */
 export function publish(prototype: object, role: Role, functions: object = {}): void {

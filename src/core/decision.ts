@@ -122,7 +122,7 @@ class LimiterDecision implements Decision {
   static {
     const functions: PublishedDecision = {
       receiptOf: (decision) => {
-        if (!(#receipt in decision)) throw noDecision(decision);
+        if (!(#receipt in decision)) throw notADecision(decision);
         return decision.#receipt;
       },
     };
@@ -162,7 +162,7 @@ class LimiterDecision implements Decision {
   }
 }
 
-function noDecision(value: unknown): TypeError {
+function notADecision(value: unknown): TypeError {
   return typeError("decision", "a decision that a limiter returned, and neither a copy nor a promise of one", value);
 }
 
@@ -179,7 +179,7 @@ export function makeDecision(fields: Decision, receipt?: Receipt): Decision {
  */
 export function receiptOf(value: unknown): Receipt | undefined {
   const functions = published("decision", value, "decision") as PublishedDecision | undefined;
-  if (functions === undefined) throw noDecision(value);
+  if (functions === undefined) throw notADecision(value);
   return functions.receiptOf(value as object);
 }
 

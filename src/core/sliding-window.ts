@@ -16,7 +16,7 @@ export interface TimestampLog {
  * of cost `c` reads the `(maxCalls - c + 1)`-th, so that `c` more timestamps still leave at most `maxCalls` in the window. One
  * read per layer decides, however deep the limit. All layers read the same log, since every admitted call counts in each.
  *
- * The script of `redis/script.ts` does the same in Redis: change both or neither.
+ * `KeyTable.admitOne` repeats it for calls of cost 1 in memory, and the script of `redis/script.ts` in Redis: change all three.
  *
  * @returns whole milliseconds: 0 if every layer admits the call now; else the most over the layers, which is the first
  *   instant at which all do; `Infinity` if the cost exceeds a `maxCalls`, because then it can never be admitted.

@@ -68,12 +68,12 @@ export function clientKey(request: ClientRequest, options: ClientKeyOptions = {}
   const address = remoteAddressOf(memberOf(request, "socket"));
   const header = (name: string): string | undefined => headerOf(request.headers, name);
   const key = keys.of(address, header);
-  if (key === undefined) throw keys.missing(address, header);
+  if (key === undefined) throw keys.unknownAddressError(address, header);
   return key;
 }
 
 /** Makes the keys of clients. It reads the options once. */
-export class ClientKeys {
+class ClientKeys {
   readonly #label: string;
   readonly #bits: number;
   readonly #trust: Trust;
@@ -99,20 +99,20 @@ export class ClientKeys {
   }
 
   /** Creates the error for a request without a key, with advice for these options. */
-  missing(socketAddress: string | undefined, header: (name: string) => string | undefined): TypeError {
+  unknownAddressError(socketAddress: string | undefined, header: (name: string) => string | undefined): TypeError {
     const trust = this.#trust;
     const ownKey = "or make a `key` of your own";
-    const socket = (advice: string): TypeError => {
+    const socketError = (advice: string): TypeError => {
       const rule = `the client's address; where there is no socket, or it is a pipe, ${advice}`;
       return typeError("request.socket.remoteAddress", rule, socketAddress);
     };
     switch (trust.kind) {
       case "socket":
-        return socket(
+        return socketError(
           "set `trustProxy` to the number of proxies, name the `header` that your platform writes it into, " + ownKey,
         );
       case "networks":
-        return socket(
+        return socketError(
           `set \`${this.#label}.trustProxy\` to the number of proxies in place of their networks, ${ownKey}`,
         );
       case "hops": {
@@ -121,7 +121,7 @@ export class ClientKeys {
       }
       case "header": {
         if (trust.networks !== undefined) {
-          return socket(`leave \`${this.#label}.trustProxy\` out, so that \`${trust.header}\` is read, ${ownKey}`);
+          return socketError(`leave \`${this.#label}.trustProxy\` out, so that \`${trust.header}\` is read, ${ownKey}`);
         }
         const rule = `the client's address, because \`${this.#label}.header\` names it; is it the header that your platform writes?`;
         return typeError(`request.headers["${trust.header}"]`, rule, header(trust.header));
@@ -158,7 +158,7 @@ function trustOf({ trustProxy = false, header }: ClientKeyOptions): Trust {
 }
 
 /** Where the address of a client is read from. */
-export type Trust =
+type Trust =
   /** The socket alone. */
   | { readonly kind: "socket" }
   /** The `X-Forwarded-For` of the last `hops` proxies, at any address. */
@@ -175,7 +175,7 @@ export type Trust =
  * wrote the entry before, and so on; the client can forge everything further left. So only the entries of trusted proxies are
  * read. If an entry is invalid, the address of the socket is used.
  */
-export function clientAddress(
+function clientAddress(
   socketAddress: string | undefined,
   header: (name: string) => string | undefined,
   trust: Trust,
@@ -273,7 +273,7 @@ export function clientOfRequest<R>(
     if (key !== undefined) return key;
     // A test may call an app without a socket. Its limiters allow every request, so no key is needed.
     if (bypass?.("") === true) return null;
-    throw clients.missing(address, header);
+    throw clients.unknownAddressError(address, header);
   };
 }
 

@@ -62,7 +62,7 @@ export function checkPolicyNames(
   const names = [[nameOption, limiterName], ...(limits ?? []).map(({ name }) => [limitsOption, name])] as const;
   for (const [option, name] of names) {
     if (name !== undefined && !/^[\x20-\x7e]+$/.test(name)) {
-      const rule = "a name of printable ASCII, because it stands in the RateLimit header (or set `headers`)";
+      const rule = "a name of printable ASCII, because it appears in the RateLimit header (or set `headers`)";
       throw rangeError(option ?? nameOption, rule, name);
     }
   }

@@ -34,7 +34,7 @@ export type CallResolver<R> = (request: R) => LimiterCall | undefined | Promise<
 export type MisuseView<R> = Pick<RequestView<R>, "target" | "identity">;
 
 /** The settings of a resolver that are not options of the user. */
-export interface ResolverContext<R> {
+interface ResolverContext<R> {
   /** Reads what the detection of misuse needs; undefined if warnings are off. */
   readonly misuse: MisuseView<R> | undefined;
   /** Returns the key of the client, used if no `key` is set; null if the request is not limited. */

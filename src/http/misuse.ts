@@ -17,8 +17,7 @@ interface RequestCall {
   /** The target of the request at the time of the call; undefined if the framework does not rewrite it. */
   readonly target: string | undefined;
   readonly previous: RequestCall | undefined;
-  /** The number of calls before this one. */
-  readonly place: number;
+  readonly callsBefore: number;
 }
 
 /** The maximum number of calls noted for one request object, because an object that is reused must not grow. */
@@ -55,10 +54,10 @@ export function noteCall<R>(
       warnCountedTwice(name);
     }
   }
-  const place = last === undefined ? 0 : last.place + 1;
-  const current: RequestCall = { limiter, key, cost: cost ?? 1, target, previous: last, place };
+  const callsBefore = last === undefined ? 0 : last.callsBefore + 1;
+  const current: RequestCall = { limiter, key, cost: cost ?? 1, target, previous: last, callsBefore };
   // An assignment would throw if the request is frozen, or is a proxy that rejects new properties.
-  if (place < MAX_CALLS) Reflect.set(request, LAST_CALL, current);
+  if (callsBefore < MAX_CALLS) Reflect.set(request, LAST_CALL, current);
 }
 
 function warnCountedTwice(name: string | undefined): void {

@@ -219,8 +219,10 @@ export function headerFormat(headers: HeaderFormatName | false = "draft-11"): He
   return headers === false ? NO_HEADERS : HEADER_FORMATS[headers];
 }
 
-const NAMES = ["limiter", "limiters", "key", "client", "cost", "skip", "countPreflights", "onRefused", "refundWhen"];
-const MORE_NAMES = ["headers", "whenDown", "onStoreError", "throw", "warnings"];
+const NAMES = [
+  ...["limiter", "limiters", "key", "client", "cost", "skip", "countPreflights", "onRefused", "refundWhen"],
+  ...["headers", "whenDown", "onStoreError", "throw", "warnings"],
+];
 
 /** Options of other packages, with their names here. */
 const RENAMED: Readonly<Record<string, string>> = {
@@ -264,7 +266,7 @@ export function checkedHttpOptions<O extends CommonOptions<never, never>>(option
     const rule = "an object such as `{ limiter }`, and not a request: write `app.use(rateLimit({ limiter }))`";
     throw typeError("options", rule, options);
   }
-  const checked = parseOptions("options", options, [...NAMES, ...MORE_NAMES], RENAMED);
+  const checked = parseOptions("options", options, NAMES, RENAMED);
   const {
     cost,
     skip,

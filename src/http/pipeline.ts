@@ -305,19 +305,19 @@ export function appendHeader([name, value]: HeaderEntry, before: unknown): strin
  * Returns the fields to set on a response that a handler created: each of `limits` that the response does not contain, merged by
  * {@link appendHeader}, and each of `defaults` whose field the response does not have.
  *
- * @param valueOf - returns the current value of a field; null if the response does not have the field.
+ * @param currentValue - returns the current value of a field; null if the response does not have the field.
  */
 export function missingHeaders(
   limits: readonly HeaderEntry[],
   defaults: readonly HeaderEntry[],
-  valueOf: (name: string) => string | null,
+  currentValue: (name: string) => string | null,
 ): HeaderEntry[] {
   const missing = limits.flatMap((entry): HeaderEntry[] => {
     const [name, value] = entry;
-    const before = valueOf(name);
+    const before = currentValue(name);
     return `, ${before}, `.includes(`, ${value}, `) ? [] : [[name, appendHeader(entry, before)]];
   });
-  return [...missing, ...defaults.filter(([name]) => valueOf(name) === null)];
+  return [...missing, ...defaults.filter(([name]) => currentValue(name) === null)];
 }
 
 /** A response whose connection can be closed. */

@@ -6,7 +6,7 @@ import { status } from "../core/sliding-window.js";
 import { rangeError, typeError } from "../core/validate.js";
 
 /**
- * Keeps logs and a clock, and expires what is old. It knows nothing of tiers, load or HTTP.
+ * Keeps logs and a clock, and removes expired timestamps. It does not depend on tiers, load or HTTP.
  *
  * A limiter opens one namespace when it is constructed. Clock, key cap and connection belong to the store, and are shared; logs,
  * periods and `reset()` belong to a namespace.
@@ -81,8 +81,8 @@ export type BatchResult =
 /**
  * The logs of one limiter, by key. Keys are validated by the limiter, and every string is a key like any other.
  *
- * Each method is atomic for its key. Each is given the limits in force at that call, whose number and depths may differ from
- * the last call's, and whose periods are of those the namespace was opened with.
+ * Each method is atomic for its key. Each call passes the limits in force, whose number and `maxCalls` may differ from those
+ * of the last call. Their periods are among those that the namespace was opened with.
  */
 export type Namespace = SyncNamespace | AsyncNamespace;
 

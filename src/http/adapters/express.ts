@@ -83,7 +83,7 @@ function proceed<R extends ExpressRequest, S extends ExpressResponse>(
   next: (error?: unknown) => void,
 ): void {
   if (decision !== undefined) request.rateLimit = decision;
-  // Other code has responded meanwhile, such as a timeout. No field can be set any more, and a refused request ends here as well.
+  // Other code has responded meanwhile, such as a timeout. No field can be set any more, but a refused request must not pass.
   if (response.headersSent) {
     if (rejection === undefined) next();
     else if (rejection.error !== undefined) next(rejection.error());

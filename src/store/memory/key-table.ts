@@ -372,7 +372,7 @@ export class KeyTable {
  *
  * The newest timestamp is apart from the older ones, which are in a ring: most keys make one call, and need no ring.
  */
-export class KeyLog implements TimestampLog {
+class KeyLog implements TimestampLog {
   readonly #newest: number;
   readonly #older: number;
   readonly #slots: Float64Array;

@@ -9,7 +9,7 @@ import { Evictor } from "./evictor.js";
 import { KeyTable } from "./key-table.js";
 import { MemoryNamespace } from "./memory-namespace.js";
 
-/** A `Map` throws at 2^24 entries, and deleted ones count until it moves: as many again as live ones while keys come and go. */
+/** A `Map` throws at 2^24 entries. Deleted entries count until it is rehashed, and can be as many as the live ones. */
 const MOST_KEYS = 2 ** 23;
 
 /** Options of a {@link MemoryStore}. */
@@ -27,7 +27,7 @@ export interface MemoryStoreOptions {
 }
 
 /**
- * Keeps the logs of one process in memory: the store of every limiter that is given none.
+ * Keeps the logs of one process in memory. A limiter without a `store` option creates one.
  *
  * Idle keys, whose calls have all expired, are removed while calls are admitted, without a timer. A new key that there is no room
  * for replaces an idle key, or one that has calls left (counted in `evictions`), but never a key at its limit, nor one whose
