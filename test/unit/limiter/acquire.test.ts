@@ -224,6 +224,23 @@ describe("acquire", () => {
     expect([isIn, timers.length]).toEqual([true, 0]);
   });
 
+  it("leaves turns of the event loop to others when timers fire at once", async () => {
+    const clock = {
+      now: () => performance.now(),
+      wake: (_: number, run: () => void) => {
+        run();
+        return () => undefined;
+      },
+    };
+    const limiter = new AsyncRateLimiter({ maxCalls: 1, period: "100ms", clock, bypass: false });
+    await limiter.check("ada");
+    let turns = 0;
+    const others = setInterval(() => (turns += 1), 1);
+    await limiter.acquire("ada");
+    clearInterval(others);
+    expect(turns).toBeGreaterThan(0);
+  });
+
   it("resolves when a reset, a refund or a raised limit frees a slot", async () => {
     const { log, wait, advance, limiter } = waitingWorld();
     const spent = await limiter.check("ada");
@@ -1134,6 +1151,33 @@ describe("acquire with an asynchronous store", () => {
     clock.advance("2ms");
     await expect(first).rejects.toMatchObject({ waitFailedBy: "timeout" });
     expect(await second).toMatchObject({ waitFailedBy: "timeout" });
+  });
+
+  it("refunds a call that the store admits after the clock has failed", async () => {
+    const clock = new ManualClock();
+    let isBroken = false;
+    const failing = {
+      now: () => {
+        if (isBroken) throw new Error("no time");
+        return clock.now();
+      },
+      wake: (afterMs: number, run: () => void) => clock.wake(afterMs, run),
+    };
+    const { store, decideOne } = heldStore(clock);
+    const limiter = new AsyncRateLimiter({
+      maxCalls: 1,
+      period: "10s",
+      store: { ...store, clock: failing } as Store,
+      bypass: false,
+    });
+    const waiting = limiter.acquire("ada", { timeout: "1s" });
+    await settled();
+    isBroken = true;
+    clock.advance("2s");
+    await expect(waiting).rejects.toThrow("The clock of a store failed");
+    isBroken = false;
+    await decideOne();
+    expect((await limiter.state("ada")).calls).toBe(0);
   });
 
   it("does not reject for the cost of an earlier call when the store has not decided before the timeout", async () => {
