@@ -170,13 +170,14 @@ export class RateLimiter<in K extends string = string> {
   /**
    * Waits until a call of `key` is admitted, and resolves with the decision.
    *
-   * The waiters of one key at this limiter object are first in, first out. `check` and `isAllowed` do not queue, so they may
-   * take a place before the first waiter does. A refund, a reset and another limit of this limiter wake the first waiter.
+   * The waiters of one key at this limiter object are first in, first out. `check` and `isAllowed` do not queue, so their
+   * calls may be admitted before the first waiter. A refund, a reset and a changed limit of this limiter wake the first waiter.
    * A waiter keeps the process alive.
    *
    * The call is recorded just before its caller is released, and never while synchronous code runs. No more callers continue in
-   * any window of real time than the limits allow, however busy the process is and whatever the delay of the store. An
-   * asynchronous store checks one call of a key, and then as many at once as that decision says remain, up to 100.
+   * any window of real time than the limits allow, however busy the process is and whatever the delay of the store. With more
+   * than 10,000 keys in a window, that holds for the timestamps in the store only. An asynchronous store checks one call of a
+   * key, and then as many at once as that decision says remain, up to 100.
    *
    * @throws RateLimitExceededError (as a rejection) when the wait fails; its `waitFailedBy` says why. It comes at once
    *   when `maxQueue` calls wait already, when the cost exceeds a limit, or when the first instant that the log allows is

@@ -5,7 +5,7 @@ import { MAX_CALLS } from "../core/limit.js";
 import { MemoryStore } from "../store/memory/memory-store.js";
 import type { Namespace, StoreResult, SyncNamespace } from "../store/store.js";
 
-/** How many keys have their releases logged. */
+/** How many keys have their releases logged. With more, the store alone paces some of them. */
 const MAX_KEYS = 10_000;
 
 /** A logged release. */
