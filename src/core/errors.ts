@@ -34,8 +34,8 @@ export class RateLimitExceededError extends Error {
   readonly code = "RATE_LIMIT_EXCEEDED" as const;
 
   /**
-   * The HTTP status of the refusal, where frameworks look for it: 429, or 503 where it is the service that is short of
-   * something, and not the caller who asked too much (`decision.refusedBy` is `"load"` or `"capacity"`).
+   * The HTTP status of the refusal, where frameworks look for it: 429 if the caller used its limit up; 503 if the service is short
+   * of capacity (`decision.refusedBy` is `"load"` or `"capacity"`).
    */
   readonly status: 429 | 503;
 
@@ -61,7 +61,7 @@ export class RateLimitExceededError extends Error {
    * - `"timeout"`: the timeout ended. Or the first instant at which the call would be admitted lies behind it: then the error
    *   comes at once.
    *
-   * If several apply, the first one in this list stands here. A limit that is lowered while a call waits can turn a wait into
+   * If several apply, it is the first one of this list. A limit that is lowered while a call waits can turn a wait into
    * a failure by `"cost"`.
    */
   readonly waitFailedBy: WaitFailure | null;

@@ -12,7 +12,7 @@ export type {
   HttpLimiter,
   HttpOptions,
   MemberOptions,
-  Soon,
+  MaybePromise,
   WhenDown,
 } from "./options.js";
 export type { Outcome, Rejection, RejectionError } from "./pipeline.js";

@@ -4,7 +4,7 @@ import type { Decision } from "../core/decision.js";
 import type { Limit } from "../core/limit.js";
 import { rangeError, typeError, assertOptionalFunction, memberOf, parseOptions } from "../core/validate.js";
 import { isHandlingRequest, noteCall, noteMadeFor } from "./misuse.js";
-import type { BySeveral, HttpLimiter, HttpOptions, MemberOptions, Soon } from "./options.js";
+import type { BySeveral, HttpLimiter, HttpOptions, MemberOptions, MaybePromise } from "./options.js";
 import type { LimiterResult } from "./headers.js";
 import { checkPolicyNames } from "./headers.js";
 import type { RequestView } from "./request-view.js";
@@ -71,8 +71,8 @@ export function callResolver<R, K extends string, A extends readonly unknown[]>(
 
 /** Creates the resolver for one limiter. */
 function oneLimiter<R, K extends string>(
-  limiter: HttpLimiter<K> | ((request: R) => Soon<HttpLimiter<K>>),
-  key: ((request: R) => Soon<K | null>) | undefined,
+  limiter: HttpLimiter<K> | ((request: R) => MaybePromise<HttpLimiter<K>>),
+  key: ((request: R) => MaybePromise<K | null>) | undefined,
   context: ResolverContext<R>,
 ): CallResolver<R> {
   const limiterOf = limiterOfRequest<R, K>("limiter", limiter, context);
@@ -216,7 +216,7 @@ function member<R>(name: string, value: MemberOptions<R>, context: ResolverConte
  */
 function limiterOfRequest<R, K extends string>(
   name: string,
-  limiterOrLookup: HttpLimiter<K> | ((request: R) => Soon<HttpLimiter<K>>),
+  limiterOrLookup: HttpLimiter<K> | ((request: R) => MaybePromise<HttpLimiter<K>>),
   { isNamed, needsRefund, misuse }: ResolverContext<R>,
   policyLabel?: string,
 ): (request: R) => CheckedLimiter<K> | Promise<CheckedLimiter<K>> {
@@ -324,7 +324,7 @@ class CheckedLimiter<K extends string = string> {
 /** Returns a function that resolves the key of a request: hashed if it is long, null if the limit does not apply. */
 function keyOfRequest<R>(
   name: string,
-  key: ((request: R) => Soon<string | null>) | undefined,
+  key: ((request: R) => MaybePromise<string | null>) | undefined,
   { clientOf }: ResolverContext<R>,
 ): (request: R) => string | null | Promise<string | null> {
   const checkKey = (value: string | null): string | null | Promise<string> => {

@@ -16,7 +16,7 @@ import { LEGACY } from "./headers-legacy.js";
 import type { LimiterLike } from "../wrap/limiter-like.js";
 
 /** A value, or a promise of one: what a callback may return. */
-export type Soon<T> = T | PromiseLike<T>;
+export type MaybePromise<T> = T | PromiseLike<T>;
 
 /**
  * Options of `rateLimit`, the same for every framework: which limiters check a request, by which key, and what happens then.
@@ -57,7 +57,7 @@ export interface ByClient<R> {
    *
    * Create limiters once, outside the function: a limiter that is new for each request has counted nothing yet.
    */
-  readonly limiter: HttpLimiter | ((request: R) => Soon<HttpLimiter>);
+  readonly limiter: HttpLimiter | ((request: R) => MaybePromise<HttpLimiter>);
   readonly key?: undefined;
   readonly limiters?: undefined;
 }
@@ -70,7 +70,7 @@ export interface ByKey<R, K extends string> {
    *
    * Create limiters once, outside the function: a limiter that is new for each request has counted nothing yet.
    */
-  readonly limiter: HttpLimiter<K> | ((request: R) => Soon<HttpLimiter<K>>);
+  readonly limiter: HttpLimiter<K> | ((request: R) => MaybePromise<HttpLimiter<K>>);
   /**
    * A function that returns the key of a request: a string, or a promise of one. If it returns `null`, the limit does not apply
    * to the request. Any other value, such as undefined, is a `TypeError`, so that a missing key does not switch off the limit.
@@ -78,7 +78,7 @@ export interface ByKey<R, K extends string> {
    * A key of more than 256 characters, or one that begins with `sha256:`, is replaced by its SHA-256.
    * @default the client's address, by `client`
    */
-  readonly key: (request: R) => Soon<K | null>;
+  readonly key: (request: R) => MaybePromise<K | null>;
   readonly limiters?: undefined;
 }
 
@@ -101,13 +101,13 @@ export interface MemberOptions<R> {
   /**
    * The limiter: a limiter of this package, or a function that returns the limiter for a request, or a promise of it. Required.
    */
-  readonly limiter: AnyCopy | ((request: R) => Soon<AnyCopy>);
+  readonly limiter: AnyCopy | ((request: R) => MaybePromise<AnyCopy>);
   /**
    * A function that returns the key of a request for this limiter: a string, or a promise of one. If it returns `null`, for a
    * request without a login, say, this limiter is left out and the others apply. Long keys are hashed as with `ByKey.key`.
    * @default the client's address, by `client`
    */
-  readonly key?: ((request: R) => Soon<string | null>) | undefined;
+  readonly key?: ((request: R) => MaybePromise<string | null>) | undefined;
 }
 
 /** The options that do not depend on the choice of limiters. */
@@ -124,13 +124,13 @@ export interface CommonOptions<R, A extends readonly unknown[]> {
    * request, or a promise of it. A request that costs more than a limit allows is always refused.
    * @default 1
    */
-  readonly cost?: number | ((request: R) => Soon<number>) | undefined;
+  readonly cost?: number | ((request: R) => MaybePromise<number>) | undefined;
   /**
    * A function that returns whether a request passes uncounted: a boolean, or a promise of one. Any other value is a `TypeError`.
    * It runs before `limiter`, `key` and `cost`.
    * @default no request is skipped
    */
-  readonly skip?: ((request: R) => Soon<boolean>) | undefined;
+  readonly skip?: ((request: R) => MaybePromise<boolean>) | undefined;
   /**
    * Whether CORS preflight requests are counted: a boolean. A browser sends a preflight by itself, before a request that is
    * counted anyway, and reports a refused preflight as a CORS failure.
@@ -178,7 +178,7 @@ export interface CommonOptions<R, A extends readonly unknown[]> {
    * handler of the framework. So a custom limiter or store must wrap its failures (`TypeError: fetch failed`) in a `StoreError`.
    * @default "deny"
    */
-  readonly whenDown?: WhenDown | ((error: unknown, request: R) => Soon<WhenDown>) | undefined;
+  readonly whenDown?: WhenDown | ((error: unknown, request: R) => MaybePromise<WhenDown>) | undefined;
   /**
    * A function that is called with the error at every failure of the store. What it returns is ignored, and an error that it
    * throws becomes a process warning.
