@@ -21,7 +21,7 @@ export interface WaitOptions {
   /** The longest wait, as a duration with its unit. @default no timeout */
   readonly timeout?: Duration | undefined;
   /**
-   * The most calls of the key that may wait in front of this one. With 0 the call never waits; `Infinity` removes the bound.
+   * The most calls of the key that may wait, this one included. With 0 the call never waits; `Infinity` removes the bound.
    * Calls that are admitted at once do not count, and neither do calls that an asynchronous store is deciding.
    * @default 10_000
    */
