@@ -136,7 +136,7 @@ ${table(
 
 ## What fails when it gets slower?
 
-\`npm run bench:gate\` fails CI when speed, depth, layers, memory or size get worse. \`npm run soak -- --minutes 10\` compares millions of
+\`npm run bench:gate\` fails CI when calls become slower, or keys or the package larger. \`npm run soak -- --minutes 10\` compares millions of
 decisions with a brute-force model while keys flood, clocks jump and calls are refunded.
 `;
   return prettier.format(markdown, { parser: "markdown", printWidth: 120 });
