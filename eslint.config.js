@@ -2,15 +2,7 @@ import tseslint from "typescript-eslint";
 
 export default tseslint.config(
   {
-    ignores: [
-      "dist",
-      "examples/dist",
-      "bench/soak/dist",
-      "coverage",
-      "bench/node_modules",
-      "docs/api",
-      "docs/.vitepress",
-    ],
+    ignores: ["dist", "examples/dist", "bench/*/dist", "coverage", "bench/node_modules", "docs/api", "docs/.vitepress"],
   },
   tseslint.configs.strictTypeChecked,
   tseslint.configs.stylisticTypeChecked,
