@@ -1,5 +1,4 @@
 import { typeError } from "./validate.js";
-import { isPromiseLike } from "./callbacks.js";
 
 /**
  * When not to limit: `false` for never, or a function of the key that is called for every call (an allow-list, for example).
@@ -42,8 +41,6 @@ export function bypassFrom<K extends string>(option: Bypass<K> | undefined): ((k
       // Not a StoreError: `whenDown` must not allow the call because of a broken option.
       throw new TypeError("The `bypass` of a limiter failed", { cause });
     }
-    // The call is rejected with a TypeError below, so a rejection of this promise would be unhandled.
-    if (isPromiseLike(isBypassed)) isBypassed.then(undefined, () => undefined);
     if (typeof isBypassed !== "boolean") throw typeError("bypass(key)", "a boolean, and no promise of one", isBypassed);
     return isBypassed;
   };

@@ -9,6 +9,8 @@ export function argumentError(name: string, rule: string, value: unknown): strin
 
 /** An error about an argument of the wrong type, with the message of {@link argumentError}. */
 export function typeError(name: string, rule: string, value: unknown): TypeError {
+  // A promise in place of a value, such as the result of an async callback: nothing else handles its rejection.
+  if (value instanceof Promise) value.catch(() => undefined);
   return coded(new TypeError(argumentError(name, rule, value)));
 }
 

@@ -282,8 +282,6 @@ async function refundIf(refund: () => Promise<unknown>, decide: () => boolean): 
 
 /** Checks that a callback returned a boolean, and returns it: a promise would always be truthy. */
 function assertBoolean(name: string, value: unknown): boolean {
-  // The promise is not awaited, so its rejection would be unhandled.
-  if (isPromiseLike(value)) value.then(undefined, () => undefined);
   if (typeof value !== "boolean") throw typeError(name, "a boolean", value);
   return value;
 }

@@ -9,6 +9,18 @@ import {
 } from "../../../src/core/validate.js";
 import { coded } from "../../support/coded.js";
 
+describe("typeError", () => {
+  it("leaves no rejection unhandled of a promise in place of the value", async () => {
+    const rejections: unknown[] = [];
+    const onRejection = (error: unknown): number => rejections.push(error);
+    process.on("unhandledRejection", onRejection);
+    expect(() => assertFraction("load", Promise.reject(new Error("late")), true)).toThrow(TypeError);
+    await new Promise((resolve) => setImmediate(resolve));
+    process.off("unhandledRejection", onRejection);
+    expect(rejections).toEqual([]);
+  });
+});
+
 describe("argumentError", () => {
   it.each([
     [2.5, "got `2.5` (number)"],

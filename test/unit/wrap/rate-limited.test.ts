@@ -187,14 +187,16 @@ describe("the options of rateLimited", () => {
       [broken, () => true],
       [limiter, failing],
       [limiter, (() => Promise.resolve(true)) as unknown as () => boolean],
+      // Vitest fails if the rejection is unhandled.
+      [limiter, (() => Promise.reject(new Error("late"))) as unknown as () => boolean],
     ];
     for (const [used, refundWhen] of cases) {
       const limit = rateLimited(used, () => "ada", { refundWhen });
       expect(await limit(() => "done")()).toBe("done");
       await expect(limit(() => Promise.reject(new Error("mine")))()).rejects.toThrow("mine");
     }
-    expect(warned).toHaveBeenCalledTimes(6);
-    expect((await limiter.state("ada")).calls).toBe(6);
+    expect(warned).toHaveBeenCalledTimes(8);
+    expect((await limiter.state("ada")).calls).toBe(8);
   });
 
   it("refundWhen is not called for a refused call", async () => {
