@@ -150,7 +150,9 @@ export class RedisBackend implements Backend {
     // These replies are about one key or one command, and come without a wait; a Redis that refuses writes still refuses keys
     // at their limit.
     const isOutage = error instanceof UnreachableError && !isWriteRefused(cause) && !isNotPermitted(cause);
-    return { error, isOutage };
+    // A permission that one key lacks fails a whole run.
+    const isUnexecuted = error instanceof CrossSlotError || isNotPermitted(cause);
+    return { error, isOutage, isUnexecuted };
   }
 
   #errorOf(cause: unknown): StoreError {

@@ -51,6 +51,8 @@ export interface Failure {
   readonly error: StoreError;
   /** Whether the server is down, and not just unable to execute this call: it counts for the circuit breaker. */
   readonly isOutage: boolean;
+  /** Whether none of the calls was executed, though each alone may be: their keys are not on one server, for example. */
+  readonly isUnexecuted: boolean;
 }
 
 /** The server did not reply, or could not decide: the fallback of `whenDown` decides. */

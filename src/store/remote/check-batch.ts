@@ -45,7 +45,7 @@ export async function checkBatch(entries: readonly (BatchEntry | undefined)[]): 
   } catch (failure) {
     if (failure instanceof CrossSlotError) return undefined;
     if (!(failure instanceof UnreachableError)) throw failure;
-    for (const other of new Set(known.map((entry) => entry.server))) if (other !== server) other.reportFailure(failure);
+    for (const other of new Set(known.map((entry) => entry.server))) if (other !== server) other.report(failure);
     return { checkers: known.map((entry) => entry.fallback(failure)) };
   }
 }

@@ -44,11 +44,14 @@ export class CircuitBreaker {
     this.#isProbing = false;
   }
 
-  /** @param cause - the error of the call. */
-  failed(pass: number, cause?: unknown): void {
+  /**
+   * @param cause - the error of the calls.
+   * @param calls - how many calls were sent together, and failed together.
+   */
+  failed(pass: number, cause?: unknown, calls: number = 1): void {
     this.#cause = cause;
     if (pass !== this.#epoch) return;
-    this.#failures += 1;
+    this.#failures += calls;
     if (this.#failures < FAILURES) return;
     this.#epoch += 1;
     this.#isProbing = false;

@@ -1,95 +1,58 @@
 import { callListener, warn } from "../../core/callbacks.js";
 import type { StoreError } from "../../core/errors.js";
 import type { Backend, RemoteCall, Replies } from "./backend.js";
-import { CircuitOpenError } from "./backend.js";
-import type { CircuitBreaker } from "./circuit-breaker.js";
-import { Deadline } from "./deadline.js";
+import type { Batcher, Report } from "./batcher.js";
+import { LateReplyError } from "./batcher.js";
 import type { SharedState } from "./shared-state.js";
 
-/** No reply arrived within the timeout of the store. */
-class LateReplyError extends Error {
-  readonly timeoutMs: number;
-
-  constructor(server: string, timeoutMs: number) {
-    super(`${server} did not reply within ${timeoutMs} ms`);
-    this.timeoutMs = timeoutMs;
-  }
-}
-
-/** The backend of one store, with its deadline, circuit breaker and listener for failures. */
+/** The backend of one store, with the batcher of its timeout and a listener for failures. */
 export class GuardedBackend {
   readonly backend: Backend;
-  readonly #deadline: Deadline;
-  readonly #breaker: CircuitBreaker;
-  readonly #onStoreError: (error: StoreError) => unknown;
+  readonly #batcher: Batcher;
+  readonly #keyPrefix: string;
+  /** Calls `onStoreError`. */
+  readonly report: Report;
 
-  constructor(shared: SharedState, timeoutMs: number, onStoreError: ((error: unknown) => unknown) | undefined) {
+  constructor(
+    shared: SharedState,
+    keyPrefix: string,
+    timeoutMs: number,
+    onStoreError: ((error: unknown) => unknown) | undefined,
+  ) {
     const { backend } = shared;
     const reasonOf = (cause: unknown): string =>
       cause instanceof LateReplyError ? `timed out after ${cause.timeoutMs} ms` : backend.reasonInWords(cause);
+    const listener = onStoreError ?? ((failure: Error) => shared.warnOfFailure(failure, reasonOf(failure.cause)));
     this.backend = backend;
-    this.#deadline = new Deadline(timeoutMs, () => new LateReplyError(backend.name, timeoutMs));
-    this.#breaker = shared.breaker(timeoutMs);
-    this.#onStoreError = onStoreError ?? ((failure) => shared.warnOfFailure(failure, reasonOf(failure.cause)));
+    this.#batcher = shared.batcher(timeoutMs);
+    this.#keyPrefix = keyPrefix;
+    this.report = (failure: StoreError) =>
+      callListener(
+        () => listener(failure),
+        (problem) =>
+          warn("SLUICEGATE_CALLBACK_FAILED", "onStoreError failed; the call was decided nevertheless", problem),
+      );
   }
 
   /**
-   * Executes one call.
+   * Executes one call, possibly in one run with others.
    *
    * @throws UnreachableError (as a rejection) if the server cannot decide, CrossSlotError if the keys are not on one server,
    *   StoreError for a foreign value and for a client that cannot reach the key.
    */
   run<M extends RemoteCall["method"]>(call: RemoteCall & { readonly method: M }): Promise<Replies[M]> {
-    return this.request((isLate) =>
-      this.backend.execute([call], isLate).then(([reply]) => {
-        if (reply instanceof Error) throw reply;
-        return reply as Replies[M];
-      }),
-    );
+    return this.#batcher.run(call, this.#keyPrefix, this.report) as Promise<Replies[M]>;
   }
 
-  /** Removes one key. */
+  /** Removes one key. Calls that were made before are sent before. */
   async deleteKey(key: string): Promise<void> {
-    await this.request(() => this.backend.deleteKey(key));
+    this.#batcher.flush();
+    await this.#batcher.request(() => this.backend.deleteKey(key), this.report);
   }
 
-  /** Removes all keys that begin with `prefix`. */
-  deleteAll(prefix: string): Promise<void> {
-    return this.backend.deleteAll(prefix, (send) => this.request(send));
-  }
-
-  /** Sends within the deadline if the circuit is closed. Not `async`: each promise less makes a check measurably faster. */
-  request<T>(send: (isLate: () => boolean) => Promise<T>): Promise<T> {
-    const pass = this.#breaker.admit();
-    if (pass === undefined) return Promise.reject(this.#circuitOpen());
-    return this.#deadline.over(send).then(
-      (reply) => {
-        this.#breaker.succeeded(pass);
-        return reply;
-      },
-      (cause: unknown) => {
-        const { error, isOutage } = this.backend.failureOf(cause);
-        if (isOutage) this.#breaker.failed(pass, cause);
-        else this.#breaker.succeeded(pass);
-        this.reportFailure(error);
-        throw error;
-      },
-    );
-  }
-
-  /** Calls `onStoreError`. */
-  reportFailure(failure: StoreError): void {
-    // Called as a function: the listener must not get this object as its `this`.
-    const onStoreError = this.#onStoreError;
-    callListener(
-      () => onStoreError(failure),
-      (problem) =>
-        warn("SLUICEGATE_CALLBACK_FAILED", "onStoreError failed; the call was decided nevertheless", problem),
-    );
-  }
-
-  #circuitOpen(): CircuitOpenError {
-    const message = `The circuit breaker is open: no command is sent to ${this.backend.name}, because it did not reply`;
-    return new CircuitOpenError(message, { cause: this.#breaker.cause });
+  /** Removes all keys that begin with `prefix`. Calls that were made before are sent before. */
+  async deleteAll(prefix: string): Promise<void> {
+    this.#batcher.flush();
+    await this.backend.deleteAll(prefix, (send) => this.#batcher.request(send, this.report));
   }
 }

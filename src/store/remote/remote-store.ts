@@ -113,7 +113,7 @@ export class RemoteStore implements AsyncStore {
     this.#keyPrefix = keyPrefix;
     this.#warns = warnings;
     this.#shared = sharedState(client, backendOf);
-    this.#server = new GuardedBackend(this.#shared, timeoutMs, options.onStoreError);
+    this.#server = new GuardedBackend(this.#shared, keyPrefix, timeoutMs, options.onStoreError);
   }
 
   open(name: string, periodsMs: readonly number[]): AsyncNamespace {

@@ -4,7 +4,7 @@ import { warn, warnOnce } from "../../core/callbacks.js";
 import { MemoryStore } from "../memory/memory-store.js";
 import type { Store } from "../store.js";
 import type { Backend } from "./backend.js";
-import { CircuitBreaker } from "./circuit-breaker.js";
+import { Batcher } from "./batcher.js";
 import { DenyCache, whileChanging } from "./deny-cache.js";
 import { FallbackNamespaces } from "./fallback.js";
 
@@ -35,7 +35,7 @@ export function sharedState<C>(client: C, backendOf: (client: C) => Backend): Sh
  */
 export class SharedState {
   readonly backend: Backend;
-  readonly #breakers = new Map<number, CircuitBreaker>();
+  readonly #batchers = new Map<number, Batcher>();
   readonly #namespaces = new Map<string, SharedNamespace>();
   #localFallbacks: FallbackNamespaces | undefined;
   #hasWarned = false;
@@ -44,11 +44,11 @@ export class SharedState {
     this.backend = backend;
   }
 
-  /** The circuit breaker of all stores with this timeout: a timeout determines which calls fail. */
-  breaker(timeoutMs: number): CircuitBreaker {
-    const breaker = this.#breakers.get(timeoutMs) ?? new CircuitBreaker(monotonicClock);
-    this.#breakers.set(timeoutMs, breaker);
-    return breaker;
+  /** What sends the calls of all stores with this timeout: a timeout determines which calls fail. */
+  batcher(timeoutMs: number): Batcher {
+    const batcher = this.#batchers.get(timeoutMs) ?? new Batcher(this.backend, timeoutMs);
+    this.#batchers.set(timeoutMs, batcher);
+    return batcher;
   }
 
   /** The shared state of the limiters with the key prefix `prefix`. It is kept for later limiters after the last one is closed. */

@@ -9,9 +9,9 @@ import { ClusterProcess } from "../../support/redis/cluster-process.js";
 import { realRedis } from "../../support/redis/real-redis.js";
 import { withoutRedis } from "../../support/redis/redis-process.js";
 
-/** The permissions that README lists. */
-const README = readFileSync(new URL("../../../README.md", import.meta.url), "utf8");
-const RULES = /^ACL SETUSER limiter (.+)$/m.exec(README)![1]!.split(" ");
+/** The permissions that the guide lists. */
+const GUIDE = readFileSync(new URL("../../../docs/guide/redis-in-production.md", import.meta.url), "utf8");
+const RULES = /^ACL SETUSER limiter (.+)$/m.exec(GUIDE)![1]!.split(" ");
 const USER = { username: "limiter", password: "secret" } as const;
 
 type Use = "isAllowed" | "check" | "peek" | "state" | "deep" | "refund" | "allOf" | "deepAllOf" | "resetKey" | "reset";
@@ -48,7 +48,7 @@ async function failuresThrough(client: RedisClient): Promise<{ readonly failed: 
   return { failed, errors };
 }
 
-describe.skipIf(withoutRedis !== undefined)("a Redis user with the permissions of README", () => {
+describe.skipIf(withoutRedis !== undefined)("a Redis user with the permissions of the guide", () => {
   const redis = realRedis();
   let closing: (() => unknown)[] = [];
   const permit = (...rules: readonly string[]): Promise<unknown> =>
@@ -67,7 +67,7 @@ describe.skipIf(withoutRedis !== undefined)("a Redis user with the permissions o
     closing = [];
   });
 
-  it("may do everything, through ioredis, node-redis and, with what README adds, valkey-glide", async () => {
+  it("may do everything, through ioredis, node-redis and, with what the guide adds, valkey-glide", async () => {
     await permit(...RULES);
     expect(await failuresThrough(connect())).toEqual({ failed: [], errors: [] });
     const { port } = redis.client.options;
@@ -96,7 +96,7 @@ describe.skipIf(withoutRedis !== undefined)("a Redis user with the permissions o
     ["strlen", ["deepAllOf"]],
     ["unlink", ["resetKey", "reset"]],
     ["scan", ["reset"]],
-  ])("fails without %s in the methods that the README lists, and in no other", async (missing, expected) => {
+  ])("fails without %s in the methods that the guide lists, and in no other", async (missing, expected) => {
     const rules = RULES.filter((rule) => rule !== missing && rule !== `+${missing}`);
     expect(rules).toHaveLength(RULES.length - 1);
     await permit(...rules);
@@ -130,7 +130,7 @@ describe.skipIf(withoutRedis !== undefined)("a Redis user with the permissions o
   });
 });
 
-describe.skipIf(withoutRedis !== undefined)("a Redis user of a cluster with the permissions of README", () => {
+describe.skipIf(withoutRedis !== undefined)("a Redis user of a cluster with the permissions of the guide", () => {
   let cluster: ClusterProcess;
   beforeAll(async () => {
     cluster = await ClusterProcess.start();
@@ -140,7 +140,7 @@ describe.skipIf(withoutRedis !== undefined)("a Redis user of a cluster with the 
   const permit = (...rules: readonly string[]): Promise<unknown> =>
     Promise.all(cluster.primaries.map(({ admin }) => admin.call("ACL", "SETUSER", USER.username, "reset", ...rules)));
 
-  it("may do everything, through ioredis, node-redis and valkey-glide, with what README adds for each", async () => {
+  it("may do everything, through ioredis, node-redis and valkey-glide, with what the guide adds for each", async () => {
     await permit(...RULES, "+cluster|slots", "+cluster|info");
     const ioredis = new Cluster(cluster.nodes, { redisOptions: { ...USER, enableReadyCheck: false } });
     ioredis.on("error", () => undefined);

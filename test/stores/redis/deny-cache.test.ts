@@ -3,6 +3,7 @@ import { AdaptiveRateLimiter, AsyncRateLimiter, type Decision, LayeredRateLimite
 import { RedisRateLimiter, RedisStore, type RedisStoreOptions } from "sluicegate/redis";
 import { beforeEach, describe, expect, it, vi } from "vitest";
 import { realRedis } from "../../support/redis/real-redis.js";
+import { scriptStandIn } from "../../support/redis/script-stand-in.js";
 import { withoutRedis } from "../../support/redis/redis-process.js";
 
 describe("a key under attack", () => {
@@ -10,13 +11,16 @@ describe("a key under attack", () => {
     "costs one command a second of `%s`, beside 1,000 refunds a second of other keys",
     async (verb) => {
       let ofAttacked = 0;
-      const client = async ([, , , name = "", what = ""]: string[]): Promise<unknown> => {
-        const isAttacked = name.endsWith(":attacked");
+      const server = scriptStandIn((method, key) => {
+        const isAttacked = key.endsWith(":attacked");
         if (isAttacked) ofAttacked += 1;
-        await sleep(2);
-        if (what === "refund") return 1;
-        if (isAttacked) return what === "admit" ? -3_600_000 : "0 1 1000 0 3 3600000 3600000";
+        if (method === "refund") return 1;
+        if (isAttacked) return method === "admit" ? -3_600_000 : "0 1 1000 0 3 3600000 3600000";
         return "1 1 1000 0 1 0 3600000";
+      });
+      const client = async (command: string[]): Promise<unknown> => {
+        await sleep(2);
+        return server(command);
       };
       // No reply is late on a starved machine: with an open circuit, refunds would reject.
       const limiter = new RedisRateLimiter({ maxCalls: 3, period: "1h", client, timeout: "30s" });
