@@ -247,6 +247,9 @@ const RENAMED: Readonly<Record<string, string>> = {
   skipOnError: "whenDown",
   validate: "warnings",
   // Options of the limiter.
+  maxCalls: "maxCalls",
+  period: "period",
+  name: "name",
   identifier: "name",
   store: "store",
   redis: "store",
