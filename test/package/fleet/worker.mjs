@@ -18,13 +18,15 @@ const limits = JSON.parse(limitsText);
 const redis = new Redis(Number(port), "127.0.0.1");
 const calls = [];
 
-/** The limiter. Its replies contain the time of the server. */
+/** The limiter. Its replies, one for each key of a command, contain the time of the server. */
 function exact() {
   const client = async (command) => {
     const reply = await redis.call(...command);
-    const [passed, , now, newest] = String(reply).split(" ").map(Number);
-    const key = command[3].split(":").at(-1);
-    calls.push({ key, now, timestamp: passed === 1 ? now + newest : null });
+    const keys = command.slice(3, 3 + Number(command[2]));
+    for (const [at, line] of String(reply).split("\n").entries()) {
+      const [passed, , now, newest] = line.split(" ").map(Number);
+      calls.push({ key: keys[at].split(":").at(-1), now, timestamp: passed === 1 ? now + newest : null });
+    }
     return reply;
   };
   const limiter = new LayeredRateLimiter({

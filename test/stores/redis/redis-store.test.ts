@@ -15,8 +15,34 @@ describe("a MemoryStore", () => {
 /** Keeps prefixes apart: clients share a server. */
 let made = 0;
 
+/** Lets every call of a store travel with other calls: two calls of another namespace precede each. */
+function crowded(store: RedisStore): RedisStore {
+  const limits = [{ maxCalls: 1, periodMs: 1000, name: undefined, reducedFrom: undefined }];
+  const others = store.open("others", [1000]);
+  const open = store.open.bind(store);
+  const withOthers =
+    <A extends unknown[], R>(method: (...args: A) => R) =>
+    (...args: A): R => {
+      for (const key of ["one", "another"]) void others.admit(key, limits, 1).catch(() => undefined);
+      return method(...args);
+    };
+  store.open = (name, periodsMs) => {
+    const namespace = open(name, periodsMs);
+    return Object.assign(namespace, {
+      admit: withOthers(namespace.admit.bind(namespace)),
+      check: withOthers(namespace.check.bind(namespace)),
+      peek: withOthers(namespace.peek.bind(namespace)),
+      state: withOthers(namespace.state.bind(namespace)),
+    });
+  };
+  return store;
+}
+
 /** Runs the suite in the surrounding `describe`, through the client that is there once `connect` has run. */
-function itIsAStoreThrough(connect: () => Promise<Connected>): void {
+function itIsAStoreThrough(
+  connect: () => Promise<Connected>,
+  adapted = (store: RedisStore): RedisStore => store,
+): void {
   let connected: Connected;
   beforeAll(async () => {
     connected = await connect();
@@ -24,7 +50,9 @@ function itIsAStoreThrough(connect: () => Promise<Connected>): void {
   afterAll(() => connected.close());
   itIsAStore({
     store: () =>
-      new RedisStore({ client: connected.client, keyPrefix: `p${(made += 1)}`, timeout: "5s", whenDown: "deny" }),
+      adapted(
+        new RedisStore({ client: connected.client, keyPrefix: `p${(made += 1)}`, timeout: "5s", whenDown: "deny" }),
+      ),
     source: "redis",
   });
 }
@@ -39,6 +67,12 @@ describe.skipIf(withoutRedis !== undefined)("a RedisStore", () => {
     describe.each(Object.entries(CLIENTS))("through %s", (_, connect) => {
       itIsAStoreThrough(() => connect({ host: "127.0.0.1", port: redis.port }));
     });
+    describe.each(["ioredis, RESP3", "node-redis, RESP3", "upstash, by its protocol"])(
+      "through %s, beside other calls",
+      (client) => {
+        itIsAStoreThrough(() => CLIENTS[client]!({ host: "127.0.0.1", port: redis.port }), crowded);
+      },
+    );
   });
 
   describe("of three primaries", () => {
