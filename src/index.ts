@@ -14,7 +14,7 @@ export type {
 export type { Duration } from "./core/duration.js";
 export type { RateLimitExceededErrorOptions, WaitFailure } from "./core/errors.js";
 export { LimiterClosedError, RateLimitExceededError, StoreError } from "./core/errors.js";
-export type { Limit, LimitOptions } from "./core/limit.js";
+export type { Limit, LimitOptions, MaxCalls, MaxCallsByName } from "./core/limit.js";
 export type { LimiterLike, WaitingCall } from "./wrap/limiter-like.js";
 export type { KeyOf, RateLimited, RateLimitedOptions } from "./wrap/rate-limited.js";
 export { rateLimited } from "./wrap/rate-limited.js";
@@ -24,7 +24,7 @@ export type { AsyncRateLimiterOptions } from "./limiter/async-rate-limiter.js";
 export { AsyncRateLimiter, RATE_LIMITS } from "./limiter/async-rate-limiter.js";
 export type { WaitSignal } from "./limiter/abort.js";
 export type { AcquireOptions, WaitOptions } from "./limiter/acquire-options.js";
-export type { AllOf, AllOfDecision, AllOfKeys } from "./limiter/all-of.js";
+export type { AllOf, AllOfDecision, AllOfKeys, AllOfMaxCalls, AllOfOptions } from "./limiter/all-of.js";
 export { allOf } from "./limiter/all-of.js";
 export type { CallOptions } from "./limiter/options.js";
 export type { DOSProtectionLimiterOptions } from "./limiter/layered-rate-limiter.js";

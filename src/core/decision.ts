@@ -63,7 +63,8 @@ export interface Decision {
   readonly refusedBy: RefusedBy | null;
   /**
    * The limit that binds: of a refusal the one with the longest wait, else the one with the least remaining, and the first one of
-   * equals. It is an element of `limits` of the limiter. Example: `{ maxCalls: 3, periodMs: 60000 }`.
+   * equals. It is an element of `limits` of the limiter, or has the `maxCalls` of the call. Example:
+   * `{ maxCalls: 3, periodMs: 60000 }`.
    */
   readonly limit: Limit;
   /** The cost that is still allowed now: the least over the layers, after this call. Example: 0. */

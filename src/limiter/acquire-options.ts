@@ -1,15 +1,15 @@
 import type { Duration } from "../core/duration.js";
 import { parseDuration } from "../core/duration.js";
+import type { MaxCalls } from "../core/limit.js";
 import { typeError, parseOptions, assertInteger } from "../core/validate.js";
 import type { WaitSignal } from "./abort.js";
-import type { CallOptions } from "./options.js";
+import type { CallOptions, CallRequest } from "./options.js";
 
 /** The default of `maxQueue`: it bounds the memory that the waiting calls of a key take. */
 export const DEFAULT_MAX_QUEUE = 10_000;
 
 /** The checked options of one `acquire`. */
-export interface AcquireRequest {
-  readonly cost: number;
+export interface AcquireRequest extends CallRequest {
   readonly signal: WaitSignal | undefined;
   /** The longest wait in milliseconds; `Infinity` for no timeout. */
   readonly timeoutMs: number;
@@ -28,8 +28,8 @@ export interface WaitOptions {
   readonly maxQueue?: number | undefined;
 }
 
-/** Options of `acquire`. */
-export interface AcquireOptions extends CallOptions, WaitOptions {
+/** Options of `acquire`. @typeParam M - the `maxCalls` that the limiter takes: see {@link CallOptions}. */
+export interface AcquireOptions<M extends MaxCalls = never> extends CallOptions<M>, WaitOptions {
   /** Ends the wait when it is aborted, with its reason. */
   readonly signal?: WaitSignal | undefined;
 }
@@ -42,15 +42,16 @@ export const WAIT_OPTIONS: readonly (keyof WaitOptions)[] = ["timeout", "maxQueu
  *
  * @throws TypeError for a wrong type or an unknown option, RangeError for a value out of range.
  */
-export function parseAcquireOptions(options: AcquireOptions = {}): AcquireRequest {
-  const known = parseOptions("options", options, ["cost", "signal", ...WAIT_OPTIONS]);
-  const { cost = 1, signal, timeout, maxQueue = DEFAULT_MAX_QUEUE } = known;
+export function parseAcquireOptions(options: AcquireOptions<MaxCalls> = {}): AcquireRequest {
+  const known = parseOptions("options", options, ["cost", "maxCalls", "signal", ...WAIT_OPTIONS]);
+  const { cost = 1, maxCalls, signal, timeout, maxQueue = DEFAULT_MAX_QUEUE } = known;
   const { addEventListener, removeEventListener } = ((signal as unknown) ?? {}) as Partial<WaitSignal>;
   if (signal !== undefined && [addEventListener, removeEventListener].some((method) => typeof method !== "function")) {
     throw typeError("signal", "an AbortSignal", signal);
   }
   return {
     cost: assertInteger("cost", cost, 1),
+    maxCalls,
     signal,
     timeoutMs: timeout === undefined ? Infinity : parseDuration("timeout", timeout, 0),
     maxQueue: maxQueue === Infinity ? Infinity : assertInteger("maxQueue", maxQueue, 0),

@@ -10,6 +10,7 @@ import { StoreTime } from "../store/store-time.js";
 import { onAbort } from "./abort.js";
 import type { AcquireRequest } from "./acquire-options.js";
 import { DEFAULT_MAX_QUEUE } from "./acquire-options.js";
+import type { CallRequest } from "./options.js";
 
 /**
  * How many microtasks a released caller gets before the next call is checked. The first continues the code that awaits
@@ -44,9 +45,9 @@ export interface QueuedLimiter {
   /** Whether the store is synchronous. Then one call is checked at a time, after the previous caller has continued. */
   readonly synchronous: boolean;
   /** Decides a call, and records it if it is admitted. */
-  readonly check: (key: string, cost: number) => CheckedCall | Promise<CheckedCall>;
+  readonly check: (key: string, call: CallRequest) => CheckedCall | Promise<CheckedCall>;
   /** What `check` would decide. */
-  readonly peek: (key: string, cost: number) => Decision | Promise<Decision>;
+  readonly peek: (key: string, call: CallRequest) => Decision | Promise<Decision>;
   /** Notifies `onDecision` of the decision that ends a wait. It never throws. */
   readonly notify: (key: string, decision: Decision) => void;
 }
@@ -63,10 +64,10 @@ interface Waiter extends Omit<AcquireRequest, "timeoutMs"> {
   stopListening: (() => void) | undefined;
 }
 
-/** A refusal of a call of `cost`, at an instant of store time. */
+/** A refusal of a call, at an instant of store time. */
 interface Refusal {
   readonly decision: Decision;
-  readonly cost: number;
+  readonly call: CallRequest;
   readonly at: number;
 }
 
@@ -124,7 +125,7 @@ class Queue {
     if (this.waiters.size === 0) this.nextDeadline = Infinity;
     if (ticket !== this.head) return;
     while (this.head < this.nextTicket && !this.waiters.has(this.head)) this.head += 1;
-    // The next waiter may cost less than the one that was refused.
+    // The next waiter may cost less, or have a higher limit, than the one that was refused.
     this.recheck();
   }
 
@@ -202,7 +203,7 @@ export class AcquireQueues {
    */
   enqueue(
     key: string,
-    { cost, signal, timeoutMs, maxQueue }: AcquireRequest,
+    { cost, maxCalls, signal, timeoutMs, maxQueue }: AcquireRequest,
     resolve: (decision: Decision) => void,
     reject: (error: unknown) => void,
   ): void {
@@ -225,6 +226,7 @@ export class AcquireQueues {
     const waiter: Waiter = {
       ticket: queue.nextTicket,
       cost,
+      maxCalls,
       signal,
       maxQueue,
       joinedAt,
@@ -309,7 +311,7 @@ export class AcquireQueues {
   /** Checks the first waiter, or several, and applies the decisions in order. */
   async #checkFirst(queue: Queue): Promise<void> {
     const batch = queue.nextBatch();
-    const settled = Promise.allSettled(batch.map(async ({ cost }) => this.#limiter.check(queue.key, cost)));
+    const settled = Promise.allSettled(batch.map(async (waiter) => this.#limiter.check(queue.key, waiter)));
     if (!this.#limiter.synchronous) {
       // A clock that fails here must not lose the decisions that are on their way.
       await this.#expireUntil(queue, settled).catch((error: unknown) => queue.rejectAll(error));
@@ -324,7 +326,7 @@ export class AcquireQueues {
       const { decision } = result.value;
       const isWaiting = queue.waiters.has(waiter.ticket) && waiter.signal?.aborted !== true;
       if (!decision.allowed) {
-        if (isWaiting && !isBlocked && !queue.hasChanged) this.#refuse(queue, waiter.cost, decision);
+        if (isWaiting && !isBlocked && !queue.hasChanged) this.#refuse(queue, waiter, decision);
         isBlocked ||= queue.waiters.has(waiter.ticket);
       } else if (isWaiting && !isBlocked) await this.#release(queue, waiter, result.value);
       else void refundUnclaimed(decision);
@@ -354,14 +356,14 @@ export class AcquireQueues {
     if (!this.#limiter.synchronous) queue.budget = budget;
   }
 
-  /** Applies a refusal to the first waiter and, if that cannot wait, to the next ones of the same cost, until one can. */
-  #refuse(queue: Queue, cost: number, decision: Decision): void {
+  /** Applies a refusal to the first waiter and, if that cannot wait, to the next ones with an equal call, until one can. */
+  #refuse(queue: Queue, call: CallRequest, decision: Decision): void {
     const at = this.#now();
     // A call that exceeds a limit by its cost is never admitted. That says nothing of the calls behind it.
-    if (decision.retryAfterMs < Infinity) queue.refusal = { decision, cost, at };
+    if (decision.retryAfterMs < Infinity) queue.refusal = { decision, call, at };
     while (!queue.isSliceOver()) {
       const first = queue.waiters.get(queue.head);
-      if (first?.cost !== cost) return;
+      if (first === undefined || !isEqualCall(first, call)) return;
       if (first.ticket >= queue.firstNew && !queue.accept(first)) this.#fail(queue, first, decision, "queue-full");
       else if (missesDeadline(decision, first, at)) this.#fail(queue, first, decision, "timeout");
       else {
@@ -373,12 +375,13 @@ export class AcquireQueues {
 
   /** Accepts or rejects the new waiters while the first waiter sleeps: for a full queue, or a deadline that comes too early. */
   #acceptNew(queue: Queue): void {
+    const { cost = 0, maxCalls } = queue.refusal?.call ?? {};
     while (queue.firstNew < queue.nextTicket && !queue.isSliceOver()) {
       const waiter = queue.waiters.get(queue.firstNew);
       if (waiter === undefined) queue.firstNew += 1;
       else if (!queue.accept(waiter)) this.#rejectWithDecision(queue, waiter, "queue-full");
-      // Any other waiter has no timeout, and costs no more than the first one, whose call can be admitted.
-      else if (waiter.deadline < Infinity || waiter.cost > (queue.refusal?.cost ?? 0))
+      // Any other waiter has no timeout, the limits of the first one, whose call can be admitted, and no higher cost.
+      else if (waiter.deadline < Infinity || waiter.cost > cost || waiter.maxCalls !== maxCalls)
         this.#rejectWithDecision(queue, waiter);
     }
   }
@@ -404,7 +407,7 @@ export class AcquireQueues {
    */
   #rejectWithDecision(queue: Queue, waiter: Waiter, failedBy?: WaitFailure): void {
     const { synchronous, peek } = this.#limiter;
-    const { decision, cost, at } = queue.refusal as Refusal;
+    const { decision, call, at } = queue.refusal as Refusal;
     const refusal = aged(decision, this.#now() - at);
     if (failedBy !== undefined) queue.remove(waiter);
     const apply = (own: Decision): void => {
@@ -415,7 +418,7 @@ export class AcquireQueues {
     };
     // A peek of an asynchronous store is a command.
     settle(
-      () => (synchronous || waiter.cost !== cost ? peek(queue.key, waiter.cost) : refusal),
+      () => (synchronous || !isEqualCall(waiter, call) ? peek(queue.key, waiter) : refusal),
       apply,
       (error) => queue.reject(waiter, error),
     );
@@ -431,6 +434,11 @@ export class AcquireQueues {
         : { waitFailedBy, message: waitFailedBy === "queue-full" ? message : undefined };
     waiter.reject(new RateLimitExceededError(decision, options));
   }
+}
+
+/** Whether two calls of a key have the same cost and the same limits. False for two equal objects of limits, which costs a `peek`. */
+function isEqualCall(one: CallRequest, other: CallRequest): boolean {
+  return one.cost === other.cost && one.maxCalls === other.maxCalls;
 }
 
 /** How long a refused waiter sleeps. */

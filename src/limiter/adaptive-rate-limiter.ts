@@ -4,7 +4,7 @@ import type { Duration } from "../core/duration.js";
 import type { Limit } from "../core/limit.js";
 import { enforceable } from "../core/limit.js";
 import { typeError, assertFraction, assertOptionalFunction, memberOf } from "../core/validate.js";
-import type { WhenReduced } from "./decide.js";
+import type { LimitsInForce, WhenReduced } from "./decide.js";
 import type { LimiterOptions } from "./options.js";
 import { checkedOptions } from "./options.js";
 import { RateLimiter } from "./rate-limiter.js";
@@ -46,8 +46,7 @@ export type AdaptiveRateLimiterOptions<K extends string = string> = {
  * const { allowed, refusedBy } = await limiter.check("all");
  * if (!allowed) return reply.status(refusedBy === "load" ? 503 : 429).send();
  */
-export class AdaptiveRateLimiter<in K extends string = string> extends RateLimiter<K> {
-  readonly #full: Limit;
+export class AdaptiveRateLimiter<in K extends string = string> extends RateLimiter<K, number> {
   readonly #load: LoadSource | undefined;
   readonly #curve: LoadCurve;
   #loadFactor: number;
@@ -64,8 +63,7 @@ export class AdaptiveRateLimiter<in K extends string = string> extends RateLimit
       throw typeError("curve", "absent beside `load`, which computes the factor itself", curve);
     }
     const factor = load === undefined ? 1 : assertFraction("load.factor", load.factor, true);
-    super([full], load === undefined ? checked : { ...checked, onDecision: reporting(load, full, onDecision) });
-    this.#full = full;
+    super([full], load === undefined ? checked : { ...checked, onDecision: reporting(load, onDecision) });
     this.#load = load;
     this.#curve = curve ?? defaultCurve;
     this.#loadFactor = factor;
@@ -75,7 +73,8 @@ export class AdaptiveRateLimiter<in K extends string = string> extends RateLimit
 
   /** The most that calls may cost in a window without load. */
   get baseMaxCalls(): number {
-    return this.#full.maxCalls;
+    const [{ maxCalls, reducedFrom = maxCalls }] = this.limits as [Limit];
+    return reducedFrom;
   }
 
   /** The most that calls may cost in a window now. */
@@ -125,9 +124,14 @@ export class AdaptiveRateLimiter<in K extends string = string> extends RateLimit
   /** Precondition: the factor is from 0 to 1. */
   #enforce(factor: number): void {
     this.#loadFactor = factor;
-    const limit = reducedTo(factor, this.#full);
-    if (limit.maxCalls === this.maxCalls) return;
-    this.replaceLimits([limit], limit === this.#full ? undefined : whenReduced(this.#load?.intervalMs));
+    if (reducedCalls(factor, this.baseMaxCalls) !== this.maxCalls) this.replaceLimits();
+  }
+
+  /** Reduces the `maxCalls` of a call as it reduces the base limit. */
+  protected override enforced(full: readonly Limit[]): LimitsInForce {
+    const limits = Object.freeze(full.map((limit) => reducedTo(this.#loadFactor, limit)));
+    const isReduced = limits.some(({ reducedFrom }) => reducedFrom !== undefined);
+    return { limits, whenReduced: isReduced ? whenReduced(this.#load?.intervalMs) : undefined };
   }
 
   #listen(load: LoadSource): void {
@@ -162,11 +166,15 @@ function stopListening(stop: () => void): void {
   });
 }
 
-/** The limit reduced to a fraction, rounded down; never 0, which would refuse every call. */
-function reducedTo(factor: number, full: Limit): Limit {
+/** A `maxCalls` reduced to a fraction, rounded down; never to 0, which would refuse every call. */
+function reducedCalls(factor: number, base: number): number {
   // The product may fall short of a whole number by its last bit: 0.29 * 100 is 28.999999999999996.
-  const maxCalls = Math.max(1, Math.floor(full.maxCalls * factor + 1e-9));
-  return maxCalls >= full.maxCalls ? full : Object.freeze({ ...full, maxCalls, reducedFrom: full.maxCalls });
+  return Math.min(base, Math.max(1, Math.floor(base * factor + 1e-9)));
+}
+
+function reducedTo(factor: number, full: Limit): Limit {
+  const maxCalls = reducedCalls(factor, full.maxCalls);
+  return maxCalls === full.maxCalls ? full : Object.freeze({ ...full, maxCalls, reducedFrom: full.maxCalls });
 }
 
 /**
@@ -186,16 +194,15 @@ function whenReduced(reviewAfterMs: number = Infinity): WhenReduced {
   };
 }
 
-/** Reports the used fraction of the full limit to the source after each decision, then calls the `onDecision` of the options. */
+/** Reports the used fraction of the call's full limit to the source after each decision, then calls `onDecision`. */
 function reporting<K extends string>(
   load: LoadSource,
-  full: Limit,
   onDecision: ((decision: Decision, key: K) => unknown) | undefined,
 ): (decision: Decision, key: K) => unknown {
   return (decision, key) => {
-    const [{ used }] = decision.layers as readonly [LayerStatus];
-    // At most 1: other processes that share the log may enforce a higher limit.
-    if (!decision.bypassed && full.maxCalls > 0) load.report(Math.min(1, used / full.maxCalls));
+    const [{ used, maxCalls, reducedFrom = maxCalls }] = decision.layers as readonly [LayerStatus];
+    // At most 1: other calls of the key may have a higher limit.
+    if (!decision.bypassed && reducedFrom > 0) load.report(Math.min(1, used / reducedFrom));
     return onDecision?.(decision, key);
   };
 }

@@ -2,11 +2,11 @@ import type { Decision } from "../core/decision.js";
 import { publish, published } from "../core/copies.js";
 import { receiptOf, makeDecision } from "../core/decision.js";
 import { warn } from "../core/callbacks.js";
-import { rangeError, typeError, memberOf } from "../core/validate.js";
+import { rangeError, typeError, memberOf, parseOptions } from "../core/validate.js";
 import { checkInMemory } from "../store/memory/batch.js";
 import type { AsyncStore, BatchItem, BatchResult, Namespace, StoreResult } from "../store/store.js";
-import type { CallOptions } from "./options.js";
-import { assertKey, parseCost } from "./options.js";
+import type { CallRequest } from "./options.js";
+import { assertKey, parseCall } from "./options.js";
 import { bypassedDecision } from "./decide.js";
 import type { MemberCall, PublishedLimiter, RateLimiter } from "./rate-limiter.js";
 
@@ -16,6 +16,19 @@ type Members = Readonly<Record<string, Pick<RateLimiter, "name" | "limits">>>;
 /** The key of each member; `null` where its limit does not apply to this call. */
 export type AllOfKeys<M extends Members> = {
   readonly [N in keyof M]: (M[N] extends Pick<RateLimiter<infer K>, "check"> ? K : never) | null;
+};
+
+/** Options of one call of an {@link AllOf}. */
+export interface AllOfOptions<M extends Members> {
+  /** How many calls it counts as in each member. A whole number of at least 1. @default 1 */
+  readonly cost?: number | undefined;
+  /** The `maxCalls` of this call by member, each what that member takes. A member that is absent keeps its limits. */
+  readonly maxCalls?: AllOfMaxCalls<M> | undefined;
+}
+
+/** The `maxCalls` that each member takes. */
+export type AllOfMaxCalls<M extends Members> = {
+  readonly [N in keyof M]?: (M[N] extends Pick<RateLimiter<never, infer C>, "setMaxCalls"> ? C : never) | undefined;
 };
 
 /** A {@link Decision} about several keys: that of the member that refuses, else that of the member with the least remaining. */
@@ -55,7 +68,7 @@ export class AllOf<M extends Members> {
   }
 
   /** Checks whether a call is allowed, and records it in every member if it is. The short form of {@link check}. */
-  async isAllowed(keys: AllOfKeys<M>, options?: CallOptions): Promise<boolean> {
+  async isAllowed(keys: AllOfKeys<M>, options?: AllOfOptions<M>): Promise<boolean> {
     return (await this.check(keys, options)).allowed;
   }
 
@@ -69,9 +82,12 @@ export class AllOf<M extends Members> {
    * count, and other calls may be refused for them.
    *
    * @throws TypeError (as a rejection) if the key of a member is missing or not a string; `null` means that it does not apply.
+   *
+   * @example
+   * await both.check({ ip, tenant }, { maxCalls: { tenant: plan.callsPerMinute } });
    */
-  async check(keys: AllOfKeys<M>, options?: CallOptions): Promise<AllOfDecision<keyof M & string>> {
-    const calls = this.#calls(keys, parseCost(options));
+  async check(keys: AllOfKeys<M>, options?: AllOfOptions<M>): Promise<AllOfDecision<keyof M & string>> {
+    const calls = this.#calls(keys, parseCall(options));
     return this.#combined(decideSync(calls) ?? (await decideAsync(calls)));
   }
 
@@ -111,8 +127,12 @@ export class AllOf<M extends Members> {
     });
   }
 
-  #calls(keys: unknown, cost: number): [name: string, call: MemberCall][] {
-    return this.#keyed(keys).map(([name, limiter, key, link]) => [name, link.memberCall(limiter, key, cost)]);
+  #calls(keys: unknown, { cost, maxCalls = {} }: CallRequest): [name: string, call: MemberCall][] {
+    const names = this.#members.map(([name]) => name);
+    const own = parseOptions("maxCalls", maxCalls as Readonly<Record<string, unknown>>, names);
+    return this.#keyed(keys).map(([name, limiter, key, link]) => {
+      return [name, link.memberCall(limiter, key, { cost, maxCalls: own[name] })];
+    });
   }
 
   #combined(decisions: ReadonlyMap<string, Decision>): AllOfDecision {

@@ -21,7 +21,7 @@ export type AsyncRateLimiterOptions<K extends string = string> = Pick<LimitOptio
  * const limiter = new AsyncRateLimiter<`user:${string}`>({ maxCalls: 3, period: "1h" });
  * if (!(await limiter.isAllowed("user:7"))) throw new Error("Too many password resets");
  */
-export class AsyncRateLimiter<in K extends string = string> extends RateLimiter<K> {
+export class AsyncRateLimiter<in K extends string = string> extends RateLimiter<K, number> {
   /** @throws TypeError for an option that is unknown or of the wrong type, RangeError for one out of range. */
   constructor(options: AsyncRateLimiterOptions<K>) {
     const checked = checkedOptions(options, ["maxCalls", "period"]);

@@ -1,4 +1,4 @@
-import type { Limit, LimitOptions } from "../core/limit.js";
+import type { Limit, LimitOptions, MaxCallsByName } from "../core/limit.js";
 import { enforceable } from "../core/limit.js";
 import { rangeError, typeError, parseOptions } from "../core/validate.js";
 import type { LimiterOptions } from "./options.js";
@@ -32,7 +32,7 @@ export type LayeredRateLimiterOptions<K extends string = string> = {
  * });
  * const { allowed, reason, limit } = await limiter.check("ada"); // reason: "Burst rate limit exceeded"
  */
-export class LayeredRateLimiter<in K extends string = string> extends RateLimiter<K> {
+export class LayeredRateLimiter<in K extends string = string> extends RateLimiter<K, MaxCallsByName> {
   /** @throws TypeError for an option that is unknown or of the wrong type, RangeError for one out of range. */
   constructor(options: LayeredRateLimiterOptions<K>) {
     const checked = checkedOptions(options, ["limits"]);

@@ -11,6 +11,7 @@ import {
   memberOf,
   parseOptions,
 } from "../core/validate.js";
+import type { MaxCalls } from "../core/limit.js";
 import { MemoryStore } from "../store/memory/memory-store.js";
 import type { Store } from "../store/store.js";
 
@@ -98,15 +99,35 @@ export function storeFrom({ store, clock }: StoreOptions): Store {
   return store ?? new MemoryStore({ clock });
 }
 
-/** Options of one call. */
-export interface CallOptions {
+/**
+ * Options of one call.
+ *
+ * @typeParam M - the `maxCalls` that the limiter takes. The default is none, for options that every limiter takes.
+ */
+export interface CallOptions<M extends MaxCalls = never> {
   /**
    * How many calls this one counts as: a whole number, at least 1. Each unit takes 8 bytes while it is in the window, so a cost
    * suits small numbers, and not numbers of bytes.
    * @default 1
    */
   readonly cost?: number | undefined;
+  /**
+   * Decides this call at another limit, and reads the same log: a number, or, for a limiter of several limits, an object of
+   * numbers by name, where a limit that is absent stays as it is. Whole numbers from 0, which refuses the call, to 16,777,216.
+   * The periods stay.
+   * @default the limits of the limiter
+   */
+  readonly maxCalls?: M | undefined;
 }
+
+/** The options of one call, read once. */
+export interface CallRequest {
+  readonly cost: number;
+  /** Not checked: the limits of the limiter decide what is valid. */
+  readonly maxCalls: unknown;
+}
+
+const NO_OPTIONS: CallRequest = Object.freeze({ cost: 1, maxCalls: undefined });
 
 /** Long enough for several identifiers as JSON, and short enough for a million keys in memory. */
 const LONGEST_KEY = 1024;
@@ -127,12 +148,12 @@ export function assertKey(key: unknown, name: string = "key"): void {
 }
 
 /**
- * Reads the cost of a call.
+ * Reads the options of a call.
  *
  * @throws TypeError for a wrong type or an unknown option, RangeError for a cost that is fractional or below 1.
  */
-export function parseCost(options: CallOptions | undefined): number {
-  if (options === undefined) return 1;
-  const { cost } = parseOptions("options", options, ["cost"]);
-  return cost === undefined ? 1 : assertInteger("cost", cost, 1);
+export function parseCall(options: { readonly cost?: unknown; readonly maxCalls?: unknown } | undefined): CallRequest {
+  if (options === undefined) return NO_OPTIONS;
+  const { cost, maxCalls } = parseOptions("options", options, ["cost", "maxCalls"]);
+  return { cost: cost === undefined ? 1 : assertInteger("cost", cost, 1), maxCalls };
 }

@@ -6,7 +6,8 @@ import type { Decision } from "../core/decision.js";
 import { receiptOf } from "../core/decision.js";
 import { LimiterClosedError } from "../core/errors.js";
 import { typeError, memberOf, ownCopy } from "../core/validate.js";
-import type { Limit } from "../core/limit.js";
+import type { Limit, MaxCalls } from "../core/limit.js";
+import { limitsWith } from "../core/limit.js";
 import { andThen, isPromiseLike } from "../core/callbacks.js";
 import type {
   AsyncNamespace,
@@ -22,10 +23,10 @@ import type { AcquireOptions } from "./acquire-options.js";
 import { parseAcquireOptions } from "./acquire-options.js";
 import type { CheckedCall } from "./acquire-queue.js";
 import { AcquireQueues } from "./acquire-queue.js";
-import type { LimitsInForce, WhenReduced } from "./decide.js";
+import type { LimitsInForce } from "./decide.js";
 import { LimiterReceipt, notify, bypassedDecision, toDecision } from "./decide.js";
-import type { CallOptions, LimiterOptions } from "./options.js";
-import { assertKey, parseCost, storeFrom } from "./options.js";
+import type { CallOptions, CallRequest, LimiterOptions } from "./options.js";
+import { assertKey, parseCall, storeFrom } from "./options.js";
 import { ReleaseLog } from "./release-log.js";
 
 /** What a copy of this package publishes for its limiters. */
@@ -36,7 +37,7 @@ export interface PublishedLimiter {
    */
   isLimiter(value: object): boolean;
   /** The call of one member of an `allOf`. Calls the `bypass` of the limiter. */
-  memberCall(limiter: unknown, key: never, cost: number): MemberCall;
+  memberCall(limiter: unknown, key: never, call: CallRequest): MemberCall;
 }
 
 /** The call of one limiter, as a part of a call of `allOf`. */
@@ -63,15 +64,18 @@ const REFUSED = Promise.resolve(false);
  * its constructor what the limits are, and overrides no method that decides. A limiter of narrower keys is not assignable to
  * one of wider keys (`in K`).
  *
- * All methods but `checkSync` and `close` are asynchronous. They reject, and never throw: with a `TypeError` or `RangeError`
- * for an invalid key or cost, with a `StoreError` if the store cannot decide, and with a `LimiterClosedError` after
+ * All methods but `checkSync`, `setMaxCalls` and `close` are asynchronous. They reject, and never throw: with a `TypeError` or `RangeError`
+ * for an invalid key or option, with a `StoreError` if the store cannot decide, and with a `LimiterClosedError` after
  * {@link close}. A refusal is a value and not an exception.
+ *
+ * @typeParam K - the keys.
+ * @typeParam M - the `maxCalls` of a call: a number, or an object by the names of several limits.
  */
-export class RateLimiter<in K extends string = string> {
+export class RateLimiter<in K extends string = string, M extends MaxCalls = MaxCalls> {
   static {
     const functions: PublishedLimiter = {
       isLimiter: (value) => #order in value,
-      memberCall: (limiter, key, cost) => (limiter as RateLimiter<never>).#memberCall(key, cost),
+      memberCall: (limiter, key, call) => (limiter as RateLimiter<never>).#memberCall(key, call),
     };
     publish(this.prototype, "limiter", functions);
   }
@@ -83,6 +87,8 @@ export class RateLimiter<in K extends string = string> {
   #bypass: ((key: K) => boolean) | undefined;
   readonly #onDecision: ((decision: Decision, key: K) => unknown) | undefined;
 
+  /** The limits without load. */
+  #full: readonly Limit[];
   #inForce: LimitsInForce;
   #releases: ReleaseLog | undefined;
   readonly #recheck = (key: string): void => this.#queues?.recheck(key);
@@ -100,7 +106,8 @@ export class RateLimiter<in K extends string = string> {
     const own = ownCopy(options);
     const { name = "default" } = own;
     this.name = namespaceName(name);
-    this.#inForce = { limits: Object.freeze([...limits]), whenReduced: undefined };
+    this.#full = Object.freeze([...limits]);
+    this.#inForce = { limits: this.#full, whenReduced: undefined };
     this.#isShadow = own.mode === "shadow";
     this.#bypass = bypassFrom(own.bypass);
     this.#onDecision = own.onDecision;
@@ -114,20 +121,43 @@ export class RateLimiter<in K extends string = string> {
     );
   }
 
-  /** The limits enforced now, in order. */
+  /** The limits enforced now, in order, for calls without their own `maxCalls`. */
   get limits(): readonly Limit[] {
     return this.#inForce.limits;
+  }
+
+  /**
+   * Changes the limits of all later calls of this limiter object, and wakes its waiters. The logs stay as they are: with 5 calls
+   * in the window, a limit that is raised from 5 to 6 leaves 1, and one that is lowered to 3 leaves nothing until 3 of them have
+   * expired.
+   *
+   * The limiters of other processes keep their limits. A call with its own `maxCalls` has that one.
+   *
+   * @throws TypeError for a wrong type or the name of no limit, RangeError for a number out of range. No limit is changed then.
+   *
+   * @example
+   * limiter.setMaxCalls(200);
+   * layered.setMaxCalls({ Burst: 20 }); // the other limits stay
+   */
+  setMaxCalls(maxCalls: M): void {
+    this.replaceLimits(limitsWith(this.#full, maxCalls));
   }
 
   /**
    * Replaces the limits from the next call on; the logs stay as they are. Precondition: as many limits as before, of the same
    * periods, which are fixed when the namespace is opened.
    *
-   * @param whenReduced - completes refusals; undefined for limits that are not reduced.
+   * @param full - the limits without load. Without it they stay, and {@link enforced} reduces them again.
    */
-  protected replaceLimits(limits: readonly Limit[], whenReduced?: WhenReduced): void {
-    this.#inForce = { limits: Object.freeze([...limits]), whenReduced };
+  protected replaceLimits(full: readonly Limit[] = this.#full): void {
+    this.#full = Object.freeze([...full]);
+    this.#inForce = this.enforced(this.#full);
     this.#queues?.recheck();
+  }
+
+  /** What is enforced of some limits, those of all calls or of one call. A limiter that reduces limits overrides it. */
+  protected enforced(full: readonly Limit[]): LimitsInForce {
+    return { limits: full, whenReduced: undefined };
   }
 
   /**
@@ -136,7 +166,7 @@ export class RateLimiter<in K extends string = string> {
    * @example
    * if (!(await limiter.isAllowed(email))) return reply.status(429).send();
    */
-  isAllowed(key: K, options?: CallOptions): Promise<boolean> {
+  isAllowed(key: K, options?: CallOptions<M>): Promise<boolean> {
     try {
       const isAllowed = this.#allows(key, options);
       return isAllowed === true ? ALLOWED : isAllowed === false ? REFUSED : isAllowed;
@@ -151,18 +181,21 @@ export class RateLimiter<in K extends string = string> {
    *
    * @example
    * const { allowed, retryAfterMs } = await limiter.check(email, { cost: 2 });
+   *
+   * @example
+   * const { allowed, limit } = await limiter.check(tenant.id, { maxCalls: tenant.callsPerMinute });
    */
-  async check(key: K, options?: CallOptions): Promise<Decision> {
+  async check(key: K, options?: CallOptions<M>): Promise<Decision> {
     return this.#decide(key, options);
   }
 
   /**
    * {@link check} without a promise, for stores in memory.
    *
-   * @throws TypeError if the store is not synchronous; TypeError or RangeError for an invalid key or cost; LimiterClosedError
+   * @throws TypeError if the store is not synchronous; TypeError or RangeError for an invalid key or option; LimiterClosedError
    *   after {@link close}.
    */
-  checkSync(key: K, options?: CallOptions): Decision {
+  checkSync(key: K, options?: CallOptions<M>): Decision {
     if (!this.synchronous) throw typeError("store", "synchronous: use `check` here", "asynchronous");
     return this.#decide(key, options) as Decision;
   }
@@ -172,7 +205,7 @@ export class RateLimiter<in K extends string = string> {
    *
    * The waiters of one key at this limiter object are first in, first out. `check` and `isAllowed` do not queue, so their
    * calls may be admitted before the first waiter. A refund, a reset and a changed limit of this limiter wake the first waiter.
-   * A waiter keeps the process alive.
+   * A waiter keeps the process alive. A call with its own `maxCalls` waits for that limit, behind the waiters before it.
    *
    * The call is recorded just before its caller is released, and never while synchronous code runs. No more callers continue in
    * any window of real time than the limits allow, however busy the process is and whatever the delay of the store. With more
@@ -186,14 +219,15 @@ export class RateLimiter<in K extends string = string> {
    * @example
    * await limiter.acquire("api.example.org", { timeout: "10s", signal });
    */
-  acquire(key: K, options?: AcquireOptions): Promise<Decision> {
+  acquire(key: K, options?: AcquireOptions<M>): Promise<Decision> {
     // Not `async`: its promise would settle some microtasks after the call is recorded. What throws here rejects as well.
     return new Promise((resolve, reject) => {
       assertKey(key);
       const request = parseAcquireOptions(options);
+      const { limits } = this.#limitsOf(request);
       this.#assertOpen();
       if (this.#bypass?.(key) === true) {
-        resolve(this.#notified(bypassedDecision(this.limits, request.cost), key));
+        resolve(this.#notified(bypassedDecision(limits, request.cost), key));
         return;
       }
       this.#acquireQueues.enqueue(key, request, resolve, reject);
@@ -201,11 +235,12 @@ export class RateLimiter<in K extends string = string> {
   }
 
   /** Returns what {@link check} would decide now. It records nothing and does not call `onDecision`. */
-  async peek(key: K, options?: CallOptions): Promise<Decision> {
+  async peek(key: K, options?: CallOptions<M>): Promise<Decision> {
     assertKey(key);
-    const cost = parseCost(options);
-    if (this.#bypass?.(key) === true) return bypassedDecision(this.limits, 0);
-    return this.#peek(key, cost);
+    const call = parseCall(options);
+    const { limits } = this.#limitsOf(call);
+    if (this.#bypass?.(key) === true) return bypassedDecision(limits, 0);
+    return this.#peek(key, call);
   }
 
   /**
@@ -271,12 +306,18 @@ export class RateLimiter<in K extends string = string> {
     if (this.#isClosed) throw closedError(this.name);
   }
 
-  #allows(key: K, options: CallOptions | undefined): boolean | Promise<boolean> {
+  /** The limits of a call. @throws TypeError or RangeError for an invalid `maxCalls`. */
+  #limitsOf({ maxCalls }: CallRequest): LimitsInForce {
+    return maxCalls === undefined ? this.#inForce : this.enforced(limitsWith(this.#full, maxCalls, true));
+  }
+
+  #allows(key: K, options: CallOptions<M> | undefined): boolean | Promise<boolean> {
     if (this.#onDecision !== undefined) return andThen(this.#decide(key, options), ({ allowed }) => allowed);
     assertKey(key);
-    const cost = options === undefined ? 1 : parseCost(options);
+    const call = parseCall(options);
+    const { limits } = this.#limitsOf(call);
     if (this.#bypass?.(key) === true) return true;
-    const isAdmitted = this.#namespace.admit(key, this.#inForce.limits, cost);
+    const isAdmitted = this.#namespace.admit(key, limits, call.cost);
     if (typeof isAdmitted === "boolean") return isAdmitted || this.#isShadow;
     return andThen(isAdmitted, (admitted) => admitted || this.#isShadow);
   }
@@ -288,8 +329,8 @@ export class RateLimiter<in K extends string = string> {
     const periodsMs = this.limits.map(({ periodMs }) => periodMs);
     this.#queues = new AcquireQueues(clock, {
       synchronous: this.synchronous,
-      check: (key, cost) => this.#checkWaiter(key, cost),
-      peek: (key, cost) => this.#peek(key, cost),
+      check: (key, call) => this.#checkWaiter(key, call),
+      peek: (key, call) => this.#peek(key, call),
       notify: (key, decision) => void this.#notified(decision, key as K),
     });
     // In shadow mode no caller waits.
@@ -297,8 +338,9 @@ export class RateLimiter<in K extends string = string> {
     return this.#queues;
   }
 
-  #checkWaiter(key: string, cost: number): CheckedCall | Promise<CheckedCall> {
-    const inForce = this.#inForce;
+  #checkWaiter(key: string, call: CallRequest): CheckedCall | Promise<CheckedCall> {
+    const { cost } = call;
+    const inForce = this.#limitsOf(call);
     const { limits } = inForce;
     const namespace = this.#namespace;
     const releases = this.#releases;
@@ -321,9 +363,10 @@ export class RateLimiter<in K extends string = string> {
     });
   }
 
-  /** What the store would decide with the limits in force. */
-  #peek(key: string, cost: number): Decision | Promise<Decision> {
-    const inForce = this.#inForce;
+  /** What the store would decide now. */
+  #peek(key: string, call: CallRequest): Decision | Promise<Decision> {
+    const { cost } = call;
+    const inForce = this.#limitsOf(call);
     return andThen(this.#namespace.peek(key, inForce.limits, cost), (result) =>
       this.#toDecision(result, key, inForce, cost),
     );
@@ -335,10 +378,11 @@ export class RateLimiter<in K extends string = string> {
     return toDecision(result, inForce, cost, this.#isShadow, receipt);
   }
 
-  #memberCall(key: K, cost: number): MemberCall {
+  #memberCall(key: K, call: CallRequest): MemberCall {
     this.#assertOpen();
+    const { cost, maxCalls } = call;
+    let read = maxCalls === undefined ? undefined : this.#limitsOf(call);
     const isBypassed = this.#bypass?.(key) === true;
-    let read: LimitsInForce | undefined;
     const inForce = (): LimitsInForce => (read ??= this.#inForce);
     return {
       store: this.#store,
@@ -357,11 +401,12 @@ export class RateLimiter<in K extends string = string> {
     };
   }
 
-  #decide(key: K, options: CallOptions | undefined): Decision | Promise<Decision> {
+  #decide(key: K, options: CallOptions<M> | undefined): Decision | Promise<Decision> {
     assertKey(key);
-    const cost = parseCost(options);
-    if (this.#bypass?.(key) === true) return this.#notified(bypassedDecision(this.limits, cost), key);
-    const inForce = this.#inForce;
+    const call = parseCall(options);
+    const { cost } = call;
+    const inForce = this.#limitsOf(call);
+    if (this.#bypass?.(key) === true) return this.#notified(bypassedDecision(inForce.limits, cost), key);
     const result = this.#namespace.check(key, inForce.limits, cost);
     // Not by `andThen`, because that would allocate a function for every call in memory.
     if (isPromiseLike(result)) {

@@ -1,8 +1,8 @@
 import type { Decision } from "../core/decision.js";
 import { receiptOf } from "../core/decision.js";
 import { rangeError, parseOptions, assertOneOf } from "../core/validate.js";
-import type { LimitOptions } from "../core/limit.js";
-import { enforceable } from "../core/limit.js";
+import type { LimitOptions, MaxCallsByName } from "../core/limit.js";
+import { assertMaxCalls, enforceable } from "../core/limit.js";
 import type { KeyState } from "../store/store.js";
 import { namespaceName } from "../store/store.js";
 import { AsyncRateLimiter } from "./async-rate-limiter.js";
@@ -69,27 +69,27 @@ export class TieredRateLimiter<in T extends string, in K extends string = string
   }
 
   /** Checks whether a call of `key` is allowed, and records it if it is. The short form of {@link check}. */
-  async isAllowed(key: K, tier: T, options?: CallOptions): Promise<boolean> {
+  async isAllowed(key: K, tier: T, options?: CallOptions<number>): Promise<boolean> {
     return this.tier(tier).isAllowed(key, options);
   }
 
   /** Decides a call of `key` by the limit of its tier, and records it if it is allowed. */
-  async check(key: K, tier: T, options?: CallOptions): Promise<Decision> {
+  async check(key: K, tier: T, options?: CallOptions<number>): Promise<Decision> {
     return this.tier(tier).check(key, options);
   }
 
   /** {@link check} without a promise. @throws TypeError if the store is not synchronous. */
-  checkSync(key: K, tier: T, options?: CallOptions): Decision {
+  checkSync(key: K, tier: T, options?: CallOptions<number>): Decision {
     return this.tier(tier).checkSync(key, options);
   }
 
   /** Waits until a call of `key` is admitted by the limit of its tier, and resolves with the decision. */
-  async acquire(key: K, tier: T, options?: AcquireOptions): Promise<Decision> {
+  async acquire(key: K, tier: T, options?: AcquireOptions<number>): Promise<Decision> {
     return this.tier(tier).acquire(key, options);
   }
 
   /** Returns what {@link check} would decide now. It records nothing. */
-  async peek(key: K, tier: T, options?: CallOptions): Promise<Decision> {
+  async peek(key: K, tier: T, options?: CallOptions<number>): Promise<Decision> {
     return this.tier(tier).peek(key, options);
   }
 
@@ -101,6 +101,23 @@ export class TieredRateLimiter<in T extends string, in K extends string = string
   /** Removes what `decision` recorded, whatever the tier, exactly that and once; true if anything was removed. */
   async refund(decision: Decision): Promise<boolean> {
     return receiptOf(decision)?.refund() ?? false;
+  }
+
+  /**
+   * Changes the limits of some tiers for all later calls: see {@link AsyncRateLimiter.setMaxCalls}. The `maxCalls` of one call is
+   * an option of the call, a number.
+   *
+   * @throws TypeError for a wrong type or the name of no tier, RangeError for a number out of range. No limit is changed then.
+   *
+   * @example
+   * limiter.setMaxCalls({ free: 50 });
+   */
+  setMaxCalls(maxCalls: Readonly<Partial<Record<T, number | undefined>>>): void {
+    const byTier = parseOptions<MaxCallsByName>("maxCalls", maxCalls, [...this.#tiers.keys()]);
+    const changes = Object.entries(byTier).flatMap(([tier, calls]) =>
+      calls === undefined ? [] : [[this.#tiers.get(tier), assertMaxCalls(`maxCalls.${tier}`, calls)] as const],
+    );
+    for (const [limiter, calls] of changes) limiter?.setMaxCalls(calls);
   }
 
   /** Closes the limiters of all tiers: see {@link AsyncRateLimiter.close}. */

@@ -22,7 +22,7 @@ export type RedisRateLimiterOptions<K extends string = string> = Pick<LimitOptio
  * const limiter = new RedisRateLimiter({ maxCalls: 5, period: "5m", client: new Redis(), name: "login" });
  * const { allowed, source } = await limiter.check(email);
  */
-export class RedisRateLimiter<in K extends string = string> extends RateLimiter<K> {
+export class RedisRateLimiter<in K extends string = string> extends RateLimiter<K, number> {
   /** @throws TypeError for an option that is unknown or of the wrong type, RangeError for one out of range. */
   constructor(options: RedisRateLimiterOptions<K>) {
     const checked = checkedOptions(options, ["maxCalls", "period", ...REDIS_OPTIONS], REDIS_RENAMED);

@@ -81,8 +81,9 @@ export type BatchResult =
 /**
  * The logs of one limiter, by key. Keys are validated by the limiter, and every string is a key like any other.
  *
- * Each method is atomic for its key. Each call passes the limits in force, whose number and `maxCalls` may differ from those
- * of the last call. Their periods are among those that the namespace was opened with.
+ * Each method is atomic for its key. Each call passes the limits that apply to it, whose number and `maxCalls` may differ from
+ * those of the last call. Their periods are among those that the namespace was opened with. So a timestamp is removed by its age,
+ * and never by a `maxCalls`: the next call may have a higher one.
  */
 export type Namespace = SyncNamespace | AsyncNamespace;
 

@@ -15,6 +15,8 @@ const anyCall = fc.record({
   together: fc.nat({ max: 7 }),
   key: fc.oneof(fc.constantFrom("ada", "ben"), fc.nat({ max: 200 }).map(String)),
   cost: fc.constantFrom(1, 1, 2, 3, 5),
+  /** The limit of this call only; undefined for the limits of the limiter. */
+  maxCalls: fc.constantFrom(undefined, undefined, 1, 3, 8),
   waitMs: fc.constantFrom(0, 0, 0, 0, 0, 0, 1, 7),
 });
 
@@ -49,18 +51,23 @@ it("a flood of keys does not free a refused key: the same call is refused until 
         );
         const all = allOf(Object.fromEntries(limiters.map((limiter) => [limiter.name, limiter])));
         const refusals = new Refusals();
-        for (const { limiter: which, key, cost, waitMs, together } of calls) {
+        for (const { limiter: which, key, cost, maxCalls, waitMs, together } of calls) {
           clock.set(clock.now() + waitMs);
           if (together > 0) {
             const limiter = limiters[which % limiters.length] as AnyLimiter;
-            refusals.observe(`${limiter.name} ${key} ${cost}`, limiter.checkSync(key, { cost }), clock.now());
+            const decision = limiter.checkSync(key, { cost, maxCalls });
+            refusals.observe(`${limiter.name} ${key} ${cost} ${maxCalls}`, decision, clock.now());
           } else {
             const keys = Object.fromEntries(limiters.map(({ name }) => [name, key]));
-            const { allowed, members } = await all.check(keys, { cost });
+            const { allowed, members } = await all.check(keys, {
+              cost,
+              maxCalls: Object.fromEntries(limiters.map(({ name }) => [name, maxCalls])),
+            });
             for (const { name } of limiters) {
               const decision = members[name] as Decision;
               // A member that allows the call records it only if all members allow it.
-              if (allowed || !decision.allowed) refusals.observe(`${name} ${key} ${cost}`, decision, clock.now());
+              if (allowed || !decision.allowed)
+                refusals.observe(`${name} ${key} ${cost} ${maxCalls}`, decision, clock.now());
             }
           }
           expect(store.size).toBeLessThanOrEqual(maxKeys);

@@ -6,12 +6,12 @@ import { World } from "../support/model-run.js";
 async function run(world: World, step: Step): Promise<void> {
   switch (step.do) {
     case "check":
-      world.check(step.key, step.cost);
+      world.check(step.key, step.cost, step.own);
       return;
     case "isAllowed":
-      return world.isAllowed(step.key, step.cost);
+      return world.isAllowed(step.key, step.cost, step.own);
     case "peek":
-      return world.peek(step.key, step.cost);
+      return world.peek(step.key, step.cost, step.own);
     case "state":
       return world.state(step.key);
     case "refund":

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { Decision, Limit } from "../../src/index.js";
 import { ManualClock } from "../../src/testing/index.js";
-import { anyLimits, anyStep, moveOf, type Step } from "../support/commands.js";
+import { anyLimits, anyStep, callOf, moveOf, ownMaxCalls, type Step } from "../support/commands.js";
 import { AnyLimiter } from "../support/model-run.js";
 
 /** A limiter, and its results at each step. */
@@ -18,9 +18,10 @@ class Run {
 
   async take(step: Step, key?: string): Promise<void> {
     const { limiter } = this;
-    if (step.do === "check") this.decisions.push(limiter.checkSync(key ?? step.key, { cost: step.cost }));
-    else if (step.do === "isAllowed") await limiter.isAllowed(key ?? step.key, { cost: step.cost });
-    else if (step.do === "peek") this.decisions.push(await limiter.peek(key ?? step.key, { cost: step.cost }));
+    const options = "cost" in step ? callOf(limiter.limits, step.cost, step.own).options : undefined;
+    if (step.do === "check") this.decisions.push(limiter.checkSync(key ?? step.key, options));
+    else if (step.do === "isAllowed") await limiter.isAllowed(key ?? step.key, options);
+    else if (step.do === "peek") this.decisions.push(await limiter.peek(key ?? step.key, options));
     else if (step.do === "reset") await limiter.reset(key ?? step.key);
     else if (step.do === "resetAll") await limiter.reset();
     else if (step.do === "move") limiter.move(step.to);
@@ -37,18 +38,25 @@ describe("for any limits and steps", () => {
   it("a refused call is refused until one millisecond before retryAfterMs has passed, and then allowed", async () => {
     let refusals = 0;
     await fc.assert(
-      fc.asyncProperty(anyLimits, script, fc.integer({ min: 1, max: 4 }), async (limits, steps, cost) => {
-        const run = new Run(limits);
-        for (const step of steps) await run.take(step);
-        const { allowed, retryAfterMs } = await run.limiter.peek("ada", { cost });
-        if (allowed || retryAfterMs === Infinity) return;
-        refusals += 1;
-        const { clock, limiter } = run;
-        clock.set(clock.now() + retryAfterMs - 1);
-        expect((await limiter.peek("ada", { cost })).retryAfterMs).toBe(1);
-        clock.set(clock.now() + 1);
-        expect(await limiter.isAllowed("ada", { cost })).toBe(true);
-      }),
+      fc.asyncProperty(
+        anyLimits,
+        script,
+        fc.integer({ min: 1, max: 4 }),
+        ownMaxCalls,
+        async (limits, steps, cost, own) => {
+          const run = new Run(limits);
+          for (const step of steps) await run.take(step);
+          const { options } = callOf(run.limiter.limits, cost, own);
+          const { allowed, retryAfterMs } = await run.limiter.peek("ada", options);
+          if (allowed || retryAfterMs === Infinity) return;
+          refusals += 1;
+          const { clock, limiter } = run;
+          clock.set(clock.now() + retryAfterMs - 1);
+          expect((await limiter.peek("ada", options)).retryAfterMs).toBe(1);
+          clock.set(clock.now() + 1);
+          expect(await limiter.isAllowed("ada", options)).toBe(true);
+        },
+      ),
       { numRuns: 500 },
     );
     expect(refusals).toBeGreaterThan(20);

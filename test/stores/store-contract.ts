@@ -141,6 +141,64 @@ export function itIsAStore({ store, source }: Maker): void {
     expect((await adaptive.peek("ada", { cost: 3 })).layers).toMatchObject([{ used: 8, remaining: 0 }]);
   });
 
+  it("decides a call at its own maxCalls by the same log, and keeps what a higher one needs", async () => {
+    const limiter = new AsyncRateLimiter({ ...hour, store: store() });
+    await limiter.check("ada", { cost: 2 });
+    expect(await limiter.check("ada", { maxCalls: 1 })).toMatchObject({
+      allowed: false,
+      remaining: 0,
+      refusedBy: "limit",
+    });
+    expect(await limiter.isAllowed("ada", { maxCalls: 2 })).toBe(false);
+    // Deeper than what a store may read at once.
+    expect(await limiter.check("ada", { cost: 400, maxCalls: 500 })).toMatchObject({ allowed: true, remaining: 98 });
+    const refused = await limiter.check("ada");
+    expect(refused).toMatchObject({ allowed: false, remaining: 0, limit: { maxCalls: 3 }, layers: [{ used: 402 }] });
+    expect(await limiter.check("ada", { maxCalls: 0 })).toMatchObject({ allowed: false, retryAfterMs: Infinity });
+    expect(await limiter.check("ada", { maxCalls: 403 })).toMatchObject({
+      allowed: true,
+      remaining: 0,
+      layers: [{ used: 403 }],
+    });
+    expect(await limiter.peek("ada", { maxCalls: 500 })).toMatchObject({ allowed: true, remaining: 97, source });
+    const both = allOf({ limiter });
+    expect(await both.isAllowed({ limiter: "ada" }, { maxCalls: { limiter: 403 } })).toBe(false);
+    const last = await both.check({ limiter: "ada" }, { maxCalls: { limiter: 404 } });
+    expect(last).toMatchObject({
+      allowed: true,
+      members: { limiter: { limit: { maxCalls: 404 }, layers: [{ used: 404 }] } },
+    });
+    expect(await limiter.refund(await limiter.check("ada", { maxCalls: 405 }))).toBe(true);
+    expect(await limiter.state("ada")).toMatchObject({ calls: 404 });
+  });
+
+  it("waits exactly where a call has a lower maxCalls than what is used", async () => {
+    const limiter = new AsyncRateLimiter({ maxCalls: 9, period: "600ms", store: store() });
+    for (const cost of [1, 2]) {
+      await limiter.check("ada", { cost });
+      await sleep(150);
+    }
+    const { retryAfterMs } = await limiter.check("ada", { maxCalls: 3 });
+    expect(retryAfterMs).toBeLessThanOrEqual(301);
+    await sleep(retryAfterMs + 2);
+    expect(await limiter.check("ada", { maxCalls: 3 })).toMatchObject({ allowed: true, remaining: 0 });
+    expect((await limiter.check("ada", { maxCalls: 3 })).allowed).toBe(false);
+    expect(await limiter.acquire("ada", { maxCalls: 4 })).toMatchObject({ allowed: true, remaining: 0 });
+  });
+
+  it("decides by a limit that was set, at once and for waiters", async () => {
+    const limiter = new AsyncRateLimiter({ ...hour, store: store() });
+    await limiter.check("ada", { cost: 3 });
+    const waiting = limiter.acquire("ada");
+    await sleep(20);
+    limiter.setMaxCalls(4);
+    expect(await waiting).toMatchObject({ allowed: true, remaining: 0, limit: { maxCalls: 4 } });
+    limiter.setMaxCalls(1);
+    expect(await limiter.check("ada")).toMatchObject({ allowed: false, layers: [{ used: 4, remaining: 0 }] });
+    limiter.setMaxCalls(5);
+    expect(await limiter.isAllowed("ada")).toBe(true);
+  });
+
   it("names the cause of a refusal", async () => {
     const limiter = new AdaptiveRateLimiter({ baseMaxCalls: 2, period: "1h", store: store() });
     expect(await limiter.check("ada")).toMatchObject({ allowed: true, refusedBy: null });

@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import type { Limit } from "../../src/index.js";
+import type { CallOptions, Limit, MaxCalls } from "../../src/index.js";
 
 /** One to three limits with any depths and periods. The first has no name. */
 export const anyLimits = fc
@@ -11,12 +11,17 @@ export const anyLimits = fc
 
 const key = fc.constantFrom("ada", "__proto__");
 const cost = fc.constantFrom(1, 1, 1, 2, 3, 9);
+/** The `maxCalls` of a call, layer by layer: one in four has its own. */
+export const ownMaxCalls = fc.option(fc.array(fc.nat({ max: 8 }), { minLength: 3, maxLength: 3 }), {
+  freq: 3,
+  nil: undefined,
+});
 
 /** Any step of a limiter or its clock. */
 export const anyStep = fc.oneof(
-  { weight: 16, arbitrary: fc.record({ do: fc.constant("check" as const), key, cost }) },
-  { weight: 4, arbitrary: fc.record({ do: fc.constant("isAllowed" as const), key, cost }) },
-  { weight: 4, arbitrary: fc.record({ do: fc.constant("peek" as const), key, cost }) },
+  { weight: 16, arbitrary: fc.record({ do: fc.constant("check" as const), key, cost, own: ownMaxCalls }) },
+  { weight: 4, arbitrary: fc.record({ do: fc.constant("isAllowed" as const), key, cost, own: ownMaxCalls }) },
+  { weight: 4, arbitrary: fc.record({ do: fc.constant("peek" as const), key, cost, own: ownMaxCalls }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant("state" as const), key }) },
   { weight: 6, arbitrary: fc.record({ do: fc.constant("refund" as const), which: fc.nat({ max: 12 }) }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant("reset" as const), key }) },
@@ -37,6 +42,22 @@ export const anyStep = fc.oneof(
 );
 
 export type Step = typeof anyStep extends fc.Arbitrary<infer T> ? T : never;
+
+/** The options of a call, and the limits that apply to it. Only the only limit, and those with names, have their own `maxCalls`. */
+export function callOf(
+  limits: readonly Limit[],
+  cost: number,
+  own: readonly number[] | undefined,
+): { readonly options: CallOptions<MaxCalls>; readonly limits: readonly Limit[] } {
+  if (own === undefined) return { options: { cost }, limits };
+  const moved = limits.map((limit, at) => {
+    return limits.length > 1 && limit.name === undefined ? limit : { ...limit, maxCalls: own[at] as number };
+  });
+  const byName = Object.fromEntries(
+    moved.flatMap(({ name, maxCalls }) => (name === undefined ? [] : [[name, maxCalls]])),
+  );
+  return { options: { cost, maxCalls: limits.length > 1 ? byName : own[0] }, limits: moved };
+}
 
 /** The milliseconds by which a step moves the clock, or 0. */
 export function moveOf(step: Step, limits: readonly Limit[]): number {

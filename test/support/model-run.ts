@@ -2,6 +2,7 @@ import { expect } from "vitest";
 import type { Decision, Limit, LimiterOptions } from "../../src/index.js";
 import { RateLimiter } from "../../src/limiter/rate-limiter.js";
 import { ManualClock } from "../../src/testing/index.js";
+import { callOf } from "./commands.js";
 import { type Admission, Model, type ModelDecision } from "./model.js";
 
 /** A limiter of any limits, whose depths can change, as those of the variants do. */
@@ -42,23 +43,26 @@ export class World {
     this.limiter = new AnyLimiter(limits, { bypass: false, ...options, clock, store: undefined });
   }
 
-  check(key: string, cost: number): void {
-    const limits = this.limiter.limits;
+  /** @param own - the `maxCalls` of this call, layer by layer. */
+  check(key: string, cost: number, own?: readonly number[]): void {
+    const { options, limits } = callOf(this.limiter.limits, cost, own);
     const before = this.model.admissions.length;
     const expected = this.model.check(key, limits, cost, this.now());
-    const decision = this.limiter.checkSync(key, { cost });
+    const decision = this.limiter.checkSync(key, options);
     expectSame(decision, expected);
     const admission = this.model.admissions.length > before ? this.model.admissions.at(-1) : undefined;
     this.#recorded.push({ decision, admission });
   }
 
-  async isAllowed(key: string, cost: number): Promise<void> {
-    const { allowed } = this.model.check(key, this.limiter.limits, cost, this.now());
-    expect(await this.limiter.isAllowed(key, { cost })).toBe(allowed);
+  async isAllowed(key: string, cost: number, own?: readonly number[]): Promise<void> {
+    const { options, limits } = callOf(this.limiter.limits, cost, own);
+    const { allowed } = this.model.check(key, limits, cost, this.now());
+    expect(await this.limiter.isAllowed(key, options)).toBe(allowed);
   }
 
-  async peek(key: string, cost: number): Promise<void> {
-    expectSame(await this.limiter.peek(key, { cost }), this.model.peek(key, this.limiter.limits, cost, this.now()));
+  async peek(key: string, cost: number, own?: readonly number[]): Promise<void> {
+    const { options, limits } = callOf(this.limiter.limits, cost, own);
+    expectSame(await this.limiter.peek(key, options), this.model.peek(key, limits, cost, this.now()));
   }
 
   async state(key: string): Promise<void> {
@@ -105,13 +109,20 @@ function expectSame(decision: Decision, expected: ModelDecision): void {
   expect.unreachable("isSame found a difference that toEqual does not see");
 }
 
+/** An element of the limits in force, or a limit of one call. */
+function isSameLimit(limit: Limit, expected: ModelDecision["limit"]): boolean {
+  const { name, maxCalls, periodMs } = expected;
+  if (limit.ofCall !== true) return limit === expected;
+  return limit.name === name && limit.maxCalls === maxCalls && limit.periodMs === periodMs;
+}
+
 /** `toEqual` would take most of the time of millions of comparisons, so it only describes a difference. */
 function isSame(decision: Decision, expected: ModelDecision): boolean {
   return (
     decision.allowed === expected.allowed &&
     decision.reason === expected.reason &&
     decision.refusedBy === expected.refusedBy &&
-    decision.limit === expected.limit &&
+    isSameLimit(decision.limit, expected.limit) &&
     decision.remaining === expected.remaining &&
     decision.retryAfterMs === expected.retryAfterMs &&
     decision.resetAfterMs === expected.resetAfterMs &&

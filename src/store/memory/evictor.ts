@@ -47,8 +47,8 @@ interface Position {
  * It visits the keys of all tables in turn, a few at a time, while calls are admitted (CLOCK replacement). There is no timer
  * and no full scan, which would stop the process for a second among a million keys.
  *
- * **It never evicts a key that is at its limit**, nor one whose last call was refused for its cost: a client that
- * floods the store with keys must not free the key by which it is limited.
+ * **It never evicts a key that is at its limit**, nor one with a refused call of another cost or `maxCalls`, until that call
+ * would be admitted: a client that floods the store with keys must not free the key by which it is limited.
  *
  * Half of the cap is reserved for the tables in equal parts, and any table may use the rest: one limiter's keys cannot keep
  * out another's.

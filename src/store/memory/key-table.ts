@@ -47,7 +47,7 @@ export class KeyTable {
   /** The longest period: an older timestamp counts in no limit. */
   readonly longestMs: number;
 
-  /** The limits of the last call. They decide which keys are at their limit, for the evictor. */
+  /** The limits of the last call without its own `maxCalls`. They decide which keys are at their limit, for the evictor. */
   limits: readonly Limit[] = [];
 
   #index = new KeyIndex();

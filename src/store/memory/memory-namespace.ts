@@ -37,7 +37,7 @@ export class MemoryNamespace implements SyncNamespace {
     time.read();
     const place = this.find(key, limits);
     const isAdmitted =
-      place !== NOWHERE && cost === 1
+      place !== NOWHERE && cost === 1 && table.limits === limits
         ? table.admitOne(place, limits, time.now, time.timestamp)
         : this.#admitOther(place, key, limits, cost) === 0;
     if (isAdmitted) this.#sweepSometimes();
@@ -48,7 +48,7 @@ export class MemoryNamespace implements SyncNamespace {
     const { time, table } = this;
     time.read();
     const place = this.find(key, limits);
-    if (place === NOWHERE || cost !== 1) {
+    if (place === NOWHERE || cost !== 1 || table.limits !== limits) {
       const waitForRoomMs = this.#admitOther(place, key, limits, cost);
       if (waitForRoomMs !== 0) return this.result(place, limits, cost, waitForRoomMs);
     } else if (!table.admitOne(place, limits, time.now, time.timestamp)) {
@@ -85,9 +85,9 @@ export class MemoryNamespace implements SyncNamespace {
     this.table.clear();
   }
 
-  /** The place of a key that is called with these limits. */
+  /** The place of a key that is called with these limits. They become those of the table, unless only this call has them. */
   find(key: string, limits: readonly Limit[]): number {
-    if (this.table.limits !== limits) this.table.limits = limits;
+    if (this.table.limits !== limits && limits[0]?.ofCall !== true) this.table.limits = limits;
     return this.table.placeOf(key);
   }
 
@@ -98,7 +98,7 @@ export class MemoryNamespace implements SyncNamespace {
 
   /** Records a call that every limit allows, and for which there is room. */
   record(place: number, key: string, limits: readonly Limit[], cost: number): SyncStoreResult {
-    return this.#recorded(this.#append(place, key, cost), key, limits, cost);
+    return this.#recorded(this.#append(place, key, limits, cost), key, limits, cost);
   }
 
   /**
@@ -130,10 +130,10 @@ export class MemoryNamespace implements SyncNamespace {
 
   /**
    * Notes when a refused call would be admitted: until then its key is not evicted. The evictor itself only determines whether
-   * a call of cost 1 would be admitted.
+   * a call of cost 1 would be admitted by the limits of the table.
    */
   noteRefusal(place: number, limits: readonly Limit[], cost: number): void {
-    if (place === NOWHERE || cost === 1) return;
+    if (place === NOWHERE || (cost === 1 && this.table.limits === limits)) return;
     const waitMs = retryAfter(this.table.logAt(place), limits, cost, this.time.now);
     // A call that can never be admitted gains nothing by the loss of a log.
     if (waitMs < Infinity) this.table.keepUntil(place, this.time.now + waitMs);
@@ -149,7 +149,7 @@ export class MemoryNamespace implements SyncNamespace {
   }
 
   /**
-   * Records a call of a new key, or of a cost above 1, if every limit allows it and there is room for the key.
+   * Records a call of a new key, of a cost above 1, or with its own limits, if every limit allows it and there is room for the key.
    *
    * @returns 0 if it is recorded; the milliseconds until there may be room; undefined if a limit refuses it.
    */
@@ -159,14 +159,16 @@ export class MemoryNamespace implements SyncNamespace {
       return undefined;
     }
     const waitForRoomMs = place === NOWHERE ? this.evictor.makeRoom(this.table, this.time.now) : 0;
-    if (waitForRoomMs === 0) this.#append(place, key, cost);
+    if (waitForRoomMs === 0) this.#append(place, key, limits, cost);
     return waitForRoomMs;
   }
 
-  #append(place: number, key: string, cost: number): number {
+  #append(place: number, key: string, limits: readonly Limit[], cost: number): number {
     const own = place === NOWHERE ? this.table.add(key) : place;
     // If this fails, a new key stays with an empty log, which is idle.
     this.table.append(own, cost, this.time.now, this.time.timestamp);
+    // The next call may be refused, and the evictor must spare the key before that as well, as it does by the limits of the table.
+    if (this.table.limits !== limits) this.noteRefusal(own, limits, cost);
     return own;
   }
 

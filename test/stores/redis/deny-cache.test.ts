@@ -104,6 +104,24 @@ describe.skipIf(withoutRedis !== undefined)("a RedisStore with a cache of denial
     expect((await cached.check("ada", { cost: 1 })).retryAfterMs).toBeLessThan(Infinity);
   });
 
+  it("refuses a call at the maxCalls of the denial or a lower one, and none at a higher one", async () => {
+    const limiter = new AsyncRateLimiter({ maxCalls: 3, period: "1h", store: store() });
+    await limiter.check("ada", { cost: 3 });
+    expect(await limiter.check("ada", { maxCalls: 2 })).toMatchObject({ allowed: false, source: "redis" });
+    const before = await commands();
+    expect(await limiter.check("ada", { maxCalls: 2 })).toMatchObject({ source: "deny-cache", limit: { maxCalls: 2 } });
+    expect(await limiter.isAllowed("ada", { maxCalls: 1 })).toBe(false);
+    expect((await commands()) - before).toBe(0);
+    // The wait for a lower limit is longer than that of the denial.
+    expect(await limiter.check("ada", { maxCalls: 1 })).toMatchObject({ source: "redis", limit: { maxCalls: 1 } });
+    expect(await limiter.check("ada")).toMatchObject({ allowed: false, source: "redis", limit: { maxCalls: 3 } });
+    expect(await limiter.check("ada")).toMatchObject({ source: "deny-cache" });
+    expect(await limiter.check("ada", { maxCalls: 4 })).toMatchObject({ allowed: true, source: "redis", remaining: 0 });
+    expect(await limiter.isAllowed("ada", { maxCalls: 4 })).toBe(false);
+    limiter.setMaxCalls(5);
+    expect(await limiter.isAllowed("ada")).toBe(true);
+  });
+
   it("lets a call pass when its wait is over", async () => {
     const limiter = new AsyncRateLimiter({ maxCalls: 1, period: "150ms", store: store() });
     for (let round = 0; round < 3; round += 1) {

@@ -4,7 +4,7 @@ import { beforeEach, describe, expect, it, vi } from "vitest";
 
 const HOUR = { maxCalls: 3, period: "1h" } as const;
 type Package = typeof core & typeof redis;
-type Limiters = (made: Package, client: redis.Send) => readonly Pick<core.AsyncRateLimiter, "isAllowed">[];
+type Limiters = (made: Package, client: redis.Send) => readonly Pick<core.RateLimiter, "isAllowed">[];
 
 const admitting: redis.Send = async () => 1;
 

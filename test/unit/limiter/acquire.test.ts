@@ -1274,7 +1274,7 @@ describe("the queues of a limiter", () => {
     const queues = new AcquireQueues(clock, {
       synchronous: false,
       check,
-      peek: (key, cost) => limiter.peek(key, { cost }),
+      peek: (key, { cost }) => limiter.peek(key, { cost }),
       notify: () => undefined,
     });
     const outcomes: unknown[] = [];
