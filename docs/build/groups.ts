@@ -23,6 +23,7 @@ export const groups: Groups = [
       ["Memory and key caps", "guide/memory-and-key-caps"],
       ["Redis", "guide/redis"],
       ["Redis in production", "guide/redis-in-production"],
+      ["How far it scales", "guide/how-far-it-scales"],
       ["Testing your code", "guide/testing"],
     ],
   ],

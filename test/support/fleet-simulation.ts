@@ -191,10 +191,8 @@ export function simulateFleet(options: FleetOptions): FleetReport {
       if (isOver) return;
       isOver = true;
       process.runsUnderWay -= 1;
-      for (const { key } of calls) {
-        process.circuit.failed(pass);
-        decideWhileDown(process, key);
-      }
+      process.circuit.failed(pass, undefined, calls.length);
+      for (const { key } of calls) decideWhileDown(process, key);
     });
     counts.runs += 1;
     counts.sent += calls.length;
