@@ -183,6 +183,10 @@ const SERVER_ERROR = new RegExp(
   `${FROM_SERVER}${IN_SCRIPT}-?(BUSY|CLUSTERDOWN|LOADING|MASTERDOWN|MISCONF|NOAUTH|NOPERM|NOREPLICAS|OOM|READONLY|WRONGPASS|WRONGTYPE)\\b`,
 );
 
+/** The messages of ioredis and node-redis for a command that they neither send nor queue. */
+const NOT_CONNECTED =
+  /^(?:Stream isn't writeable and enableOfflineQueue|Connection is closed|The client is (?:closed|offline))/;
+
 /** Describes a failure by its code or its class. Never quotes the message, which may contain the command, and with it the key. */
 export function reasonInWords(error: unknown): string {
   // A client that uses `fetch` has the error of the connection as a cause.
@@ -192,6 +196,7 @@ export function reasonInWords(error: unknown): string {
   }
   const [, reply] = SERVER_ERROR.exec(messageOf(error)) ?? [];
   if (reply !== undefined) return `error reply (${reply})`;
+  if (NOT_CONNECTED.test(messageOf(error))) return "client not connected";
   const name = memberOf(memberOf(error, "constructor"), "name");
   return typeof name === "string" && name !== "Error" ? `error of the client (${name})` : "error of the client";
 }

@@ -97,6 +97,8 @@ describe("limiters that are made for each request, of one client, key prefix and
     ["connection refused (ECONNREFUSED)", (text) => new TypeError(text, { cause: refused })],
     ["error reply (OOM)", (text) => new Error(`OOM command not allowed, command was: ${text}`)],
     ["error reply (NOPERM)", (text) => new Error(`ReplyError: NOPERM no permission for ${text}`)],
+    ["client not connected", () => new ClientClosedError("The client is closed")],
+    ["client not connected", () => new Error("Stream isn't writeable and enableOfflineQueue options is false")],
     ["error of the client (ClientClosedError)", (text) => new ClientClosedError(text)],
     ["error of the client", (text) => new Error(text)],
     ["error of the client", (text) => Object.assign(new Error(text), { code: text })],
