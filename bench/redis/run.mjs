@@ -1,6 +1,6 @@
-// The cost of a check in Redis: throughput of one process with 64 checks in flight, processor time of the server, and memory,
-// compared with rate-limiter-flexible and a plain fixed-window script, in turns on one server: `npm run bench:redis`. `--short` runs
-// less of it, for `npm run bench`.
+// The cost of a check in Redis: throughput of one process with 1, 64 and 256 checks in flight, processor time of the server and of the
+// process, and memory, compared with rate-limiter-flexible and a plain fixed-window script, in turns on one server:
+// `npm run bench:redis`. `--short` runs less of it, for `npm run bench`.
 import { Redis } from "ioredis";
 import { createClient } from "redis";
 import { RateLimiterRedis } from "rate-limiter-flexible";
@@ -13,9 +13,13 @@ const isShort = process.argv.includes("--short");
 const ROUNDS = isShort ? 3 : 7;
 const CALLS = isShort ? 6000 : 30_000;
 const KEYS = 500;
+/** What the others are compared with. */
+const [FIXED, AUTO] = ["fixed-window script", "fixed, autopipelined"];
 
 const redis = await startRedis();
 const ioredis = new Redis(redis.port, "127.0.0.1");
+// Sends the commands of one turn together.
+const autopipelined = new Redis(redis.port, "127.0.0.1", { enableAutoPipelining: true });
 const nodeRedis = createClient({ socket: { port: redis.port, host: "127.0.0.1" } });
 await nodeRedis.connect();
 const sha = await ioredis.script("LOAD", FIXED_WINDOW);
@@ -53,7 +57,7 @@ const flexible = (storeClient) => {
     });
 };
 
-/** The compared calls of one client. The others are compared with the first. */
+/** The compared calls of one client. The others are compared with the first, and with the second. */
 function waysOf(client, fixed) {
   const [ten, hundred, deep, denied, layered] = [
     one(client, 10),
@@ -65,7 +69,8 @@ function waysOf(client, fixed) {
   const cached = new RedisRateLimiter({ maxCalls: 1, period: "1h", ...patient(client), denyCache: { maxAge: "1s" } });
   const useFlexible = flexible(client);
   return {
-    "fixed-window script": (key) => fixed(`fixed:${key}`),
+    [FIXED]: (key) => fixed(`fixed:${key}`),
+    [AUTO]: (key) => autopipelined.evalsha(sha, 1, `auto:${key}`, 10_000, 100),
     "rate-limiter-flexible": useFlexible,
     "isAllowed, 10 in 10 s": (key) => ten.isAllowed(key),
     "isAllowed, 100 in 10 s": (key) => hundred.isAllowed(key),
@@ -78,48 +83,62 @@ function waysOf(client, fixed) {
   };
 }
 
-async function measure(check) {
+async function measure(check, inFlight) {
+  const calls = inFlight === 1 ? CALLS / 5 : CALLS;
   const before = await cpuOf(ioredis);
+  const own = process.cpuUsage();
   const start = performance.now();
   let called = 0;
   await Promise.all(
-    Array.from({ length: 64 }, async () => {
-      while (called < CALLS) await check(`key-${((called += 1) * 7919) % KEYS}`);
+    Array.from({ length: inFlight }, async () => {
+      while (called < calls) await check(`key-${((called += 1) * 7919) % KEYS}`);
     }),
   );
   const ms = performance.now() - start;
-  return { rate: (1000 * CALLS) / ms, cpuUs: ((await cpuOf(ioredis)) - before) / CALLS };
+  const { user, system } = process.cpuUsage(own);
+  const serverUs = ((await cpuOf(ioredis)) - before) / calls;
+  return { rate: (1000 * calls) / ms, serverUs, processUs: (user + system) / calls };
 }
 
 const spread = (ratios) =>
   `${median(ratios).toFixed(2)} (${Math.min(...ratios).toFixed(2)}..${Math.max(...ratios).toFixed(2)})`;
 
-for (const [name, ways] of Object.entries({
-  "ioredis, 64 in flight": waysOf(ioredis, (key) => ioredis.evalsha(sha, 1, key, 10_000, 100)),
-  "node-redis, 64 in flight": waysOf(nodeRedis, (key) =>
-    nodeRedis.evalSha(sha, { keys: [key], arguments: ["10000", "100"] }),
-  ),
+/** With 1 and 256 checks in flight, the rest tells nothing new. */
+const ALWAYS = /^fixed|flexible|100 in|three layers$/;
+
+for (const [client, ways] of Object.entries({
+  ioredis: waysOf(ioredis, (key) => ioredis.evalsha(sha, 1, key, 10_000, 100)),
+  "node-redis": waysOf(nodeRedis, (key) => nodeRedis.evalSha(sha, { keys: [key], arguments: ["10000", "100"] })),
 })) {
-  const runs = Object.keys(ways).map(() => []);
-  for (let round = -1; round < ROUNDS; round += 1) {
-    // The order rotates, and the first round is a warm-up.
-    for (let turn = 0; turn < runs.length; turn += 1) {
-      const at = (turn + Math.max(0, round)) % runs.length;
-      const run = await measure(Object.values(ways)[at]);
-      if (round >= 0) runs[at].push(run);
+  for (const inFlight of [64, 1, 256]) {
+    const names = Object.keys(ways).filter((way) => inFlight === 64 || ALWAYS.test(way));
+    const runs = Object.fromEntries(names.map((way) => [way, []]));
+    for (let round = -1; round < ROUNDS; round += 1) {
+      // The order rotates, and the first round is a warm-up.
+      for (let turn = 0; turn < names.length; turn += 1) {
+        const way = names[(turn + Math.max(0, round)) % names.length];
+        const run = await measure(ways[way], inFlight);
+        if (round >= 0) runs[way].push(run);
+      }
     }
-  }
-  console.log(`\n${name.padEnd(26)}   calls/s   of the script's rate      server CPU`);
-  for (const [at, way] of Object.keys(ways).entries()) {
+    const relative = (way, to) => spread(runs[way].map(({ rate }, round) => rate / runs[to][round].rate));
+    const us = (way, field) => `${median(runs[way].map((run) => run[field])).toFixed(1)} us`.padStart(9);
     console.log(
-      way.padEnd(26),
-      median(runs[at].map(({ rate }) => rate))
-        .toFixed(0)
-        .padStart(9),
-      "  ",
-      spread(runs[at].map(({ rate }, round) => rate / runs[0][round].rate)).padEnd(22),
-      `${median(runs[at].map(({ cpuUs }) => cpuUs)).toFixed(1)} us`.padStart(8),
+      `\n${`${client}, ${inFlight} in flight`.padEnd(26)}   calls/s   of the script's rate     of the autopipelined rate   server   process`,
     );
+    for (const way of names) {
+      console.log(
+        way.padEnd(26),
+        median(runs[way].map(({ rate }) => rate))
+          .toFixed(0)
+          .padStart(9),
+        "  ",
+        relative(way, FIXED).padEnd(22),
+        relative(way, AUTO).padEnd(22),
+        us(way, "serverUs"),
+        us(way, "processUs"),
+      );
+    }
   }
 }
 
@@ -163,5 +182,6 @@ for (const depth of isShort ? [10, 1000] : [10, 100, 1000, 10_000]) {
   console.log(String(depth).padEnd(38), sizes.join(" "), " ".repeat(20), times.join(" "));
 }
 ioredis.disconnect();
+autopipelined.disconnect();
 nodeRedis.destroy();
 await redis.kill();
