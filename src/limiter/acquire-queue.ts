@@ -38,6 +38,8 @@ export interface CheckedCall {
   readonly decision: Decision;
   /** To be called when the caller of an admitted call has continued. Returns the cost that may be checked at once next. */
   readonly released: () => number;
+  /** To be called in place of `released` when the caller of an admitted call has left before. */
+  readonly abandoned: () => void;
 }
 
 /** The methods of a limiter that its queues use. `check` and `peek` do not notify `onDecision`. */
@@ -329,7 +331,7 @@ export class AcquireQueues {
         if (isWaiting && !isBlocked && !queue.hasChanged) this.#refuse(queue, waiter, decision);
         isBlocked ||= queue.waiters.has(waiter.ticket);
       } else if (isWaiting && !isBlocked) await this.#release(queue, waiter, result.value);
-      else void refundUnclaimed(decision);
+      else void refundUnclaimed(result.value);
     }
   }
 
@@ -475,8 +477,10 @@ function aged(refusal: Decision, ms: number): Decision {
 }
 
 /** Refunds a call that was admitted after its waiter had been rejected. */
-async function refundUnclaimed(decision: Decision): Promise<void> {
+async function refundUnclaimed({ decision, abandoned }: CheckedCall): Promise<void> {
   try {
+    // Also when the store refunds nothing, because it was reset meanwhile.
+    abandoned();
     await receiptOf(decision)?.refund();
   } catch (error) {
     warn("SLUICEGATE_REFUND_FAILED", "A refund failed; the call of a waiter that gave up stays counted", error);

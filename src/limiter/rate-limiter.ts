@@ -359,7 +359,7 @@ export class RateLimiter<in K extends string = string, M extends MaxCalls = MaxC
         release = moved ?? release;
         return Math.min(decision.remaining, moved?.remaining ?? 0);
       };
-      return { decision, released };
+      return { decision, released, abandoned: () => void release?.refund() };
     });
   }
 

@@ -945,6 +945,43 @@ describe("acquire with an asynchronous store", () => {
     expect((await limiter.state("ada")).calls).toBe(1);
   });
 
+  it("is not paced by a call whose waiter has left, and which a reset has removed while the store decided", async () => {
+    const clock = new ManualClock();
+    const memory = new MemoryStore({ clock });
+    let reply: () => void = () => undefined;
+    const store: Store = {
+      synchronous: false,
+      clock,
+      open: (name, periodsMs) => {
+        const space = memory.open(name, periodsMs);
+        return {
+          admit: async (...call) => space.admit(...call),
+          check: (...call) => {
+            const result = space.check(...call);
+            return new Promise((resolve) => {
+              reply = () => resolve(result);
+            });
+          },
+          peek: async (...call) => space.peek(...call),
+          reset: async (...call) => space.reset(...call),
+          state: async (...call) => space.state(...call),
+          close: () => space.close(),
+        };
+      },
+    };
+    const limiter = new AsyncRateLimiter({ maxCalls: 1, period: "1h", store, bypass: false });
+    const controller = new AbortController();
+    const leaving = limiter.acquire("ada", { signal: controller.signal }).catch(() => "left");
+    const next = limiter.acquire("ada");
+    await settled();
+    controller.abort();
+    await limiter.reset("ada");
+    reply();
+    await settled();
+    reply();
+    expect([await leaving, (await Promise.race([next, settled()]))?.allowed]).toEqual(["left", true]);
+  });
+
   it("checks the next waiter when the check of one that has left is refused or fails", async () => {
     for (const fails of [false, true]) {
       const clock = new ManualClock();
@@ -1289,7 +1326,7 @@ describe("the queues of a limiter", () => {
     const decide: ((decision: Decision) => void)[] = [];
     const { clock, limiter, queues, outcomes, join } = queuesOf(async () => {
       const decision = await new Promise<Decision>((resolve) => decide.push(resolve));
-      return { decision, released: () => 0 };
+      return { decision, released: () => 0, abandoned: () => undefined };
     });
     const wake = vi.spyOn(clock, "wake");
     join({ timeout: "2s" });
