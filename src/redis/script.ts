@@ -227,7 +227,7 @@ local function create_general()
       if taken <= 0 then return 0 end
       if newer > 0 then write((head - newer - taken) % capacity, slots((head - newer) % capacity, newer)) end
       head, count = (head - taken) % capacity, count - taken
-      call('SETRANGE', key, 0, header())
+      call('SETRANGE', key, '0', header())
       return taken
     end
 
@@ -258,7 +258,7 @@ local function create_general()
         -- First, because the user may lack the permission: then nothing has been recorded.
         call('PEXPIRE', key, ttl)
         write(first, block)
-        call('SETRANGE', key, 0, header())
+        call('SETRANGE', key, '0', header())
         -- The pieces that were read are still valid, except for the slots just written.
         piece = ''
         if first < ${SMALL} or first + cost > capacity then beginning = '' end
@@ -325,7 +325,8 @@ end
 local general
 
 local function execute(op, key, words)
-  local value = call('GETRANGE', key, 0, ${HEADER + SMALL * TIMESTAMP - 1})
+  -- As strings: Redis takes 0.2 us to print a number.
+  local value = call('GETRANGE', key, '0', '${HEADER + SMALL * TIMESTAMP - 1}')
   if words[2] == 1 and (op == 'admit' or op == 'check' or op == 'peek') then
     local reply = fast(op, key, value, words)
     if reply then return reply end
@@ -399,5 +400,5 @@ return table.concat(replies, '\\n')
 /** The text of the script, and its SHA-1 in hexadecimal for `EVALSHA`, since edge workers have no `node:crypto`. */
 export const SCRIPT: { readonly text: string; readonly sha1: string } = {
   text: TEXT,
-  sha1: "6b2cef624f4b107151af6830bed09ad94db4a2b5",
+  sha1: "cb0ecd914706fc79ba9fe9907235f1db5a76e36a",
 };
