@@ -70,6 +70,15 @@ export function assertMaxCalls(name: string, value: unknown): number {
 }
 
 /**
+ * Checks a {@link MaxCalls} as far as that is possible without the limiter, which has the names of its limits, and returns it.
+ *
+ * @throws TypeError if it is neither a number nor an object, RangeError for a number out of range.
+ */
+export function assertOwnMaxCalls(name: string, value: unknown): MaxCalls {
+  return typeof value === "object" && value !== null ? (value as MaxCalls) : assertMaxCalls(name, value);
+}
+
+/**
  * Checks a {@link MaxCalls}, and returns the limits with it.
  *
  * @param ofCall - `true` if it is of one call, undefined if it is of all later calls.

@@ -1,4 +1,5 @@
 import type { Limit } from "../core/limit.js";
+import type { LayerStatus } from "../core/decision.js";
 import { wholeSeconds } from "../core/decision.js";
 import type { HeaderEntry, HeaderFormat, LimiterResult } from "./headers.js";
 import { checkPolicyNames, policyName, quotaOf } from "./headers.js";
@@ -22,7 +23,7 @@ function rateLimitDraft11(results: readonly LimiterResult[]): readonly HeaderEnt
   let status = "";
   for (const { name, limits, decision } of results) {
     const { layers } = decision;
-    const policies = limits?.length === layers.length ? cachedPolicies(name, limits) : formatPolicies(name, layers);
+    const policies = areOf(limits, layers) ? cachedPolicies(name, limits) : formatPolicies(name, layers);
     policy += policy === "" ? policies.policy : `, ${policies.policy}`;
     for (const [index, { remaining, moreAfterMs, periodMs }] of layers.entries()) {
       status += `${status === "" ? "" : ", "}${policies.names[index] ?? ""};r=${remaining}`;
@@ -34,6 +35,17 @@ function rateLimitDraft11(results: readonly LimiterResult[]): readonly HeaderEnt
     ["RateLimit-Policy", policy],
     ["RateLimit", status],
   ];
+}
+
+/** Whether the layers of a decision are of these limits: not if the call had its own `maxCalls`, or the limits have changed since. */
+function areOf(limits: readonly Limit[] | undefined, layers: readonly LayerStatus[]): limits is readonly Limit[] {
+  if (limits?.length !== layers.length) return false;
+  for (let index = 0; index < layers.length; index += 1) {
+    const limit = limits[index] as Limit;
+    const layer = layers[index] as LayerStatus;
+    if (limit.maxCalls !== layer.maxCalls || limit.reducedFrom !== layer.reducedFrom) return false;
+  }
+  return true;
 }
 
 /** The parts of the fields that do not change between the decisions of a limiter. */

@@ -13,6 +13,7 @@ export type {
   HttpOptions,
   MemberOptions,
   MaybePromise,
+  RequestLimit,
   WhenDown,
 } from "./options.js";
 export type { Outcome, Rejection, RejectionError } from "./pipeline.js";

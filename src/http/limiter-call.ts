@@ -1,10 +1,11 @@
 import { andThen, isPromiseLike } from "../core/callbacks.js";
 import { countInProcess, published } from "../core/copies.js";
 import type { Decision } from "../core/decision.js";
-import type { Limit } from "../core/limit.js";
+import type { Limit, MaxCalls } from "../core/limit.js";
+import { assertOwnMaxCalls } from "../core/limit.js";
 import { rangeError, typeError, assertOptionalFunction, memberOf, parseOptions } from "../core/validate.js";
 import { isHandlingRequest, noteCall, noteMadeFor } from "./misuse.js";
-import type { BySeveral, HttpLimiter, HttpOptions, MemberOptions, MaybePromise } from "./options.js";
+import type { BySeveral, HttpLimiter, HttpOptions, MemberOptions, RequestLimit, MaybePromise } from "./options.js";
 import type { LimiterResult } from "./headers.js";
 import { checkPolicyNames } from "./headers.js";
 import type { RequestView } from "./request-view.js";
@@ -58,10 +59,10 @@ export function callResolver<R, K extends string, A extends readonly unknown[]>(
   context: ResolverContext<R>,
 ): CallResolver<R> {
   if (options.limiters === undefined) {
-    return oneLimiter(options.limiter, options.key, context);
+    return oneLimiter(options.limiter, options.key, options.maxCalls, context);
   }
-  const { limiter, key }: { limiter?: unknown; key?: unknown } = options;
-  for (const [name, value] of Object.entries({ limiter, key })) {
+  const { limiter, key, maxCalls }: { limiter?: unknown; key?: unknown; maxCalls?: unknown } = options;
+  for (const [name, value] of Object.entries({ limiter, key, maxCalls })) {
     if (value !== undefined) {
       throw typeError(name, "absent beside `limiters`, each of which has its own", value);
     }
@@ -73,12 +74,19 @@ export function callResolver<R, K extends string, A extends readonly unknown[]>(
 function oneLimiter<R, K extends string>(
   limiter: HttpLimiter<K> | ((request: R) => MaybePromise<HttpLimiter<K>>),
   key: ((request: R) => MaybePromise<K | null>) | undefined,
+  maxCalls: RequestLimit<R>["maxCalls"],
   context: ResolverContext<R>,
 ): CallResolver<R> {
+  const maxCallsOf = maxCallsOfRequest("maxCalls(request)", maxCalls);
   const limiterOf = limiterOfRequest<R, K>("limiter", limiter, context);
   const keyOf = keyOfRequest("key(request)", key, context);
-  const makeCall = (checked: CheckedLimiter<K>, requestKey: string | null, request: R): LimiterCall | undefined =>
-    requestKey === null ? undefined : new OneLimiterCall(checked, requestKey as K, request, context.misuse);
+  const makeCall = (checked: CheckedLimiter<K>, requestKey: string | null, request: R): ReturnType<CallResolver<R>> => {
+    if (requestKey === null) return undefined;
+    return andThen(
+      maxCallsOf(request),
+      (own) => new OneLimiterCall(checked, requestKey as K, own, request, context.misuse),
+    );
+  };
   return (request) => {
     // The key comes first: if it threw after the lookup of the limiter, a rejection of the lookup would be unhandled.
     const requestKey = keyOf(request);
@@ -92,19 +100,27 @@ function oneLimiter<R, K extends string>(
 class OneLimiterCall<R, K extends string> implements LimiterCall {
   readonly #limiter: CheckedLimiter<K>;
   readonly #key: K;
+  readonly #maxCalls: MaxCalls | undefined;
   readonly #request: R;
   readonly #misuse: MisuseView<R> | undefined;
 
-  constructor(limiter: CheckedLimiter<K>, key: K, request: R, misuse: MisuseView<R> | undefined) {
+  constructor(
+    limiter: CheckedLimiter<K>,
+    key: K,
+    maxCalls: MaxCalls | undefined,
+    request: R,
+    misuse: MisuseView<R> | undefined,
+  ) {
     this.#limiter = limiter;
     this.#key = key;
+    this.#maxCalls = maxCalls;
     this.#request = request;
     this.#misuse = misuse;
   }
 
   check(cost: number | undefined): Decision | Promise<Decision> {
     noteCall(this.#request, this.#limiter, this.#key, cost, this.#misuse);
-    return this.#limiter.check(this.#key, cost);
+    return this.#limiter.check(this.#key, cost, this.#maxCalls);
   }
 
   resultsOf(decision: Decision): readonly LimiterResult[] {
@@ -135,11 +151,11 @@ function severalLimiters<R>(limiters: BySeveral<R>["limiters"], context: Resolve
   const areFixed = members.every(({ fixed }) => fixed !== undefined);
   return async (request) => {
     const resolved = await Promise.all(
-      members.map(async ({ name, limiterOf, keyOf }) => ({
-        name,
-        limiter: await limiterOf(request),
-        key: await keyOf(request),
-      })),
+      members.map(async ({ name, limiterOf, keyOf, maxCallsOf }) => {
+        const limiter = await limiterOf(request);
+        const key = await keyOf(request);
+        return { name, limiter, key, maxCalls: key === null ? undefined : await maxCallsOf(request) };
+      }),
     );
     const applying = resolved.filter(({ key }) => key !== null);
     if (applying.length === 0) return undefined;
@@ -148,10 +164,11 @@ function severalLimiters<R>(limiters: BySeveral<R>["limiters"], context: Resolve
       Object.fromEntries(applying.map(({ name, limiter }) => [name, limiter.limiter as unknown as RateLimiter])),
     );
     const keys = Object.fromEntries(applying.map(({ name, key }) => [name, key]));
+    const maxCalls = Object.fromEntries(applying.map((member) => [member.name, member.maxCalls]));
     return {
       check: (cost) => {
         for (const { limiter, key } of applying) noteCall(request, limiter, key as string, cost, context.misuse);
-        return all.check(keys, cost === undefined ? undefined : { cost });
+        return all.check(keys, { cost, maxCalls });
       },
       resultsOf: (decision) => {
         const { members: decisions } = decision as AllOfDecision;
@@ -193,10 +210,13 @@ interface Member<R> {
   readonly fixed: Pick<RateLimiter, "name" | "limits"> | undefined;
   readonly limiterOf: (request: R) => Promise<CheckedLimiter> | CheckedLimiter;
   readonly keyOf: (request: R) => string | null | Promise<string | null>;
+  readonly maxCallsOf: MaxCallsOf<R>;
 }
 
 function member<R>(name: string, value: MemberOptions<R>, context: ResolverContext<R>): Member<R> {
-  const { limiter, key } = parseOptions(`limiters.${name}`, value, ["limiter", "key"]);
+  const { limiter, key, maxCalls } = parseOptions(`limiters.${name}`, value, ["limiter", "key", "maxCalls"]);
+  if (maxCalls !== undefined && typeof maxCalls !== "function")
+    assertOwnMaxCalls(`limiters.${name}.maxCalls`, maxCalls);
   assertOptionalFunction(`limiters.${name}.key`, key);
   const limiterOf = limiterOfRequest<R, string>(`limiters.${name}.limiter`, limiter, context, name);
   return {
@@ -204,6 +224,7 @@ function member<R>(name: string, value: MemberOptions<R>, context: ResolverConte
     fixed: typeof limiter === "function" ? undefined : limiter,
     limiterOf,
     keyOf: keyOfRequest(`limiters.${name}.key(request)`, key, context),
+    maxCallsOf: maxCallsOfRequest(`limiters.${name}.maxCalls(request)`, maxCalls),
   };
 }
 
@@ -314,11 +335,19 @@ class CheckedLimiter<K extends string = string> {
     return this.#hasLimits ? this.limiter.limits : undefined;
   }
 
-  check(key: K, cost: number | undefined): Decision | Promise<Decision> {
-    const options = cost === undefined ? undefined : { cost };
+  check(key: K, cost: number | undefined, maxCalls: MaxCalls | undefined): Decision | Promise<Decision> {
+    const options = maxCalls !== undefined ? { cost, maxCalls } : cost === undefined ? undefined : { cost };
     if (this.#hasCheckSync && this.limiter.checkSync !== undefined) return this.limiter.checkSync(key, options);
     return options === undefined ? this.limiter.check(key) : this.limiter.check(key, options);
   }
+}
+
+type MaxCallsOf<R> = (request: R) => MaybePromise<MaxCalls | undefined>;
+
+/** Returns a function that resolves the `maxCalls` of a request; undefined if it has none of its own. */
+function maxCallsOfRequest<R>(name: string, maxCalls: RequestLimit<R>["maxCalls"]): MaxCallsOf<R> {
+  if (typeof maxCalls !== "function") return () => maxCalls;
+  return (request) => andThen(maxCalls(request), (own) => assertOwnMaxCalls(name, own));
 }
 
 /** Returns a function that resolves the key of a request: hashed if it is long, null if the limit does not apply. */

@@ -7,7 +7,8 @@ import {
   assertOptionalFunction,
   assertInteger,
 } from "../core/validate.js";
-import type { Limit } from "../core/limit.js";
+import type { Limit, MaxCalls } from "../core/limit.js";
+import { assertOwnMaxCalls } from "../core/limit.js";
 import type { RateLimiter } from "../limiter/rate-limiter.js";
 import type { ClientKeyOptions } from "./client-ip.js";
 import type { HeaderFormat } from "./headers.js";
@@ -49,8 +50,19 @@ export interface HttpLimiter<K extends string = string> extends LimiterLike<K> {
   readonly guardsAgainst?: "abnormal-usage" | undefined;
 }
 
+/** The limit of one request. */
+export interface RequestLimit<R> {
+  /**
+   * The `maxCalls` of a request in place of the limiter's own: a number, for a limiter of several limits an object of numbers by
+   * name, or a function that returns it for a request, or a promise of it: `(request) => request.tenant.callsPerMinute`. Any other
+   * value, such as undefined, is a `TypeError`. The headers show this limit. Not called where `key` returns `null`.
+   * @default the limits of the limiter
+   */
+  readonly maxCalls?: MaxCalls | ((request: R) => MaybePromise<MaxCalls>) | undefined;
+}
+
 /** One limiter, with the client's address as the key. */
-export interface ByClient<R> {
+export interface ByClient<R> extends RequestLimit<R> {
   /**
    * The limiter that checks each request: a limiter, or a function that returns the limiter for a request, or a promise of it:
    * `(request) => tiers.tier(request.user.tier)`. Required.
@@ -63,7 +75,7 @@ export interface ByClient<R> {
 }
 
 /** One limiter, with a key that a function makes from the request. */
-export interface ByKey<R, K extends string> {
+export interface ByKey<R, K extends string> extends RequestLimit<R> {
   /**
    * The limiter that checks each request: a limiter, or a function that returns the limiter for a request, or a promise of it:
    * `(request) => tiers.tier(request.user.tier)`. Required.
@@ -90,6 +102,7 @@ export interface BySeveral<R> {
    */
   readonly limiters: Readonly<Record<string, MemberOptions<R>>>;
   readonly limiter?: undefined;
+  readonly maxCalls?: undefined;
   readonly key?: undefined;
 }
 
@@ -97,7 +110,7 @@ export interface BySeveral<R> {
 type AnyCopy = HttpLimiter & Pick<RateLimiter, keyof RateLimiter>;
 
 /** One of several limiters. */
-export interface MemberOptions<R> {
+export interface MemberOptions<R> extends RequestLimit<R> {
   /**
    * The limiter: a limiter of this package, or a function that returns the limiter for a request, or a promise of it. Required.
    */
@@ -127,7 +140,7 @@ export interface CommonOptions<R, A extends readonly unknown[]> {
   readonly cost?: number | ((request: R) => MaybePromise<number>) | undefined;
   /**
    * A function that returns whether a request passes uncounted: a boolean, or a promise of one. Any other value is a `TypeError`.
-   * It runs before `limiter`, `key` and `cost`.
+   * It runs before `limiter`, `key`, `maxCalls` and `cost`.
    * @default no request is skipped
    */
   readonly skip?: ((request: R) => MaybePromise<boolean>) | undefined;
@@ -220,7 +233,7 @@ export function headerFormat(headers: HeaderFormatName | false = "draft-11"): He
 }
 
 const NAMES = [
-  ...["limiter", "limiters", "key", "client", "cost", "skip", "countPreflights", "onRefused", "refundWhen"],
+  ...["limiter", "limiters", "key", "client", "cost", "maxCalls", "skip", "countPreflights", "onRefused", "refundWhen"],
   ...["headers", "whenDown", "onStoreError", "throw", "warnings"],
 ];
 
@@ -247,7 +260,6 @@ const RENAMED: Readonly<Record<string, string>> = {
   skipOnError: "whenDown",
   validate: "warnings",
   // Options of the limiter.
-  maxCalls: "maxCalls",
   period: "period",
   name: "name",
   identifier: "name",
@@ -282,7 +294,7 @@ export function checkedHttpOptions<O extends CommonOptions<never, never>>(option
     throw: throws,
     warnings,
   } = checked;
-  const { key } = checked as { key?: unknown };
+  const { key, maxCalls } = checked as { key?: unknown; maxCalls?: unknown };
   for (const [name, value] of Object.entries({ key, skip, onRefused, refundWhen, onStoreError })) {
     assertOptionalFunction(name, value);
   }
@@ -290,6 +302,7 @@ export function checkedHttpOptions<O extends CommonOptions<never, never>>(option
     if (value !== undefined && typeof value !== "boolean") throw typeError(name, "a boolean", value);
   }
   if (cost !== undefined && typeof cost !== "function") assertInteger("cost", cost, 1);
+  if (maxCalls !== undefined && typeof maxCalls !== "function") assertOwnMaxCalls("maxCalls", maxCalls);
   if (headers !== undefined && headers !== false)
     assertOneOf("headers", headers, Object.keys(HEADER_FORMATS), " or false");
   if (whenDown !== undefined && typeof whenDown !== "function")

@@ -9,7 +9,7 @@ import type { WaitOptions } from "../limiter/acquire-options.js";
  * a type error where keys are any string. With a method it would be accepted.
  */
 export interface LimiterLike<K extends string = string> {
-  /** Decides a call of `key`, and records it if it is allowed. */
+  /** Decides a call of `key`, and records it if it is allowed. Its options have a `maxCalls` only where the caller sets one. */
   readonly check: (key: K, options?: { readonly cost?: number | undefined }) => Promise<Decision>;
   /** Waits until a call of `key` is admitted. Needed for `wait` only. */
   readonly acquire?: ((key: K, options?: WaitingCall) => Promise<Decision>) | undefined;

@@ -2,6 +2,8 @@ import type { Decision } from "../core/decision.js";
 import { RateLimitExceededError } from "../core/errors.js";
 import { typeError, parseOptions, memberOf, assertOptionalFunction, ownCopy, assertInteger } from "../core/validate.js";
 import { warn } from "../core/callbacks.js";
+import type { MaxCalls } from "../core/limit.js";
+import { assertOwnMaxCalls } from "../core/limit.js";
 import type { WaitOptions } from "../limiter/acquire-options.js";
 import { parseAcquireOptions, WAIT_OPTIONS } from "../limiter/acquire-options.js";
 import type { LimiterLike, WaitingCall } from "./limiter-like.js";
@@ -21,6 +23,12 @@ export interface RateLimitedOptions<P extends readonly unknown[], R = unknown, F
   readonly onRefused?: ((decision: Decision, args: P) => F | PromiseLike<F>) | undefined;
   /** The cost of a call: a whole number, at least 1, or a function of the arguments that `keyOf` declares. @default 1 */
   readonly cost?: number | ((...args: P) => number) | undefined;
+  /**
+   * The `maxCalls` of a call in place of the limiter's own, as the option of `check`: a number, for a limiter of several limits an
+   * object of numbers by name, or a function of the arguments that `keyOf` declares, which may be asynchronous.
+   * @default the limits of the limiter
+   */
+  readonly maxCalls?: MaxCalls | ((...args: P) => MaxCalls | PromiseLike<MaxCalls>) | undefined;
   /**
    * Waits until the call is admitted, as `acquire` does, instead of refusing it: `true` without a timeout, or an object with
    * a `timeout` and a `maxQueue`. A wait that fails is a refusal: the error has a `waitFailedBy` that says why.
@@ -75,7 +83,7 @@ export function rateLimited<T, K extends string, P extends readonly unknown[], R
   keyOf: KeyOf<T, P, K>,
   options: RateLimitedOptions<P, R, F> = {},
 ): RateLimited<T, P, R, F> {
-  const { cost = 1, message, onRefused, refundWhen, wait = false } = checked(keyOf, options);
+  const { cost = 1, maxCalls, message, onRefused, refundWhen, wait = false } = checked(keyOf, options);
   const limiterOf = limiterOfThis(limiter, { refund: refundWhen !== undefined, acquire: wait !== false });
 
   type Target = (this: T, ...args: [...P]) => R | PromiseLike<R>;
@@ -86,7 +94,13 @@ export function rateLimited<T, K extends string, P extends readonly unknown[], R
     const wrapped: Wrapped = async function (...args) {
       const ownLimiter = limiterOf(this);
       const key = await keyOf.apply(this, args);
-      const call = { cost: typeof cost === "function" ? cost.apply(this, args) : cost };
+      const units = typeof cost === "function" ? cost.apply(this, args) : cost;
+      const own = typeof maxCalls === "function" ? await maxCalls.apply(this, args) : maxCalls;
+      // A function that returns undefined is a mistake: the call would have another limit than the one that was meant.
+      const call =
+        maxCalls === undefined
+          ? { cost: units }
+          : { cost: units, maxCalls: assertOwnMaxCalls("maxCalls(...args)", own) };
       const [isAllowed, decision, waitError] = await (wait === false
         ? checkedCall(ownLimiter, key, call)
         : admittedCall(ownLimiter, key, call, wait));
@@ -187,14 +201,15 @@ function limiterOfThis<T, K extends string>(
 
 function checked<O extends RateLimitedOptions<never, never, unknown>>(keyOf: unknown, options: O): O {
   if (typeof keyOf !== "function") throw typeError("keyOf", "a function of the arguments", keyOf);
-  const copy = parseOptions("options", options, ["message", "onRefused", "cost", "refundWhen", "wait"]);
-  const { message, cost, onRefused, refundWhen, wait } = copy;
+  const copy = parseOptions("options", options, ["message", "onRefused", "cost", "maxCalls", "refundWhen", "wait"]);
+  const { message, cost, maxCalls, onRefused, refundWhen, wait } = copy;
   if (message !== undefined && typeof message !== "string") {
     throw typeError("message", "a string", message);
   }
   assertOptionalFunction("onRefused", onRefused);
   assertOptionalFunction("refundWhen", refundWhen);
   if (cost !== undefined && typeof cost !== "function") assertInteger("cost", cost, 1);
+  if (maxCalls !== undefined && typeof maxCalls !== "function") assertOwnMaxCalls("maxCalls", maxCalls);
   if (typeof wait === "object") parseAcquireOptions(parseOptions("wait", wait, WAIT_OPTIONS));
   else if (wait !== undefined && typeof wait !== "boolean") {
     throw typeError("wait", "a boolean, or an object with a timeout or a maxQueue", wait);

@@ -72,13 +72,20 @@ describe("the options, on every framework", () => {
     [{ limiter, key: "ip" }, /^Expected `key` to be a function/],
     [{ limiter, cost: 0 }, /^Expected `cost` to be a positive integer/],
     [{ limiter, cost: "1" }, /^Expected `cost` to be a positive integer/],
+    [{ limiter, maxCalls: -1 }, /^Expected `maxCalls` to be a non-negative integer, got `-1`/],
+    [{ limiter, maxCalls: "5" }, /^Expected `maxCalls` to be a non-negative integer, got `5` \(string\)/],
+    [
+      { limiters: { ip: { limiter, maxCalls: null } } },
+      /^Expected `limiters.ip.maxCalls` to be a non-negative integer/,
+    ],
+    [{ limiters: { ip: { limiter } }, maxCalls: 5 }, /^Expected `maxCalls` to be absent beside `limiters`/],
     [{ limiter, skip: true }, /^Expected `skip` to be a function/],
     [{ limiter, countPreflights: 1 }, /^Expected `countPreflights` to be a boolean/],
     [{ limiter, onRefused: 429 }, /^Expected `onRefused` to be a function/],
     [{ limiter, refundWhen: true }, /^Expected `refundWhen` to be a function/],
     [{ limiter, headers: true }, /^Expected `headers` to be "draft-11" or "legacy" or "both" or false, got `true`/],
     [{ limiter, windowMs: 5 }, /; here it is `period` of the `limiter`, whose bare numbers are seconds, got `5`/],
-    [{ maxCalls: 5, period: "1m" }, /^Expected `maxCalls` .*; here it is `maxCalls` of the `limiter`, got `5`/],
+    [{ maxCalls: 5, period: "1m" }, /^Expected `period` .*; here it is `period` of the `limiter`, got `1m`/],
     [{ limiter, period: "1m" }, /; here it is `period` of the `limiter`, got `1m`/],
     [{ limiter, name: "api" }, /; here it is `name` of the `limiter`, got `api`/],
     [{ limiter, message: "wait" }, /; here it is `onRefused`, got `wait`/],
@@ -582,7 +589,7 @@ describe("on fastify", () => {
       const app = fastify();
       await app.register(onFastify, options);
       expect(() => app.get("/", { config: { rateLimit: { max: 5 } as never } }, async () => "")).toThrow(
-        /^Expected `max` to be one of the options .*; here it is `maxCalls` of the `limiter`, got `5`/,
+        /^Expected `max` to be one of the options .*; here it is `maxCalls`, got `5`/,
       );
       await app.close();
     },

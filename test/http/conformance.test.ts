@@ -297,6 +297,67 @@ describe.each(RIGS)("on $name over $protocol", ({ name, rig, protocol }) => {
     expect(never.headers).not.toHaveProperty("retry-after");
   });
 
+  it.each<[string, (calls: number) => AnyOptions["maxCalls"]]>([
+    ["a number", (calls) => calls],
+    ["a function of the request", () => (request: unknown) => Number(header(request, "x-calls"))],
+    ["a promise", () => async (request: unknown) => Promise.resolve(Number(header(request, "x-calls")))],
+  ])("decides a request at its own maxCalls, which headers and problem show: %s", async (_, maxCalls) => {
+    const limiter = new AsyncRateLimiter({ ...minute, name: "tenants" });
+    const at = async (calls: number): Promise<Got> => {
+      const port = await serve({ limiter, key: () => "acme", maxCalls: maxCalls(calls) } as AnyOptions);
+      return send(port, { headers: { "x-calls": String(calls) } });
+    };
+    for (const remaining of [3, 2, 1]) {
+      const { status, headers } = await at(4);
+      expect([status, headers["ratelimit-policy"], headers["ratelimit"]]).toEqual([
+        200,
+        `"tenants";q=4;w=60`,
+        `"tenants";r=${remaining};t=60`,
+      ]);
+    }
+    clock.advance("20s");
+    const refused = await at(3);
+    expect(refused).toMatchObject({
+      status: 429,
+      headers: { "ratelimit-policy": `"tenants";q=3;w=60`, "retry-after": "40" },
+    });
+    expect(JSON.parse(refused.body)).toEqual({ ...QUOTA, "violated-policies": ["tenants"] });
+    expect((await at(4)).headers["ratelimit"]).toBe(`"tenants";r=0;t=40`);
+    // The limits of the limiter stay, and are lower than what is used.
+    const port = await serve({ limiter, key: () => "acme", headers: "both" });
+    expect((await send(port)).headers).toMatchObject({
+      "ratelimit-policy": `"tenants";q=2;w=60`,
+      "x-ratelimit-limit": "2",
+    });
+  });
+
+  it("decides each of several limiters at its own maxCalls, by name where it has several limits", async () => {
+    const ip = new AsyncRateLimiter(minute);
+    const limits = [
+      { name: "Burst", maxCalls: 1, period: "1s" },
+      { name: "Daily", maxCalls: 9, period: "1d" },
+    ] as const;
+    const store = new MemoryStore({ clock });
+    const user = new LayeredRateLimiter({ limits, store, name: "user" });
+    let calls = 0;
+    const maxCalls = async (request: unknown): Promise<{ Burst: number }> => {
+      calls += 1;
+      return Promise.resolve({ Burst: Number(header(request, "x-calls")) });
+    };
+    const userKey = (request: unknown): string | null => header(request, "x-key") ?? null;
+    const port = await serve({
+      limiters: { ip: { limiter: ip, maxCalls: 3 }, user: { limiter: user, key: userKey, maxCalls } },
+    });
+    const got = await send(port, { headers: { "x-key": "ada", "x-calls": "2" } });
+    expect(got.headers["ratelimit-policy"]).toBe(`"ip";q=3;w=60, "user/Burst";q=2;w=1, "user/Daily";q=9;w=86400`);
+    expect(got.headers["ratelimit"]).toBe(`"ip";r=2;t=60, "user/Burst";r=1;t=1, "user/Daily";r=8;t=86400`);
+    const refused = await send(port, { headers: { "x-key": "ada", "x-calls": "1" } });
+    expect(refused).toMatchObject({ status: 429, body: expect.stringContaining(`["user/Burst"]`) as string });
+    expect((await send(port)).headers["ratelimit"]).toBe(`"ip";r=1;t=60`);
+    // Not for the request without a key.
+    expect(calls).toBe(2);
+  });
+
   it("passes a request uncounted if skip returns true", async () => {
     const limiter = new AsyncRateLimiter({ ...minute, maxCalls: 1 });
     const port = await serve({ limiter, skip: (request: unknown) => header(request, "x-key") === "health" });
@@ -425,6 +486,12 @@ describe.each(RIGS)("on $name over $protocol", ({ name, rig, protocol }) => {
       // What was lost, and not left out.
       { limiter, cost: () => undefined as never },
       { limiter, cost: async () => undefined as never },
+      { limiter, maxCalls: () => undefined as never },
+      { limiter, maxCalls: async () => undefined as never },
+      { limiter, maxCalls: () => 1.5 },
+      { limiter, maxCalls: () => ({ Burst: 1 }) },
+      { limiter, maxCalls: failing(undefined) },
+      { limiters: { ip: { limiter, maxCalls: failing("") } } },
       // The lookup of the limiter is pending when the key fails: its rejection must not be unhandled.
       { limiter: () => Promise.reject(new Error("no tiers")), key: () => (null as unknown as { id: string }).id },
       { limiter: async () => limiter, key: () => Promise.reject(new Error("no session")) },

@@ -37,6 +37,18 @@ export async function types(): Promise<unknown> {
   // @ts-expect-error a tiered limiter needs the tier
   onExpress({ limiter: tiers });
 
+  // The limit of a request: a number, or an object by name. The limiter decides at run time which of them it takes.
+  onExpress({ limiter, maxCalls: 5 });
+  onExpress({
+    limiter: layered,
+    maxCalls: async (request: Request) => Promise.resolve({ Burst: Number(request.get("x-calls")) }),
+  });
+  onExpress({ limiters: { ip: { limiter, maxCalls: (request: Request) => Number(request.get("x-calls")) } } });
+  // @ts-expect-error not a number
+  onExpress({ limiter, maxCalls: () => "5" });
+  // @ts-expect-error each of several limiters has its own
+  onExpress({ limiters: { ip: { limiter } }, maxCalls: 5 });
+
   const app = express();
   app.use(onExpress({ limiter }));
   app.post(

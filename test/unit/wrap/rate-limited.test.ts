@@ -147,6 +147,37 @@ describe("the options of rateLimited", () => {
     await expect(strict()).rejects.toThrow("mine");
   });
 
+  it("maxCalls is a number, or a function of the arguments that may be asynchronous", async () => {
+    const limiter = limiterOf(1);
+    const keyOf = ({ id }: { id: string; calls: number }): string => id;
+    const at = (calls: number): { id: string; calls: number } => ({ id: "ada", calls });
+    const fixed = rateLimited(limiter, () => "ada", { maxCalls: 2 })(() => 1);
+    const own = rateLimited(limiter, keyOf, { maxCalls: ({ calls }) => calls })(() => 1);
+    const later = rateLimited(limiter, keyOf, {
+      maxCalls: async ({ calls }) => Promise.resolve(calls),
+    })(() => 1);
+    await fixed();
+    await fixed();
+    await expect(fixed()).rejects.toMatchObject({ decision: { limit: { maxCalls: 2 } } });
+    await own(at(3));
+    await later(at(4));
+    await expect(own(at(4))).rejects.toMatchObject({ decision: { limit: { maxCalls: 4 } } });
+    const waiting = rateLimited(limiter, keyOf, {
+      maxCalls: ({ calls }) => calls,
+      wait: { timeout: "1s" },
+    });
+    expect(await waiting(() => 1)(at(5))).toBe(1);
+    await expect(waiting(() => 1)(at(0))).rejects.toMatchObject({ waitFailedBy: "cost" });
+    expect(await limiter.state("ada")).toMatchObject({ calls: 5 });
+    // No other limit than the one that was meant.
+    for (const lost of [() => undefined, async () => Promise.resolve(undefined)]) {
+      const call = rateLimited(limiterOf(1), () => "ada", { maxCalls: lost as never })(() => 1);
+      await expect(call()).rejects.toThrow(
+        /^Expected `maxCalls\(...args\)` to be a non-negative integer, got `undefined`/,
+      );
+    }
+  });
+
   it("cost is a number or a function of the arguments", async () => {
     const limiter = limiterOf(10);
     await rateLimited(limiter, () => "ada", { cost: 4 })(() => 1)();
@@ -306,6 +337,8 @@ describe("the arguments of rateLimited", () => {
     [key, { message: 5 }, TypeError],
     [key, { cost: 0 }, RangeError],
     [key, { cost: "2" }, TypeError],
+    [key, { maxCalls: -1 }, RangeError],
+    [key, { maxCalls: "2" }, TypeError],
     [key, { onRefused: true }, TypeError],
     [key, { refundWhen: true }, TypeError],
     [key, { refund: () => true }, TypeError],

@@ -61,6 +61,7 @@ void scoped(7);
 const lenient = rateLimited(any, (email: string) => email, {
   onRefused: (decision: Decision, [email]) => `${email.toUpperCase()}: ${decision.reason}`,
   cost: (email) => email.length,
+  maxCalls: async (email) => Promise.resolve(email.length),
 })((email: string) => email.length);
 export const either: Promise<string | number> = lenient("ada");
 rateLimited(any, (email: string) => email, {
