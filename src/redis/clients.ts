@@ -155,7 +155,7 @@ function upstash(client: UpstashLike): Send {
 }
 
 /** The most attempts for one command of valkey-glide. */
-const MOST_TRIES = 3;
+const MOST_TRIES = 10;
 
 /** A cluster of ioredis or iovalkey, which finds the server of a command itself. */
 export function ioredisCluster(client: IoredisClusterLike, ownPrefix: string): Connection {

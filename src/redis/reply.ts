@@ -113,7 +113,7 @@ function unreadable(reply: unknown): StoreError {
 /** The prefix that a client adds to a server error: none in ioredis and others, a few words in valkey-glide and upstash. */
 const FROM_SERVER = String.raw`^(?:(?:\w*Error|An error was signalled by the server|Command failed)[: -]+)*`;
 /** The prefix of an error inside a script, in Redis 6 and in 7. */
-const IN_SCRIPT = String.raw`(?:ERR )?(?:Error running script \(call to \w+\): )?(?:@?user_script:\d+: )*`;
+const IN_SCRIPT = String.raw`(?:ERR )?(?:Error running script \(call to \w+\): )?(?:@?user_script: ?\d+: )*`;
 
 const NO_SCRIPT = starting("NOSCRIPT|NoScriptError");
 const CROSS_SLOT = starting("CROSSSLOT|CrossSlot");

@@ -454,6 +454,7 @@ describe("a client that behaves oddly", () => {
     "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk.",
     "NOREPLICAS Not enough good replicas to write.",
     "ERR Error running script (call to f_5): @user_script:175: -READONLY You can't write against a read only replica.",
+    "ERR Error running script (call to f_5): @user_script:175: @user_script: 175: -OOM command not allowed when used memory",
     "NOPERM this user has no permissions to access one of the keys used as arguments",
     "ERR The user executing the script can't run this command or subcommand script: 5, on @user_script:1.",
     "ERR ACL failure in script: User limiter has no permissions to run the 'time' command script: 5, on @user_script:1.",
