@@ -17,6 +17,7 @@ export const groups: Groups = [
       ["Password reset", "guide/password-reset"],
       ["Several limits", "guide/several-limits"],
       ["Users and tiers", "guide/users-and-tiers"],
+      ["A limit for each tenant", "guide/a-limit-for-each-tenant"],
       ["Behind a proxy or CDN", "guide/behind-a-proxy"],
       ["Outgoing calls", "guide/outgoing-calls"],
       ["Overload", "guide/overload"],
