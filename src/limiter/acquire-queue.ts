@@ -11,6 +11,7 @@ import { onAbort } from "./abort.js";
 import type { AcquireRequest } from "./acquire-options.js";
 import { DEFAULT_MAX_QUEUE } from "./acquire-options.js";
 import type { CallRequest } from "./options.js";
+import type { Release } from "./release-log.js";
 
 /**
  * How many microtasks a released caller gets before the next call is checked. The first continues the code that awaits
@@ -36,10 +37,8 @@ const MAX_BATCH = 100;
 /** The decision on a call that a queue has checked. */
 export interface CheckedCall {
   readonly decision: Decision;
-  /** To be called when the caller of an admitted call has continued. Returns the cost that may be checked at once next. */
-  readonly released: () => number;
-  /** To be called in place of `released` when the caller of an admitted call has left before. */
-  readonly abandoned: () => void;
+  /** The logged release of the caller; undefined where none is logged: in shadow mode, and for a call that was not recorded. */
+  readonly release: Release | undefined;
 }
 
 /** The methods of a limiter that its queues use. `check` and `peek` do not notify `onDecision`. */
@@ -349,13 +348,13 @@ export class AcquireQueues {
     await finished;
   }
 
-  async #release(queue: Queue, waiter: Waiter, { decision, released }: CheckedCall): Promise<void> {
+  async #release(queue: Queue, waiter: Waiter, { decision, release }: CheckedCall): Promise<void> {
     queue.remove(waiter);
     this.#limiter.notify(queue.key, decision);
     waiter.resolve(decision);
     for (let left = CALLER_MICROTASKS; left > 0; left -= 1) await MICROTASK;
-    const budget = released();
-    if (!this.#limiter.synchronous) queue.budget = budget;
+    const remaining = release === undefined ? Infinity : Math.min(decision.remaining, release.moveToNow());
+    if (!this.#limiter.synchronous) queue.budget = remaining;
   }
 
   /** Applies a refusal to the first waiter and, if that cannot wait, to the next ones with an equal call, until one can. */
@@ -477,10 +476,10 @@ function aged(refusal: Decision, ms: number): Decision {
 }
 
 /** Refunds a call that was admitted after its waiter had been rejected. */
-async function refundUnclaimed({ decision, abandoned }: CheckedCall): Promise<void> {
+async function refundUnclaimed({ decision, release }: CheckedCall): Promise<void> {
   try {
     // Also when the store refunds nothing, because it was reset meanwhile.
-    abandoned();
+    release?.refund();
     await receiptOf(decision)?.refund();
   } catch (error) {
     warn("SLUICEGATE_REFUND_FAILED", "A refund failed; the call of a waiter that gave up stays counted", error);

@@ -27,7 +27,7 @@ import type { LimitsInForce } from "./decide.js";
 import { LimiterReceipt, notify, bypassedDecision, toDecision } from "./decide.js";
 import type { CallOptions, CallRequest, LimiterOptions } from "./options.js";
 import { assertKey, parseCall, storeFrom } from "./options.js";
-import { ReleaseLog } from "./release-log.js";
+import { Release, ReleaseLog } from "./release-log.js";
 
 /** What a copy of this package publishes for its limiters. */
 export interface PublishedLimiter {
@@ -345,21 +345,14 @@ export class RateLimiter<in K extends string = string, M extends MaxCalls = MaxC
     const namespace = this.#namespace;
     const releases = this.#releases;
     const result = releases?.check(namespace, key, limits, cost) ?? namespace.check(key, limits, cost);
-    return andThen(result, (checked) => {
-      let release = checked.receipt && releases?.record(key, limits, cost);
+    return andThen(result, (checked): CheckedCall => {
+      const release = checked.receipt && releases && new Release(releases, key, limits, cost);
       const onRefunded = (): void => {
         release?.refund();
         this.#recheck(key);
       };
       const receipt = checked.receipt && new LimiterReceipt(checked.receipt, key, onRefunded);
-      const decision = toDecision(checked, inForce, cost, this.#isShadow, receipt);
-      const released = (): number => {
-        if (release === undefined) return Infinity;
-        const moved = release.moveToNow();
-        release = moved ?? release;
-        return Math.min(decision.remaining, moved?.remaining ?? 0);
-      };
-      return { decision, released, abandoned: () => void release?.refund() };
+      return { decision: toDecision(checked, inForce, cost, this.#isShadow, receipt), release };
     });
   }
 

@@ -1,5 +1,6 @@
 import { andThen } from "../core/callbacks.js";
 import type { Clock } from "../core/clock.js";
+import type { SyncReceipt } from "../core/decision.js";
 import type { Limit } from "../core/limit.js";
 import { MAX_CALLS } from "../core/limit.js";
 import { MemoryStore } from "../store/memory/memory-store.js";
@@ -8,13 +9,46 @@ import type { Namespace, StoreResult, SyncNamespace } from "../store/store.js";
 /** How many keys have their releases logged. With more, the store alone paces some of them. */
 const MAX_KEYS = 10_000;
 
-/** A logged release. */
-export interface Release {
+/** What the log contains of a release. */
+interface Entry {
+  /** The instant at which it was logged. */
+  readonly at: number;
   /** The cost that the log still allows. */
   readonly remaining: number;
-  readonly refund: () => boolean;
-  /** Logs it at the present instant instead, and returns that release; undefined if it has been removed. */
-  readonly moveToNow: () => Release | undefined;
+  readonly receipt: SyncReceipt | undefined;
+}
+
+/** A release of the caller of one call. It is in the log from its construction on, even if the limits would refuse it. */
+export class Release {
+  readonly #log: ReleaseLog;
+  readonly #key: string;
+  readonly #limits: readonly Limit[];
+  readonly #cost: number;
+  #entry: Entry;
+
+  constructor(log: ReleaseLog, key: string, limits: readonly Limit[], cost: number) {
+    this.#log = log;
+    this.#key = key;
+    this.#limits = limits;
+    this.#cost = cost;
+    this.#entry = log.record(key, limits, cost);
+  }
+
+  /** Removes it from the log. Returns false if it has expired or been removed before. */
+  refund(): boolean {
+    return this.#entry.receipt?.refund() ?? false;
+  }
+
+  /** Moves it to the present instant. Returns the cost that the log still allows; 0 if it has been removed. */
+  moveToNow(): number {
+    const passedMs = this.#log.now() - this.#entry.at;
+    if (passedMs !== 0) {
+      // A release that has expired meanwhile, because the process was busy, cannot be refunded, but must be logged.
+      if (!this.refund() && passedMs < this.#log.longestMs) return 0;
+      this.#entry = this.#log.record(this.#key, this.#limits, this.#cost);
+    }
+    return this.#entry.remaining;
+  }
 }
 
 /**
@@ -25,13 +59,14 @@ export interface Release {
  * call must pass this log as well.
  */
 export class ReleaseLog {
+  /** The longest period: an older release has expired. */
+  readonly longestMs: number;
   readonly #clock: Clock;
-  readonly #longestMs: number;
   readonly #log: SyncNamespace;
 
   constructor(clock: Clock, periodsMs: readonly number[]) {
     this.#clock = clock;
-    this.#longestMs = Math.max(...periodsMs);
+    this.longestMs = Math.max(...periodsMs);
     this.#log = new MemoryStore({ clock, maxKeys: MAX_KEYS }).open("releases", periodsMs);
   }
 
@@ -47,22 +82,18 @@ export class ReleaseLog {
     );
   }
 
-  /** Logs a release, even if the limits would refuse it: its caller has continued. */
-  record(key: string, limits: readonly Limit[], cost: number): Release {
-    const at = Math.ceil(this.#clock.now());
+  /** Logs a call at the present instant, even if the limits would refuse it: its caller has continued. */
+  record(key: string, limits: readonly Limit[], cost: number): Entry {
+    const at = this.now();
     const unlimited = limits.map((limit) => ({ ...limit, maxCalls: MAX_CALLS }));
     const { layers, receipt } = this.#log.check(key, unlimited, cost);
-    const release: Release = {
-      remaining: Math.min(...layers.map(({ used }, index) => (limits[index] as Limit).maxCalls - used)),
-      refund: () => receipt?.refund() ?? false,
-      moveToNow: () => {
-        const passedMs = Math.ceil(this.#clock.now()) - at;
-        if (passedMs === 0) return release;
-        // A release that has expired meanwhile, because the process was busy, cannot be refunded, but must be logged.
-        return release.refund() || passedMs >= this.#longestMs ? this.record(key, limits, cost) : undefined;
-      },
-    };
-    return release;
+    const remaining = Math.min(...layers.map(({ used }, index) => (limits[index] as Limit).maxCalls - used));
+    return { at, remaining, receipt };
+  }
+
+  /** The present instant, in whole milliseconds. */
+  now(): number {
+    return Math.ceil(this.#clock.now());
   }
 
   /** Deletes the releases of one key, or of all keys. */

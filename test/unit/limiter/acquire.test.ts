@@ -1326,7 +1326,7 @@ describe("the queues of a limiter", () => {
     const decide: ((decision: Decision) => void)[] = [];
     const { clock, limiter, queues, outcomes, join } = queuesOf(async () => {
       const decision = await new Promise<Decision>((resolve) => decide.push(resolve));
-      return { decision, released: () => 0, abandoned: () => undefined };
+      return { decision, release: undefined };
     });
     const wake = vi.spyOn(clock, "wake");
     join({ timeout: "2s" });
