@@ -74,13 +74,8 @@ interface Refusal {
 
 /** The waiters of one key, first in, first out. */
 class Queue {
+  readonly key: string;
   readonly waiters = new Map<number, Waiter>();
-  nextTicket = 0;
-  /** The ticket of the first waiter; of the next one to join if there is none. */
-  head = 0;
-  /** Waiters from this ticket on are new: they wait only if they are not admitted at once, and the queue has room. */
-  firstNew = 0;
-  acceptedCount = 0;
   /** A lower bound of all deadlines. */
   nextDeadline = Infinity;
 
@@ -88,51 +83,112 @@ class Queue {
   refusal: Refusal | undefined;
   /** When the first waiter may be checked, in store time. */
   readyAt = -Infinity;
-  /** A refund, a reset or another limit has come since the check under way was sent. */
-  hasChanged = false;
   /** 1 while an asynchronous store decides: it may admit a call at the very instant of its deadline, and reply later. Else 0. */
   graceMs = 0;
   /** The cost that an asynchronous store may check at once. */
   budget = 0;
 
-  /** Ends the sleep of the drain. */
-  wake: () => void = () => undefined;
+  #nextTicket = 0;
+  /** The ticket of the first waiter; of the next one to join if there is none. */
+  #head = 0;
+  /** Waiters from this ticket on are new: they wait only if they are not admitted at once, and the queue has room. */
+  #firstNew = 0;
+  #acceptedCount = 0;
+  #hasChanged = false;
+  #wake: (() => void) | undefined;
   #sliceStart = 0;
   #steps = 0;
-
-  readonly key: string;
 
   constructor(key: string) {
     this.key = key;
   }
 
+  /** The ticket of the next waiter to join. */
+  get nextTicket(): number {
+    return this.#nextTicket;
+  }
+
+  /** The first waiter. */
+  get first(): Waiter | undefined {
+    return this.waiters.get(this.#head);
+  }
+
+  /** Whether a refund, a reset or another limit has come since the check under way was sent. */
+  get hasChanged(): boolean {
+    return this.#hasChanged;
+  }
+
   add(waiter: Waiter): void {
     this.waiters.set(waiter.ticket, waiter);
-    this.nextTicket += 1;
+    this.#nextTicket += 1;
     this.nextDeadline = Math.min(this.nextDeadline, waiter.deadline);
+  }
+
+  isNew({ ticket }: Waiter): boolean {
+    return ticket >= this.#firstNew;
+  }
+
+  /** The first new waiter; undefined if there is none, or if the slice is over. */
+  nextNew(): Waiter | undefined {
+    for (; this.#firstNew < this.#nextTicket && !this.isSliceOver(); this.#firstNew += 1) {
+      const waiter = this.waiters.get(this.#firstNew);
+      if (waiter !== undefined) return waiter;
+    }
+    return undefined;
   }
 
   /** Counts a new waiter as one that waits. False if too many wait in front of it. */
   accept({ ticket, maxQueue }: Waiter): boolean {
-    this.firstNew = ticket + 1;
-    this.acceptedCount += 1;
-    return this.acceptedCount <= maxQueue;
+    this.#firstNew = ticket + 1;
+    this.#acceptedCount += 1;
+    return this.#acceptedCount <= maxQueue;
   }
 
-  remove({ ticket, stopListening }: Waiter): void {
+  remove(waiter: Waiter): void {
+    const { ticket, stopListening } = waiter;
     if (!this.waiters.delete(ticket)) return;
     stopListening?.();
-    if (ticket < this.firstNew) this.acceptedCount -= 1;
+    if (!this.isNew(waiter)) this.#acceptedCount -= 1;
     if (this.waiters.size === 0) this.nextDeadline = Infinity;
-    if (ticket !== this.head) return;
-    while (this.head < this.nextTicket && !this.waiters.has(this.head)) this.head += 1;
+    if (ticket !== this.#head) return;
+    while (this.#head < this.#nextTicket && !this.waiters.has(this.#head)) this.#head += 1;
     // The next waiter may cost less, or have a higher limit, than the one that was refused.
-    this.recheck();
+    this.#recheck();
   }
 
-  recheck(): void {
+  /** Notes a refund, a reset or another limit: the first waiter may be checked at once, and no earlier decision need hold. */
+  noteChange(): void {
+    this.#hasChanged = true;
+    this.budget = 0;
+    this.#recheck();
+  }
+
+  #recheck(): void {
     this.readyAt = -Infinity;
     this.wake();
+  }
+
+  /** Ends the sleep of the drain. */
+  wake(): void {
+    this.#wake?.();
+  }
+
+  /** Sleeps until {@link wake}, or for `ms` milliseconds of a clock. Returns whether the timer has ended the sleep. */
+  sleep(clock: Clock, ms: number): Promise<boolean> {
+    return new Promise((resolve) => {
+      let cancel: (() => void) | undefined;
+      this.#wake = () => {
+        cancel?.();
+        this.#wake = undefined;
+        resolve(false);
+      };
+      if (ms === Infinity) return;
+      cancel = clock.wake?.(Math.max(0, ms), () => {
+        cancel = undefined;
+        resolve(true);
+        this.wake();
+      });
+    });
   }
 
   reject(waiter: Waiter, error: unknown): void {
@@ -148,7 +204,7 @@ class Queue {
   nextBatch(): Waiter[] {
     const batch: Waiter[] = [];
     let cost = 0;
-    for (const waiter of this.budget > 0 ? this.waiters.values() : [this.waiters.get(this.head) as Waiter]) {
+    for (const waiter of this.budget > 0 ? this.waiters.values() : [this.first as Waiter]) {
       cost += waiter.cost;
       if (batch.length === MAX_BATCH || (batch.length > 0 && cost > this.budget)) break;
       // Some runtimes run microtasks between two listeners of a signal, so the listener of this waiter may not have run yet.
@@ -156,7 +212,7 @@ class Queue {
       else batch.push(waiter);
     }
     this.budget = 0;
-    this.hasChanged = false;
+    this.#hasChanged = false;
     return batch;
   }
 
@@ -245,10 +301,7 @@ export class AcquireQueues {
   /** Checks the first waiter of a key again, or of every key: a refund, a reset or another limit may admit it. */
   recheck(key?: string): void {
     for (const queue of key === undefined ? this.#queues.values() : [this.#queues.get(key)]) {
-      if (queue === undefined) continue;
-      queue.hasChanged = true;
-      queue.budget = 0;
-      queue.recheck();
+      queue?.noteChange();
     }
   }
 
@@ -289,20 +342,7 @@ export class AcquireQueues {
     if (queue.isSliceOver()) await nextTurn();
     else if (until > now) {
       const leftMs = Math.min(until, queue.nextDeadline + queue.graceMs) - now;
-      const hasFired = await new Promise<boolean>((resolve) => {
-        let cancel: (() => void) | undefined;
-        queue.wake = () => {
-          cancel?.();
-          queue.wake = () => undefined;
-          resolve(false);
-        };
-        if (leftMs === Infinity) return;
-        cancel = this.#clock.wake?.(Math.max(0, leftMs), () => {
-          cancel = undefined;
-          resolve(true);
-          queue.wake();
-        });
-      });
+      const hasFired = await queue.sleep(this.#clock, leftMs);
       // A timer that fires too early, as a mock may do at once, has perhaps given no turn to others.
       if (hasFired && this.#now() < now + leftMs) return;
     }
@@ -363,9 +403,9 @@ export class AcquireQueues {
     // A call that exceeds a limit by its cost is never admitted. That says nothing of the calls behind it.
     if (decision.retryAfterMs < Infinity) queue.refusal = { decision, call, at };
     while (!queue.isSliceOver()) {
-      const first = queue.waiters.get(queue.head);
+      const { first } = queue;
       if (first === undefined || !isEqualCall(first, call)) return;
-      if (first.ticket >= queue.firstNew && !queue.accept(first)) this.#fail(queue, first, decision, "queue-full");
+      if (queue.isNew(first) && !queue.accept(first)) this.#fail(queue, first, decision, "queue-full");
       else if (missesDeadline(decision, first, at)) this.#fail(queue, first, decision, "timeout");
       else {
         queue.readyAt = at + sleepMs(decision);
@@ -377,13 +417,11 @@ export class AcquireQueues {
   /** Accepts or rejects the new waiters while the first waiter sleeps: for a full queue, or a deadline that comes too early. */
   #acceptNew(queue: Queue): void {
     const { cost = 0, maxCalls } = queue.refusal?.call ?? {};
-    while (queue.firstNew < queue.nextTicket && !queue.isSliceOver()) {
-      const waiter = queue.waiters.get(queue.firstNew);
-      if (waiter === undefined) queue.firstNew += 1;
-      else if (!queue.accept(waiter)) this.#rejectWithDecision(queue, waiter, "queue-full");
+    for (let waiter = queue.nextNew(); waiter !== undefined; waiter = queue.nextNew()) {
+      if (!queue.accept(waiter)) this.#rejectWithDecision(queue, waiter, "queue-full");
       // Any other waiter has no timeout, the limits of the first one, whose call can be admitted, and no higher cost.
       else if (waiter.deadline < Infinity || waiter.cost > cost || waiter.maxCalls !== maxCalls)
-        this.#rejectWithDecision(queue, waiter);
+        this.#rejectIfLate(queue, waiter);
     }
   }
 
@@ -402,25 +440,42 @@ export class AcquireQueues {
     queue.nextDeadline = nextDeadline;
   }
 
+  /** Rejects a waiter with the current decision on its call or, if that would admit it, with the refusal of the first waiter. */
+  #rejectWithDecision(queue: Queue, waiter: Waiter, failedBy: WaitFailure): void {
+    const refusal = this.#currentRefusal(queue);
+    // Not before: if the clock fails, only waiters of the queue are rejected.
+    queue.remove(waiter);
+    this.#decide(queue, waiter, refusal, (decision) => {
+      this.#fail(queue, waiter, decision.allowed ? refusal : decision, failedBy);
+    });
+  }
+
+  /** Rejects a waiter whose call cannot be admitted before its deadline. */
+  #rejectIfLate(queue: Queue, waiter: Waiter): void {
+    this.#decide(queue, waiter, this.#currentRefusal(queue), (decision) => {
+      if (!queue.waiters.has(waiter.ticket) || !missesDeadline(decision, waiter, this.#now())) return;
+      this.#fail(queue, waiter, decision, "timeout");
+    });
+  }
+
+  /** The latest refusal of a first waiter, with the times of the present. */
+  #currentRefusal(queue: Queue): Decision {
+    const { decision, at } = queue.refusal as Refusal;
+    return aged(decision, this.#now() - at);
+  }
+
   /**
-   * Rejects a waiter with the current decision on its call or, if that would admit it, with the refusal of the first waiter.
-   * Without `failedBy` it rejects the waiter only if its call cannot be admitted before the deadline.
+   * Calls `then` with the current decision on the call of a waiter.
+   *
+   * @param refusal - the refusal of the first waiter. An asynchronous store, where a peek is a command, is not queried for an
+   *   equal call.
    */
-  #rejectWithDecision(queue: Queue, waiter: Waiter, failedBy?: WaitFailure): void {
+  #decide(queue: Queue, waiter: Waiter, refusal: Decision, then: (decision: Decision) => void): void {
     const { synchronous, peek } = this.#limiter;
-    const { decision, call, at } = queue.refusal as Refusal;
-    const refusal = aged(decision, this.#now() - at);
-    if (failedBy !== undefined) queue.remove(waiter);
-    const apply = (own: Decision): void => {
-      if (failedBy !== undefined) this.#fail(queue, waiter, own.allowed ? refusal : own, failedBy);
-      else if (queue.waiters.has(waiter.ticket) && missesDeadline(own, waiter, this.#now())) {
-        this.#fail(queue, waiter, own, "timeout");
-      }
-    };
-    // A peek of an asynchronous store is a command.
+    const { call } = queue.refusal as Refusal;
     settle(
       () => (synchronous || !isEqualCall(waiter, call) ? peek(queue.key, waiter) : refusal),
-      apply,
+      then,
       (error) => queue.reject(waiter, error),
     );
   }
