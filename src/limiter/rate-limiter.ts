@@ -55,6 +55,9 @@ export interface MemberCall {
   notify(decision: Decision): void;
 }
 
+/** For how many numbers a limiter keeps the limits: more than a service has plans. */
+const MOST_OWN = 100;
+
 /** What `isAllowed` returns in memory: no call needs a promise of its own. */
 const ALLOWED = Promise.resolve(true);
 const REFUSED = Promise.resolve(false);
@@ -90,6 +93,8 @@ export class RateLimiter<in K extends string = string, M extends MaxCalls = MaxC
   /** The limits without load. */
   #full: readonly Limit[];
   #inForce: LimitsInForce;
+  /** The limits of calls with their own `maxCalls`, by that number: a store can compare arrays instead of their elements. */
+  readonly #own = new Map<unknown, readonly Limit[]>();
   #releases: ReleaseLog | undefined;
   readonly #recheck = (key: string): void => this.#queues?.recheck(key);
   #queues: AcquireQueues | undefined;
@@ -308,7 +313,15 @@ export class RateLimiter<in K extends string = string, M extends MaxCalls = MaxC
 
   /** The limits of a call. @throws TypeError or RangeError for an invalid `maxCalls`. */
   #limitsOf({ maxCalls }: CallRequest): LimitsInForce {
-    return maxCalls === undefined ? this.#inForce : this.enforced(limitsWith(this.#full, maxCalls, true));
+    if (maxCalls === undefined) return this.#inForce;
+    let full = this.#own.get(maxCalls);
+    if (full === undefined) {
+      full = Object.freeze(limitsWith(this.#full, maxCalls, true));
+      if (this.#own.size >= MOST_OWN) this.#own.clear();
+      // A number replaces every `maxCalls`, so it stays valid. An object leaves some, and its owner can change it.
+      if (typeof maxCalls === "number") this.#own.set(maxCalls, full);
+    }
+    return this.enforced(full);
   }
 
   #allows(key: K, options: CallOptions<M> | undefined): boolean | Promise<boolean> {

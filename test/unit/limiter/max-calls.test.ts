@@ -89,6 +89,18 @@ describe("the maxCalls of a call", () => {
     expect((await bypassed.acquire("ada", { maxCalls: 9 })).limit.maxCalls).toBe(9);
   });
 
+  it("gives calls of one number the same limit, which lets a store send it once, and keeps at most 100 of them", async () => {
+    const { limiter } = minute();
+    const limitOf = async (maxCalls: number) => (await limiter.peek("ada", { maxCalls })).limit;
+    const [six, seven] = [await limitOf(6), await limitOf(7)];
+    limiter.setMaxCalls(9);
+    expect([await limitOf(6), await limitOf(7)]).toEqual([six, seven]);
+    expect(await limitOf(6)).toBe(six);
+    for (let maxCalls = 100; maxCalls < 200; maxCalls += 1) await limitOf(maxCalls);
+    expect(await limitOf(6)).not.toBe(six);
+    expect(await limitOf(6)).toEqual(six);
+  });
+
   it("does not matter for a refund, which removes what the call recorded", async () => {
     const { limiter } = minute();
     const decision = await limiter.check("ada", { cost: 7, maxCalls: 9 });
