@@ -39,7 +39,7 @@ export class MemoryNamespace implements SyncNamespace {
     const isAdmitted =
       place !== NOWHERE && cost === 1 && table.limits === limits
         ? table.admitOne(place, limits, time.now, time.timestamp)
-        : this.#admitOther(place, key, limits, cost) === 0;
+        : this.#allowsOther(place, limits, cost) && this.#recordIfRoom(place, key, limits, cost) === 0;
     if (isAdmitted) this.#sweepSometimes();
     return isAdmitted;
   }
@@ -49,7 +49,8 @@ export class MemoryNamespace implements SyncNamespace {
     time.read();
     const place = this.find(key, limits);
     if (place === NOWHERE || cost !== 1 || table.limits !== limits) {
-      const waitForRoomMs = this.#admitOther(place, key, limits, cost);
+      if (!this.#allowsOther(place, limits, cost)) return this.result(place, limits, cost);
+      const waitForRoomMs = this.#recordIfRoom(place, key, limits, cost);
       if (waitForRoomMs !== 0) return this.result(place, limits, cost, waitForRoomMs);
     } else if (!table.admitOne(place, limits, time.now, time.timestamp)) {
       return this.result(place, limits, cost);
@@ -148,16 +149,15 @@ export class MemoryNamespace implements SyncNamespace {
     return table.removeTimestamps(place, timestamp, cost, MAX_MOVED) > 0;
   }
 
-  /**
-   * Records a call of a new key, of a cost above 1, or with its own limits, if every limit allows it and there is room for the key.
-   *
-   * @returns 0 if it is recorded; the milliseconds until there may be room; undefined if a limit refuses it.
-   */
-  #admitOther(place: number, key: string, limits: readonly Limit[], cost: number): number | undefined {
-    if (!this.allows(place, limits, cost)) {
-      this.noteRefusal(place, limits, cost);
-      return undefined;
-    }
+  /** Whether every limit allows a call of a new key, of a cost above 1, or with its own limits. Notes a refusal for the evictor. */
+  #allowsOther(place: number, limits: readonly Limit[], cost: number): boolean {
+    const isAllowed = this.allows(place, limits, cost);
+    if (!isAllowed) this.noteRefusal(place, limits, cost);
+    return isAllowed;
+  }
+
+  /** Records a call that every limit allows, if there is room for its key. Returns the milliseconds until there may be room, else 0. */
+  #recordIfRoom(place: number, key: string, limits: readonly Limit[], cost: number): number {
     const waitForRoomMs = place === NOWHERE ? this.evictor.makeRoom(this.table, this.time.now) : 0;
     if (waitForRoomMs === 0) this.#append(place, key, limits, cost);
     return waitForRoomMs;
