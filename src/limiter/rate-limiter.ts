@@ -313,7 +313,11 @@ export class RateLimiter<in K extends string = string, M extends MaxCalls = MaxC
 
   /** The limits of a call. @throws TypeError or RangeError for an invalid `maxCalls`. */
   #limitsOf({ maxCalls }: CallRequest): LimitsInForce {
-    if (maxCalls === undefined) return this.#inForce;
+    // Apart from the rest, which V8 would not inline: most calls have no `maxCalls`.
+    return maxCalls === undefined ? this.#inForce : this.#ownLimits(maxCalls);
+  }
+
+  #ownLimits(maxCalls: unknown): LimitsInForce {
     let full = this.#own.get(maxCalls);
     if (full === undefined) {
       full = Object.freeze(limitsWith(this.#full, maxCalls, true));
