@@ -53,7 +53,7 @@ export const MAX_CALLS: number = 2 ** 24;
  * @param depthName - the name of the option `maxCalls`, for the error.
  * @throws TypeError if an option is of the wrong type, RangeError if it is out of range.
  */
-export function enforceable(options: LimitOptions, depthName: string = "maxCalls"): Limit {
+export function limitFrom(options: LimitOptions, depthName: string = "maxCalls"): Limit {
   const { name, maxCalls, period } = ownCopy(options);
   return Object.freeze({
     name,

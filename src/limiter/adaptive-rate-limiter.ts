@@ -2,7 +2,7 @@ import { callListener, warn } from "../core/callbacks.js";
 import type { Decision, LayerStatus } from "../core/decision.js";
 import type { Duration } from "../core/duration.js";
 import type { Limit } from "../core/limit.js";
-import { enforceable } from "../core/limit.js";
+import { limitFrom } from "../core/limit.js";
 import { typeError, assertFraction, assertOptionalFunction, memberOf } from "../core/validate.js";
 import type { LimitsInForce, WhenReduced } from "./decide.js";
 import type { LimiterOptions } from "./options.js";
@@ -56,7 +56,7 @@ export class AdaptiveRateLimiter<in K extends string = string> extends RateLimit
   constructor(options: AdaptiveRateLimiterOptions<K>) {
     const checked = checkedOptions(options, ["baseMaxCalls", "period", "load", "curve"]);
     const { baseMaxCalls, period, load: source, curve, onDecision } = checked;
-    const full = enforceable({ maxCalls: baseMaxCalls, period }, "baseMaxCalls");
+    const full = limitFrom({ maxCalls: baseMaxCalls, period }, "baseMaxCalls");
     assertOptionalFunction("curve", curve);
     const load = source === undefined ? undefined : loadSourceFrom(source);
     if (load !== undefined && (curve as unknown) !== undefined) {

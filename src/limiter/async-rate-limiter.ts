@@ -1,5 +1,5 @@
 import type { LimitOptions } from "../core/limit.js";
-import { enforceable } from "../core/limit.js";
+import { limitFrom } from "../core/limit.js";
 import type { LimiterOptions } from "./options.js";
 import { checkedOptions } from "./options.js";
 import { RateLimiter } from "./rate-limiter.js";
@@ -26,7 +26,7 @@ export class AsyncRateLimiter<in K extends string = string> extends RateLimiter<
   constructor(options: AsyncRateLimiterOptions<K>) {
     const checked = checkedOptions(options, ["maxCalls", "period"]);
     const { maxCalls, period } = checked;
-    super([enforceable({ maxCalls, period })], checked);
+    super([limitFrom({ maxCalls, period })], checked);
   }
 }
 

@@ -1,5 +1,5 @@
 import type { Limit, LimitOptions, MaxCallsByName } from "../core/limit.js";
-import { enforceable } from "../core/limit.js";
+import { limitFrom } from "../core/limit.js";
 import { rangeError, typeError, parseOptions } from "../core/validate.js";
 import type { LimiterOptions } from "./options.js";
 import { checkedOptions } from "./options.js";
@@ -50,7 +50,7 @@ function enforceableLayers(limits: unknown): Limit[] {
     if (name === "") throw rangeError(`limits[${at}].name`, "a non-empty string", name);
     if (names.has(name)) throw rangeError(`limits[${at}].name`, "a name that no other limit has", name);
     names.add(name);
-    return enforceable({ name, maxCalls, period });
+    return limitFrom({ name, maxCalls, period });
   });
 }
 

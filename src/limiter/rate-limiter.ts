@@ -18,7 +18,7 @@ import type {
   SyncNamespace,
   StoreResult,
 } from "../store/store.js";
-import { namespaceName } from "../store/store.js";
+import { assertNamespaceName } from "../store/store.js";
 import type { AcquireOptions } from "./acquire-options.js";
 import { parseAcquireOptions } from "./acquire-options.js";
 import type { CheckedCall } from "./acquire-queue.js";
@@ -110,7 +110,7 @@ export class RateLimiter<in K extends string = string, M extends MaxCalls = MaxC
   protected constructor(limits: readonly Limit[], options: LimiterOptions<K>) {
     const own = ownCopy(options);
     const { name = "default" } = own;
-    this.name = namespaceName(name);
+    this.name = assertNamespaceName(name);
     this.#full = Object.freeze([...limits]);
     this.#inForce = { limits: this.#full, whenReduced: undefined };
     this.#isShadow = own.mode === "shadow";

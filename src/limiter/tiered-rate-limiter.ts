@@ -2,9 +2,9 @@ import type { Decision } from "../core/decision.js";
 import { receiptOf } from "../core/decision.js";
 import { rangeError, parseOptions, assertOneOf } from "../core/validate.js";
 import type { LimitOptions, MaxCallsByName } from "../core/limit.js";
-import { assertMaxCalls, enforceable } from "../core/limit.js";
+import { assertMaxCalls, limitFrom } from "../core/limit.js";
 import type { KeyState } from "../store/store.js";
-import { namespaceName } from "../store/store.js";
+import { assertNamespaceName } from "../store/store.js";
 import { AsyncRateLimiter } from "./async-rate-limiter.js";
 import type { CallOptions, LimiterOptions } from "./options.js";
 import { assertKey, checkedOptions, storeFrom } from "./options.js";
@@ -41,8 +41,8 @@ export class TieredRateLimiter<in T extends string, in K extends string = string
     const parsed = limits.map(([tier, limit]) => {
       if (tier === "") throw rangeError("tiers", "an object of tiers whose names are not empty", tier);
       const { maxCalls, period } = parseOptions(`tiers.${tier}`, limit, ["maxCalls", "period"]);
-      enforceable({ maxCalls, period });
-      return { tier, maxCalls, period, name: namespaceName(`${name}/${tier}`) };
+      limitFrom({ maxCalls, period });
+      return { tier, maxCalls, period, name: assertNamespaceName(`${name}/${tier}`) };
     });
     const shared = storeFrom({ store, clock } as LimiterOptions<K>);
     const opened = new Map<string, AsyncRateLimiter<K>>();

@@ -1,6 +1,6 @@
 import { typeError } from "../core/validate.js";
 import type { LimitOptions } from "../core/limit.js";
-import { enforceable } from "../core/limit.js";
+import { limitFrom } from "../core/limit.js";
 import type { PolicyOptions } from "../limiter/options.js";
 import { checkedOptions } from "../limiter/options.js";
 import { RateLimiter } from "../limiter/rate-limiter.js";
@@ -30,7 +30,7 @@ export class RedisRateLimiter<in K extends string = string> extends RateLimiter<
     for (const [own, value] of Object.entries({ store, clock } as Record<string, unknown>)) {
       if (value !== undefined) throw typeError(own, "absent: Redis is the store, and its clock counts", value);
     }
-    const limit = enforceable({ maxCalls, period });
+    const limit = limitFrom({ maxCalls, period });
     const { warnings } = checked;
     super([limit], { name, bypass, mode, onDecision, warnings, store: new RedisStore(ofStore) });
   }

@@ -182,7 +182,7 @@ export const MAX_MOVED = 4096;
  *
  * @throws TypeError if it is not a string, RangeError if it is empty or contains a `:`, which separates it from the key.
  */
-export function namespaceName(name: unknown): string {
+export function assertNamespaceName(name: unknown): string {
   const rule = "a non-empty string without `:`";
   if (typeof name !== "string") throw typeError("name", rule, name);
   if (name === "" || name.includes(":")) throw rangeError("name", rule, name);
@@ -195,8 +195,8 @@ export function namespaceName(name: unknown): string {
  * @param open - the names of the namespaces that are open on the store.
  * @throws TypeError if it is not a string, RangeError if it is invalid, or open: two limiters would share their history.
  */
-export function assertNamespaceName(name: unknown, open: ReadonlySet<string>): void {
-  if (!open.has(namespaceName(name))) return;
+export function assertNameIsFree(name: unknown, open: ReadonlySet<string>): void {
+  if (!open.has(assertNamespaceName(name))) return;
   const rule = "a name that no other limiter of this store has (without one it is `default`); give each its own";
   throw rangeError("name", rule, name);
 }

@@ -3,7 +3,7 @@ import { clockFrom, monotonicClock } from "../../core/clock.js";
 import { publish } from "../../core/copies.js";
 import { rangeError, parseOptions, assertOneOf, assertInteger } from "../../core/validate.js";
 import type { SyncNamespace, SyncStore } from "../store.js";
-import { assertNamespaceName } from "../store.js";
+import { assertNameIsFree } from "../store.js";
 import { StoreTime } from "../store-time.js";
 import { Evictor } from "./evictor.js";
 import { KeyTable } from "./key-table.js";
@@ -78,7 +78,7 @@ export class MemoryStore implements SyncStore {
 
   /** Opens a namespace. Limiters do, in their constructors. @throws RangeError when the name is invalid, or in use. */
   open(name: string, periodsMs: readonly number[]): SyncNamespace {
-    assertNamespaceName(name, this.#names);
+    assertNameIsFree(name, this.#names);
     const table = new KeyTable(longestOf(periodsMs));
     this.#names.add(name);
     this.#evictor.add(table);

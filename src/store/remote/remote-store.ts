@@ -10,7 +10,7 @@ import {
 } from "../../core/validate.js";
 import { publish, published } from "../../core/copies.js";
 import type { BatchItem, AsyncNamespace, AsyncStore, Store, BatchResult } from "../store.js";
-import { assertNamespaceName } from "../store.js";
+import { assertNameIsFree } from "../store.js";
 import type { Backend } from "./backend.js";
 import { checkBatch } from "./check-batch.js";
 import type { Fallback, FallbackOwner } from "./fallback.js";
@@ -117,7 +117,7 @@ export class RemoteStore implements AsyncStore {
   }
 
   open(name: string, periodsMs: readonly number[]): AsyncNamespace {
-    assertNamespaceName(name, this.#names);
+    assertNameIsFree(name, this.#names);
     const prefix = `${this.#keyPrefix}:${name}:`;
     const client = this.#shared;
     const fallback = this.#fallbackFor({ client, name, keyPrefix: this.#keyPrefix, periodsMs });
