@@ -76,7 +76,7 @@ export function parseOptions<T extends object>(
   const copy = ownCopy(value);
   for (const [option, got] of Object.entries(copy)) {
     if (known.includes(option)) continue;
-    throw typeError(option, `one of the options ${options}${hintFor(option, known, ownCopy(renamed))}`, got);
+    throw typeError(option, `${hintFor(option, known, ownCopy(renamed))}one of the options ${options}`, got);
   }
   return copy;
 }
@@ -85,17 +85,17 @@ export function parseOptions<T extends object>(
 const PERIODS = ["windowMs", "window", "duration", "interval", "timeWindow", "ttl"];
 const CALLS = ["max", "limit", "points", "requests", "maxRequests"];
 
-/** The hint for an option that has another name in this package; empty if there is none. */
+/** The hint for an option that has another name in this package, as the start of a rule; empty if there is none. */
 function hintFor(option: string, known: readonly string[], renamed: Readonly<Record<string, string>>): string {
   const isPeriod = PERIODS.includes(option);
   const name = isPeriod ? "period" : CALLS.includes(option) ? "maxCalls" : renamed[option];
   const unit = isPeriod ? ", whose bare numbers are seconds" : "";
   const own = [name, name === "maxCalls" && "baseMaxCalls"].find((one) => known.includes(one as string));
-  if (own !== undefined) return `; here it is \`${String(own)}\`${unit}`;
+  if (own !== undefined) return `\`${String(own)}\`${unit}, or `;
   // A limit is set on a limiter, or in the limits of a limiter that has several.
   const holder = ["limiter", "limits", "tiers"].find((one) => known.includes(one));
   if (holder === undefined || name === undefined) return "";
-  return `; here it is \`${name}\` of the \`${holder}\`${unit}`;
+  return `\`${name}\` of the \`${holder}\`${unit}, or `;
 }
 
 /**

@@ -84,14 +84,17 @@ describe("the options, on every framework", () => {
     [{ limiter, onRefused: 429 }, /^Expected `onRefused` to be a function/],
     [{ limiter, refundWhen: true }, /^Expected `refundWhen` to be a function/],
     [{ limiter, headers: true }, /^Expected `headers` to be "draft-11" or "legacy" or "both" or false, got `true`/],
-    [{ limiter, windowMs: 5 }, /; here it is `period` of the `limiter`, whose bare numbers are seconds, got `5`/],
-    [{ maxCalls: 5, period: "1m" }, /^Expected `period` .*; here it is `period` of the `limiter`, got `1m`/],
-    [{ limiter, period: "1m" }, /; here it is `period` of the `limiter`, got `1m`/],
-    [{ limiter, name: "api" }, /; here it is `name` of the `limiter`, got `api`/],
-    [{ limiter, message: "wait" }, /; here it is `onRefused`, got `wait`/],
-    [{ limiter, statusCode: 403 }, /; here it is `onRefused`, got `403`/],
-    [{ limiter, store: {} }, /; here it is `store` of the `limiter`, got/],
-    [{ limiter, identifier: "api" }, /; here it is `name` of the `limiter`, got `api`/],
+    [
+      { limiter, windowMs: 5 },
+      / to be `period` of the `limiter`, whose bare numbers are seconds, or one of the options .*, got `5`/,
+    ],
+    [{ maxCalls: 5, period: "1m" }, /^Expected `period` to be `period` of the `limiter`, or .*, got `1m`/],
+    [{ limiter, period: "1m" }, / to be `period` of the `limiter`, or one of the options .*, got `1m`/],
+    [{ limiter, name: "api" }, / to be `name` of the `limiter`, or one of the options .*, got `api`/],
+    [{ limiter, message: "wait" }, / to be `onRefused`, or one of the options .*, got `wait`/],
+    [{ limiter, statusCode: 403 }, / to be `onRefused`, or one of the options .*, got `403`/],
+    [{ limiter, store: {} }, / to be `store` of the `limiter`, or one of the options .*, got/],
+    [{ limiter, identifier: "api" }, / to be `name` of the `limiter`, or one of the options .*, got `api`/],
     [{ limiter: allOf({ a: limiter }) }, /^Expected `limiter` to be one limiter: for several, .* use `limiters`, got/],
     [
       { limiters: { both: { limiter: allOf({ a: limiter }) } } },
@@ -111,7 +114,7 @@ describe("the options, on every framework", () => {
     [{ limiter, throw: true, onRefused: () => null }, /^Expected `onRefused` to be absent beside `throw`/],
     [{ limiter, client: { trustProxy: true } }, /^Expected `trustProxy`/],
     [{ limiter, client: { proxies: 1 } }, /^Expected `proxies` to be one of the options/],
-    [{ limiter, max: 5 }, /^Expected `max` to be one of the options limiter, limiters, key/],
+    [{ limiter, max: 5 }, /^Expected `max` to be `maxCalls`, or one of the options limiter, limiters, key/],
   ])("of %j are refused in words", (options, message) => {
     expect(() => onExpress(options as never)).toThrow(message);
     expect(() => onExpress(options as never)).toThrow(/^Expected `/);
@@ -589,7 +592,7 @@ describe("on fastify", () => {
       const app = fastify();
       await app.register(onFastify, options);
       expect(() => app.get("/", { config: { rateLimit: { max: 5 } as never } }, async () => "")).toThrow(
-        /^Expected `max` to be one of the options .*; here it is `maxCalls`, got `5`/,
+        /^Expected `max` to be `maxCalls`, or one of the options .*, got `5`/,
       );
       await app.close();
     },

@@ -97,19 +97,21 @@ describe("parseOptions, with the name of an option of another package", () => {
   };
 
   it.each([
-    ["windowMs", ["maxCalls", "period"], "; here it is `period`, whose bare numbers are seconds, got"],
-    ["duration", ["maxCalls", "period"], "; here it is `period`, whose bare numbers are seconds, got"],
-    ["max", ["maxCalls", "period"], "; here it is `maxCalls`, got"],
-    ["points", ["baseMaxCalls", "period"], "; here it is `baseMaxCalls`, got"],
-    ["limit", ["limits", "name"], "; here it is `maxCalls` of the `limits`, got"],
-    ["max", ["limiter", "key"], "; here it is `maxCalls` of the `limiter`, got"],
-    ["timeWindow", ["limiter", "key"], "; here it is `period` of the `limiter`, whose bare numbers are seconds, got"],
-    ["keyGenerator", ["limiter", "key"], "; here it is `key`, got"],
-    ["handler", ["limiter", "onRefused"], "; here it is `onRefused`, got"],
-    ["identifier", ["limiter", "key"], "; here it is `name` of the `limiter`, got"],
+    ["windowMs", ["maxCalls", "period"], "`period`, whose bare numbers are seconds"],
+    ["duration", ["maxCalls", "period"], "`period`, whose bare numbers are seconds"],
+    ["max", ["maxCalls", "period"], "`maxCalls`"],
+    ["points", ["baseMaxCalls", "period"], "`baseMaxCalls`"],
+    ["limit", ["limits", "name"], "`maxCalls` of the `limits`"],
+    ["max", ["limiter", "key"], "`maxCalls` of the `limiter`"],
+    ["timeWindow", ["limiter", "key"], "`period` of the `limiter`, whose bare numbers are seconds"],
+    ["keyGenerator", ["limiter", "key"], "`key`"],
+    ["handler", ["limiter", "onRefused"], "`onRefused`"],
+    ["identifier", ["limiter", "key"], "`name` of the `limiter`"],
   ])("suggests the name in this package for %s beside %j", (option, known, hint) => {
     const renamed = { keyGenerator: "key", handler: "onRefused", identifier: "name" };
-    expect(messageFor(option, known, renamed)).toContain(`to be one of the options ${known.join(", ")}${hint}`);
+    expect(messageFor(option, known, renamed)).toContain(
+      `\` to be ${hint}, or one of the options ${known.join(", ")}, got`,
+    );
   });
 
   it("suggests nothing if this package has no such option, or no package has", () => {
