@@ -134,7 +134,7 @@ export class Batcher {
     return replies.catch(async (cause: unknown) => {
       if (isLate() || !this.#backend.failureOf(cause).isUnexecuted) throw cause;
       // Each call alone, once: only together they cannot be executed.
-      const outcomes = await Promise.allSettled(calls.map((call) => this.#backend.execute([call], isLate)));
+      const outcomes = await Promise.allSettled(calls.map(async (call) => this.#backend.execute([call], isLate)));
       return outcomes.map((outcome) =>
         outcome.status === "fulfilled" ? outcome.value[0] : new Failed(outcome.reason),
       );

@@ -125,6 +125,17 @@ describe("the batcher", () => {
     expect(reported).toHaveLength(1);
   });
 
+  it("sends each of these calls alone, even if the client throws for one of them", async () => {
+    replier = (keys) => {
+      if (keys.length > 1) return Promise.reject(new UnexecutedError("apart"));
+      if (keys[0] === "a") throw new Error("thrown");
+      return Promise.resolve(keys);
+    };
+    const outcomes = await Promise.allSettled(["first", "a", "b"].map((key) => run(key)));
+    expect(outcomes.map(({ status }) => status)).toEqual(["fulfilled", "rejected", "fulfilled"]);
+    expect(runs).toEqual([["first"], ["a", "b"], ["a"], ["b"]]);
+  });
+
   it("sends nothing again after another failure, whose fate is unknown", async () => {
     replier = async () => Promise.reject(new OutageError("reset"));
     const outcomes = await Promise.allSettled(["first", "a", "b"].map((key) => run(key)));
