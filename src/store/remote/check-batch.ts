@@ -39,8 +39,16 @@ export async function checkBatch(entries: readonly (BatchEntry | undefined)[]): 
   const denials = known.map(({ member, cachedDenial }) => (member.mayRefuse ? cachedDenial() : undefined));
   if (denials.some((denial) => denial !== undefined)) return { results: denials };
   for (const { willSend } of known) willSend();
+  // Calls of these keys may wait for other runs: earlier ones are sent before this one, and later ones after it.
+  const isSpread = known.some((entry) => !entry.server.sharesRuns(server));
+  const flush = (): void => {
+    if (isSpread) for (const entry of known) entry.server.flush();
+  };
+  flush();
+  const reply = server.run({ method: "all", members });
+  flush();
   try {
-    const { isRecorded, members: replies } = await server.run({ method: "all", members });
+    const { isRecorded, members: replies } = await reply;
     return { results: known.map(({ resultOf }, at) => resultOf(replies[at] as DecisionReply, isRecorded)) };
   } catch (failure) {
     if (failure instanceof CrossSlotError) return undefined;

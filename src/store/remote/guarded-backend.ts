@@ -44,6 +44,16 @@ export class GuardedBackend {
     return this.#batcher.run(call, this.#keyPrefix, this.report) as Promise<Replies[M]>;
   }
 
+  /** Whether a run can contain calls of both. */
+  sharesRuns(other: GuardedBackend): boolean {
+    return this.#batcher === other.#batcher && this.#keyPrefix === other.#keyPrefix;
+  }
+
+  /** Sends the calls that wait. */
+  flush(): void {
+    this.#batcher.flush();
+  }
+
   /** Removes one key. Calls that were made before are sent before. */
   async deleteKey(key: string): Promise<void> {
     this.#batcher.flush();

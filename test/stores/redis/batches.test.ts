@@ -105,6 +105,23 @@ describe.skipIf(withoutRedis !== undefined)("calls that one client makes at the 
     ]);
   });
 
+  it.each([
+    ["key prefixes", { keyPrefix: "other" }],
+    ["timeouts", { timeout: "2s" }],
+  ] as const)("are decided in their order, also by allOf of limiters with different %s", async (_name, options) => {
+    const [one, two] = [limiterOf({ maxCalls: 1 }), limiterOf({ maxCalls: 1, ...options })] as const;
+    const both = allOf({ one, two });
+    await both.check({ one: "loads the script", two: "" });
+    // What else waits determines which run is sent first.
+    const others = [one.peek("busy"), one.peek("busy"), two.peek("busy")];
+    const before = await Promise.all([two.isAllowed("a"), both.check({ one: "a", two: "a" })]);
+    expect([before[0], before[1].allowed]).toEqual([true, false]);
+    others.push(one.peek("busy"), two.peek("busy"), two.peek("busy"));
+    const after = await Promise.all([both.check({ one: "b", two: "b" }), two.isAllowed("b")]);
+    expect([after[0].allowed, after[1]]).toEqual([true, false]);
+    await Promise.all(others);
+  });
+
   it("are one HTTP request through Upstash, beside the first one", async () => {
     const standIn = await UpstashStandIn.before(redis.port);
     closing.push(() => standIn.close());
