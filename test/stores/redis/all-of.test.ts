@@ -167,8 +167,12 @@ describe.skipIf(withoutRedis !== undefined)("allOf over one Redis", () => {
     const [a, b] = ["a", "b"].map(
       (name) => new RedisRateLimiter({ ...HOUR, name, client, onStoreError: () => heard.push(name) }),
     ) as [RedisRateLimiter, RedisRateLimiter];
-    await allOf({ b, a }).check({ a: "key", b: "key" });
+    const both = allOf({ b, a });
+    await both.check({ a: "key", b: "key" });
     expect(heard).toEqual(["a", "b"]);
+    // The third failure opens the circuit: later calls are not sent.
+    for (let calls = 0; calls < 4; calls += 1) await both.check({ a: "key", b: "key" });
+    expect(heard).toEqual(["a", "b", "a", "b", "a", "b"]);
   });
 
   it("refuses in words that a refund fails, and not the call", async () => {
