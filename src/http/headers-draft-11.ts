@@ -1,5 +1,4 @@
 import type { Limit } from "../core/limit.js";
-import type { LayerStatus } from "../core/decision.js";
 import { wholeSeconds } from "../core/decision.js";
 import type { HeaderEntry, HeaderFormat, LimiterResult } from "./headers.js";
 import { checkPolicyNames, policyName, quotaOf } from "./headers.js";
@@ -11,7 +10,7 @@ export const DRAFT_11: HeaderFormat = { isNamed: true, fieldsOf: (_decision, res
  * Returns the header fields of draft-ietf-httpapi-ratelimit-headers-11.
  *
  * `RateLimit-Policy` contains the quota `q` and the window `w` of each limit, in seconds. If load has reduced a limit, `q` is its
- * quota without load, because a policy must not change. `RateLimit` contains the remaining quota `r` and the effective window `t`:
+ * quota without load, because a policy must not change. A request with its own `maxCalls` has that as its quota. `RateLimit` contains the remaining quota `r` and the effective window `t`:
  * the seconds until more than `r` can be used. `t` is absent if nothing is used, or if the limit never allows a call.
  *
  * Windows are rounded up to whole seconds. A client that complies with `10 in 1 s` also complies with `10 in 500 ms`.
@@ -22,8 +21,9 @@ function rateLimitDraft11(results: readonly LimiterResult[]): readonly HeaderEnt
   let policy = "";
   let status = "";
   for (const { name, limits, decision } of results) {
-    const { layers } = decision;
-    const policies = areOf(limits, layers) ? cachedPolicies(name, limits) : formatPolicies(name, layers);
+    const { layers, limit } = decision;
+    const areCached = limits?.length === layers.length && limit.ofCall !== true;
+    const policies = areCached ? cachedPolicies(name, limits) : formatPolicies(name, layers);
     policy += policy === "" ? policies.policy : `, ${policies.policy}`;
     for (const [index, { remaining, moreAfterMs, periodMs }] of layers.entries()) {
       status += `${status === "" ? "" : ", "}${policies.names[index] ?? ""};r=${remaining}`;
@@ -35,17 +35,6 @@ function rateLimitDraft11(results: readonly LimiterResult[]): readonly HeaderEnt
     ["RateLimit-Policy", policy],
     ["RateLimit", status],
   ];
-}
-
-/** Whether the layers of a decision are of these limits: not if the call had its own `maxCalls`, or the limits have changed since. */
-function areOf(limits: readonly Limit[] | undefined, layers: readonly LayerStatus[]): limits is readonly Limit[] {
-  if (limits?.length !== layers.length) return false;
-  for (let index = 0; index < layers.length; index += 1) {
-    const limit = limits[index] as Limit;
-    const layer = layers[index] as LayerStatus;
-    if (limit.maxCalls !== layer.maxCalls || limit.reducedFrom !== layer.reducedFrom) return false;
-  }
-  return true;
 }
 
 /** The parts of the fields that do not change between the decisions of a limiter. */

@@ -219,6 +219,11 @@ describe.skipIf(withoutRedis !== undefined)("when Redis is slow, hung or gone", 
     const decision = await own.check("ada");
     expect(await own.check("ada")).toMatchObject({ allowed: false, source: "fallback" });
     expect(await own.refund(decision)).toBe(true);
+    expect(await own.isAllowed("ada", { maxCalls: 3 })).toBe(false);
+    expect(await own.check("ada", { maxCalls: 9 })).toMatchObject({
+      limit: { maxCalls: 9 },
+      layers: [{ maxCalls: 3, used: 2 }],
+    });
     expect(whenDown.size).toBe(1);
   });
 
