@@ -196,6 +196,7 @@ export function reasonInWords(error: unknown): string {
   }
   const [, reply] = SERVER_ERROR.exec(messageOf(error)) ?? [];
   if (reply !== undefined) return `error reply (${reply})`;
+  if (isForeignValue(error)) return "a value is not a log of this package";
   if (NOT_CONNECTED.test(messageOf(error))) return "client not connected";
   const name = memberOf(memberOf(error, "constructor"), "name");
   return typeof name === "string" && name !== "Error" ? `error of the client (${name})` : "error of the client";

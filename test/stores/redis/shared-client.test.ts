@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
-import { AsyncRateLimiter, MemoryStore } from "sluicegate";
+import { AsyncRateLimiter, MemoryStore, StoreError } from "sluicegate";
 import { RedisRateLimiter, type RedisRateLimiterOptions, RedisStore, type Send } from "sluicegate/redis";
 import { beforeEach, describe, expect, it, type MockInstance, vi } from "vitest";
 
@@ -97,13 +97,18 @@ describe("limiters that are made for each request, of one client, key prefix and
     ["connection refused (ECONNREFUSED)", (text) => new TypeError(text, { cause: refused })],
     ["error reply (OOM)", (text) => new Error(`OOM command not allowed, command was: ${text}`)],
     ["error reply (NOPERM)", (text) => new Error(`ReplyError: NOPERM no permission for ${text}`)],
+    [
+      "a value is not a log of this package",
+      (text) => new ClientClosedError(`ERR user_script:20: SLUICEGATE the value of this key, command was: ${text}`),
+    ],
     ["client not connected", () => new ClientClosedError("The client is closed")],
     ["client not connected", () => new Error("Stream isn't writeable and enableOfflineQueue options is false")],
     ["error of the client (ClientClosedError)", (text) => new ClientClosedError(text)],
     ["error of the client", (text) => new Error(text)],
     ["error of the client", (text) => Object.assign(new Error(text), { code: text })],
   ])("warn of %s without the command and the key, with a code", async (reason, errorOf) => {
-    await make(async (command) => Promise.reject(errorOf(command.join(" ")))).check("OOM ada");
+    const limiter = make(async (command) => Promise.reject(errorOf(command.join(" "))));
+    await limiter.check("OOM ada").catch((error: unknown) => expect(error).toBeInstanceOf(StoreError));
     const [message, options] = warned.mock.calls[0] as unknown as [string, { code: string; detail: string }];
     expect([message, options.code]).toEqual([
       `Redis failed a call of a RedisStore: ${reason}`,
