@@ -83,7 +83,8 @@ function proceed<R extends ExpressRequest, S extends ExpressResponse>(
   next: (error?: unknown) => void,
 ): void {
   if (decision !== undefined) request.rateLimit = decision;
-  // Other code has responded meanwhile, such as a timeout. No field can be set any more, but a refused request must not pass.
+  // Other code has responded meanwhile, such as a timeout, so no field can be set any more. The error of a refused request keeps it
+  // from later handlers.
   if (response.headersSent) {
     if (rejection === undefined) next();
     else if (rejection.error !== undefined) next(rejection.error());
