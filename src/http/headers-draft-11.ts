@@ -10,8 +10,9 @@ export const DRAFT_11: HeaderFormat = { isNamed: true, fieldsOf: (_decision, res
  * Returns the header fields of draft-ietf-httpapi-ratelimit-headers-11.
  *
  * `RateLimit-Policy` contains the quota `q` and the window `w` of each limit, in seconds. If load has reduced a limit, `q` is its
- * quota without load, because a policy must not change. A request with its own `maxCalls` has that as its quota. `RateLimit` contains the remaining quota `r` and the effective window `t`:
- * the seconds until more than `r` can be used. `t` is absent if nothing is used, or if the limit never allows a call.
+ * quota without load, because a policy must not change. A request with its own `maxCalls` has that as its quota. `RateLimit`
+ * contains the remaining quota `r` and the effective window `t`: the seconds until more than `r` can be used. `t` is absent if
+ * nothing is used, or if the limit never allows a call.
  *
  * Windows are rounded up to whole seconds. A client that complies with `10 in 1 s` also complies with `10 in 500 ms`.
  *
