@@ -87,7 +87,7 @@ describe("npm run demo:fleet", () => {
     },
   );
 
-  it("says how to install redis-server if it is missing, and exits 1", async () => {
+  it("exits 1 with the command that installs redis-server if it is missing", async () => {
     const env = { ...process.env, PATH: "/nowhere" };
     const demo = run(process.execPath, ["examples/dist/fleet-demo.js"], { cwd: root, env });
     await expect(demo).rejects.toMatchObject({

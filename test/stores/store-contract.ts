@@ -64,7 +64,7 @@ export function itIsAStore({ store, source }: Maker): void {
     expect(await limiter.state("unused")).toMatchObject({ calls: 0 });
   });
 
-  it("gives back exactly what a call spent, once, and nothing of a later log", async () => {
+  it("refunds exactly what a call recorded, once, and nothing of a later log", async () => {
     const limiter = new AsyncRateLimiter({ ...hour, store: store() });
     const first = await limiter.check("ada", { cost: 2 });
     const second = await limiter.check("ada");
@@ -347,7 +347,7 @@ export function itIsAStore({ store, source }: Maker): void {
     expect(admitted.filter(Boolean)).toHaveLength(57);
   });
 
-  it("lets waiters in, in their order, as places are given back or come free", async () => {
+  it("admits waiters in their order as calls are refunded", async () => {
     const limiter = new AsyncRateLimiter({ maxCalls: 1, period: "1h", store: store() });
     const held = await limiter.check("ada");
     const order: string[] = [];

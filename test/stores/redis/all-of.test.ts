@@ -175,7 +175,7 @@ describe.skipIf(withoutRedis !== undefined)("allOf over one Redis", () => {
     expect(heard).toEqual(["a", "b", "a", "b", "a", "b"]);
   });
 
-  it("refuses in words that a refund fails, and not the call", async () => {
+  it("warns of a refund that fails, and does not reject the call", async () => {
     const warned = vi.spyOn(process, "emitWarning").mockReturnValue();
     const local = new MemoryStore();
     const whenDown: Store = {

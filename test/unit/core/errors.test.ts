@@ -84,7 +84,7 @@ describe("RateLimitExceededError", () => {
     expect("cause" in new RateLimitExceededError(decision)).toBe(false);
   });
 
-  it("has an infinite retryAfter and says so if the cost exceeds the limit", async () => {
+  it("has an infinite retryAfter, and a message without one, if the cost exceeds the limit", async () => {
     const decision = await new AsyncRateLimiter({ maxCalls: 1, period: "2s" }).check("ada", { cost: 2 });
     expect(new RateLimitExceededError(decision)).toMatchObject({
       retryAfter: Infinity,

@@ -73,7 +73,7 @@ describe("the fields of draft 11", () => {
     );
   });
 
-  it("end their window when more can be spent, and not before, to the second", async () => {
+  it("end their window at the second in which more calls remain, and not before", async () => {
     await fc.assert(
       fc.asyncProperty(limit, steps, async ({ maxCalls, period }, calls) => {
         const clock = new ManualClock();

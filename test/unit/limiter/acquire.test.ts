@@ -683,7 +683,7 @@ describe("acquire, when it records a call,", () => {
     expect((await limiter.peek("ada")).remaining).toBe(2);
   });
 
-  it("sees what the caller before has done at once", async () => {
+  it("checks a call after the code that the caller before runs at once", async () => {
     const { limiter, wait, log, advance } = waitingWorld(2);
     const first = limiter.acquire("ada").then(() => limiter.checkSync("ada"));
     wait("second");
@@ -694,7 +694,7 @@ describe("acquire, when it records a call,", () => {
     expect(log).toEqual([["second", "in", 1000]]);
   });
 
-  it("sees a refund, an abort and a block of the caller before", async () => {
+  it("checks a call after a refund, an abort and a block of the caller before", async () => {
     const { limiter, clock } = waitingWorld(1);
     const controller = new AbortController();
     const { signal } = controller;
@@ -757,7 +757,7 @@ describe("acquire, when it records a call,", () => {
 describe("the error of a failed wait", () => {
   const failed = (wait: Promise<unknown>): Promise<unknown> => wait.catch((error: unknown) => error);
 
-  it("says that the timeout ended, or would end before the call is admitted", async () => {
+  it("has waitFailedBy timeout if the timeout ended, or would end before the call is admitted", async () => {
     const { limiter, clock } = waitingWorld(2);
     await limiter.check("ada");
     const first = limiter.acquire("ada", { cost: 2 });
@@ -776,7 +776,7 @@ describe("the error of a failed wait", () => {
     });
   });
 
-  it("says that the queue was full, and how many it holds: 10,000 by default", async () => {
+  it("has waitFailedBy queue-full and the maxQueue, by default 10,000, if the queue was full", async () => {
     const { limiter } = waitingWorld();
     await limiter.check("ada");
     expect(await failed(limiter.acquire("ada", { maxQueue: 0 }))).toMatchObject({ waitFailedBy: "queue-full" });
@@ -793,7 +793,7 @@ describe("the error of a failed wait", () => {
     expect(await waits[9_999]).toMatchObject({ code: "LIMITER_CLOSED" });
   });
 
-  it("says that the cost exceeds a limit, also for a limit of 0 and one that is lowered during the wait", async () => {
+  it("has waitFailedBy cost if the cost exceeds a limit, also a limit of 0 and one that is lowered during the wait", async () => {
     const cost = { waitFailedBy: "cost", retryAfter: Infinity, decision: { retryAfterMs: Infinity } };
     const { limiter } = waitingWorld(2);
     expect(await failed(limiter.acquire("ada", { cost: 3, timeout: "1s" }))).toMatchObject(cost);
@@ -812,7 +812,7 @@ describe("the error of a failed wait", () => {
     expect(await failed(limiter.acquire("eve"))).toMatchObject(cost);
   });
 
-  it("says nothing of a wait where there was none", async () => {
+  it("has waitFailedBy null if the call did not wait", async () => {
     const { limiter } = waitingWorld(0);
     expect(new RateLimitExceededError(await limiter.check("ada")).waitFailedBy).toBe(null);
   });
@@ -1073,7 +1073,7 @@ describe("acquire with an asynchronous store", () => {
     expect((await second).allowed).toBe(true);
   });
 
-  it("checks as many of the next waiters at once as the first decision says that remain, in order", async () => {
+  it("checks at once, and in order, as many of the next waiters as remain after the first decision", async () => {
     const { store, held, decideOne, decideAll } = heldStore(new ManualClock());
     const limiter = new AsyncRateLimiter({ maxCalls: 40, period: "1s", store, bypass: false });
     const order: number[] = [];

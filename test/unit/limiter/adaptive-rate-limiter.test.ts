@@ -21,7 +21,7 @@ function made(options: Partial<AdaptiveRateLimiterOptions> = {}) {
   return { clock, limiter };
 }
 
-/** A source whose factor is set by hand, and which notes what it is told. */
+/** A source whose factor is set by hand, and which notes the reports that it gets. */
 class HandSource implements LoadSource {
   readonly intervalMs = 25;
   readonly reports: number[] = [];
@@ -95,7 +95,7 @@ describe("a limit adjusted by hand", () => {
     [0, Infinity, RangeError, "`memoryUsage`"],
     ["0.9", 0, TypeError, "Expected `cpuUsage` to be a fraction from 0 to 1, got `0.9` (string)"],
     [0, undefined, TypeError, "`memoryUsage`"],
-  ])("is not moved by a load of %o and %o", (cpu, memory, kind, message) => {
+  ])("is not changed by a load of %o and %o", (cpu, memory, kind, message) => {
     const { limiter } = made();
     limiter.adjustForLoad(0.7, 0);
     const adjust = () => limiter.adjustForLoad(cpu as number, memory as number);
@@ -104,15 +104,15 @@ describe("a limit adjusted by hand", () => {
     expect(limiter.loadFactor).toBe(0.7);
   });
 
-  it.each([NaN, -0.5, 1.5, "0.5", undefined])("is not moved by a curve that says %o", (said) => {
-    const { limiter } = made({ curve: () => said as number });
+  it.each([NaN, -0.5, 1.5, "0.5", undefined])("is not changed by a curve that returns %o", (factor) => {
+    const { limiter } = made({ curve: () => factor as number });
     expect(() => limiter.adjustForLoad(0.5, 0.5)).toThrow("Expected `curve(load)` to be a fraction from 0 to 1");
     expect(limiter.maxCalls).toBe(10);
   });
 });
 
 describe("a decision of a reduced limit", () => {
-  it("has nothing remaining after a cut below what was spent, and waits for the limit now in force", async () => {
+  it("has nothing remaining after a reduction below what is used, and has the wait for the limit in force", async () => {
     const { clock, limiter } = made();
     for (let call = 0; call < 8; call += 1) {
       clock.advance("10ms");
@@ -127,7 +127,7 @@ describe("a decision of a reduced limit", () => {
     expect(await limiter.isAllowed("ada")).toBe(true);
   });
 
-  it("says that the reduction refused, where the full limit would not have", async () => {
+  it("is reduced if the full limit would allow the call", async () => {
     const { limiter } = made();
     for (let call = 0; call < 5; call += 1) await limiter.check("ada");
     limiter.adjustForLoad(0.9, 0);
@@ -140,7 +140,7 @@ describe("a decision of a reduced limit", () => {
     });
   });
 
-  it("says nothing of it where the full limit would have refused as well, or nobody refuses", async () => {
+  it("is not reduced if the full limit would refuse the call as well, or if the call is allowed", async () => {
     const { limiter } = made();
     for (let call = 0; call < 10; call += 1) await limiter.check("ada");
     limiter.adjustForLoad(0.9, 0);

@@ -89,7 +89,7 @@ describe("a decision", () => {
     expect(decision.limit).toBe(limiter.limits[0]);
   });
 
-  it("counts what is left after this call's spend, by its cost", async () => {
+  it("has the cost that remains after the call", async () => {
     expect(await limiter.check("ada", { cost: 2 })).toMatchObject({
       allowed: true,
       remaining: 1,
@@ -103,7 +103,7 @@ describe("a decision", () => {
     expect(await limiter.check("ada", { cost: 1 })).toMatchObject({ allowed: true, remaining: 0 });
   });
 
-  it("tells when more may be spent than now, whatever this call's cost", async () => {
+  it("has the wait for a higher remaining cost, which does not depend on the cost of the call", async () => {
     const [fresh] = (await limiter.peek("ada")).layers;
     expect(fresh).toMatchObject({ remaining: 3, moreAfterMs: Infinity });
     await limiter.check("ada");
@@ -114,7 +114,7 @@ describe("a decision", () => {
     expect(refused).toMatchObject({ remaining: 1, retryAfterMs: 60_000, moreAfterMs: 50_000 });
   });
 
-  it("tells never from later: a cost above maxCalls can never pass", async () => {
+  it("has an infinite wait for a cost above maxCalls", async () => {
     expect(await limiter.check("ada", { cost: 4 })).toMatchObject({ allowed: false, retryAfterMs: Infinity });
     const shut = new AsyncRateLimiter({ maxCalls: 0, period: "1m" });
     expect(await shut.check("ada")).toMatchObject({ allowed: false, remaining: 0, retryAfterMs: Infinity });
@@ -142,7 +142,7 @@ describe("a decision", () => {
     });
   });
 
-  it("can be printed and serialised, and does not show what it spent", async () => {
+  it("can be printed and serialised, and does not show its receipt", async () => {
     const decision = await limiter.check("ada@example.org");
     expect(JSON.stringify(decision)).not.toContain("ada@example.org");
     expect(Object.keys(decision)).toEqual([
@@ -163,7 +163,7 @@ describe("a decision", () => {
 });
 
 describe("a refund", () => {
-  it("takes back exactly what the decision spent, once", async () => {
+  it("removes exactly what the decision recorded, once", async () => {
     const first = await limiter.check("ada", { cost: 2 });
     await limiter.check("ada");
     expect(await limiter.refund(first)).toBe(true);
@@ -172,7 +172,7 @@ describe("a refund", () => {
     expect((await limiter.state("ada")).calls).toBe(1);
   });
 
-  it("is false where nothing was spent: refused, shadowed, bypassed or peeked", async () => {
+  it("is false if nothing was recorded: for a refused, shadowed or bypassed call, and for a peek", async () => {
     await limiter.check("ada", { cost: 3 });
     const shadow = new AsyncRateLimiter({ maxCalls: 0, period: "1m", mode: "shadow" });
     const open = new AsyncRateLimiter({ maxCalls: 1, period: "1m", bypass: () => true });
@@ -193,7 +193,7 @@ describe("a refund", () => {
     expect(await limiter.refund(decision)).toBe(false);
   });
 
-  it("takes no newer call when the key was reset since, or evicted and came back", async () => {
+  it("removes no newer call of a key that was reset, or evicted and added again", async () => {
     const decision = await limiter.check("ada");
     await limiter.reset("ada");
     await limiter.check("ada");
@@ -216,7 +216,7 @@ describe("a refund", () => {
     expect((await limiter.state("ada")).calls).toBe(2);
   });
 
-  it("of a copy is a TypeError: a copy does not remember", async () => {
+  it("of a copy of a decision is a TypeError", async () => {
     const decision = await limiter.check("ada");
     for (const other of [
       { ...decision },
@@ -235,7 +235,7 @@ describe("a refund", () => {
     expect(await limiter.refund(decision)).toBe(true);
   });
 
-  it("that a broken clock stops half-way rejects, and can be tried again", async () => {
+  it("rejects if the clock throws, and can be repeated", async () => {
     let reading = 0;
     const broken = new AsyncRateLimiter({ maxCalls: 3, period: "1m", clock: { now: () => reading } });
     const decision = await broken.check("ada");
@@ -248,7 +248,7 @@ describe("a refund", () => {
 });
 
 describe("shadow mode", () => {
-  it("lets everything through, says what enforce would have said, and records only what it would have admitted", async () => {
+  it("allows every call, returns the refusals of the mode enforce, and records only calls that every limit allows", async () => {
     const shadow = new AsyncRateLimiter({ maxCalls: 1, period: "1m", mode: "shadow", clock });
     expect(await shadow.check("ada")).toMatchObject({ allowed: true, shadowed: false });
     expect(await shadow.check("ada")).toMatchObject({
@@ -271,7 +271,7 @@ describe("onDecision", () => {
     process.removeAllListeners("warning");
   });
 
-  it("hears each deciding verb once, before its caller, with the key, and peek never", async () => {
+  it("is called once for each method that decides, before its caller continues, with the key, and never for peek", async () => {
     const heard: [string, Decision][] = [];
     const told = new AsyncRateLimiter({
       maxCalls: 2,
@@ -289,7 +289,7 @@ describe("onDecision", () => {
     expect(heard[1]?.[1]).toBe(sync);
   });
 
-  it("hears refusals, shadowed and bypassed calls as well", async () => {
+  it("is called for refused, shadowed and bypassed calls as well", async () => {
     const heard: Decision[] = [];
     const onDecision = (decision: Decision) => heard.push(decision);
     await new AsyncRateLimiter({ maxCalls: 0, period: 1, onDecision }).isAllowed("ada");
@@ -336,7 +336,7 @@ describe("reset", () => {
     expect([await limiter.isAllowed("ada"), await limiter.isAllowed("grace")]).toEqual([true, true]);
   });
 
-  it("of undefined is a TypeError and forgets nobody: it is a key that got lost", async () => {
+  it("of the key undefined is a TypeError, and forgets no key", async () => {
     await limiter.check("ada", { cost: 3 });
     const lost = undefined as unknown as string;
     await expect(limiter.reset(lost)).rejects.toThrow(
@@ -347,7 +347,7 @@ describe("reset", () => {
 });
 
 describe("state", () => {
-  it("tells the live calls in the longest window, and where that window begins on the store's clock", async () => {
+  it("has the unexpired calls in the longest window, and the start of that window on the clock of the store", async () => {
     await limiter.check("ada", { cost: 2 });
     clock.advance("30s");
     await limiter.check("ada");
@@ -364,16 +364,16 @@ describe("checkSync", () => {
     expect(answers).toEqual([true, true, true, false]);
   });
 
-  it("is a TypeError where the store is not synchronous, and nothing is spent", () => {
-    let asked = 0;
-    const remote: Store = { synchronous: false, open: () => new Proxy({} as never, { get: () => (asked += 1) }) };
+  it("throws a TypeError with an asynchronous store, and does not call the store", () => {
+    let reads = 0;
+    const remote: Store = { synchronous: false, open: () => new Proxy({} as never, { get: () => (reads += 1) }) };
     const fleet = new AsyncRateLimiter({ maxCalls: 3, period: "1m", store: remote });
     expect(() => fleet.checkSync("ada")).toThrow(TypeError);
-    expect(asked).toBe(0);
+    expect(reads).toBe(0);
   });
 });
 
-describe("a store that answers later", () => {
+describe("an asynchronous store", () => {
   const late: Store = {
     synchronous: false,
     open(name, periodsMs) {
@@ -390,7 +390,7 @@ describe("a store that answers later", () => {
     },
   };
 
-  it("is waited for by every verb", async () => {
+  it("is awaited by every method", async () => {
     const heard: Decision[] = [];
     const fleet = new AsyncRateLimiter({ maxCalls: 1, period: "1m", store: late });
     const told = new AsyncRateLimiter({ maxCalls: 1, period: "1m", store: late, onDecision: (d) => heard.push(d) });
@@ -413,7 +413,7 @@ describe("fake timers", () => {
     vi.useRealTimers();
   });
 
-  it("installed after the first call, and uninstalled again, freeze nobody and open nothing", async () => {
+  it("installed after the first call, and uninstalled again, stop no limit and lift no limit", async () => {
     const real = new AsyncRateLimiter({ maxCalls: 2, period: "1m" });
     await real.isAllowed("ada");
     vi.useFakeTimers({ now: 0 });

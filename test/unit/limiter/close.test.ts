@@ -195,7 +195,7 @@ describe("a TieredRateLimiter that finds the name of its second tier taken", () 
 });
 
 describe("allOf over a closed member", () => {
-  /** A store that answers in a later turn, so that members are consulted one after another. */
+  /** A store that decides in a later turn, so that members are consulted one after another. */
   const late = (): AsyncStore => {
     const memory = new MemoryStore();
     return {
@@ -219,7 +219,7 @@ describe("allOf over a closed member", () => {
 
   it.each([
     ["memory", (): Store => new MemoryStore()],
-    ["a store that answers later", late],
+    ["an asynchronous store", late],
   ])("rejects and counts in none, over %s", async (_, store) => {
     const heard: string[] = [];
     const open = new AsyncRateLimiter({ ...minute, store: store(), onDecision: () => heard.push("open") });

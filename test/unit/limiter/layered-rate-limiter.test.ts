@@ -100,7 +100,7 @@ describe("a layered limiter", () => {
 });
 
 describe("the DOS protection limiter", () => {
-  it("has the origin's layers, and answers isAllowed with a boolean", async () => {
+  it("has the limits Burst, Hourly and Daily, and a boolean as the result of isAllowed", async () => {
     const clock = new ManualClock();
     const guard = new DOSProtectionLimiter({ clock, bypass: false });
     expect(guard.limits).toEqual([

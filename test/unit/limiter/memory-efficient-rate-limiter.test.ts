@@ -40,7 +40,7 @@ describe("a memory-efficient limiter", () => {
     expect(limiter.evictions).toBe(0);
   });
 
-  it("holds 10,000 keys and evicts unless told otherwise", async () => {
+  it("holds 10,000 keys and evicts by default", async () => {
     const limiter = new MemoryEfficientRateLimiter({ maxCalls: 2, period: "1m" });
     for (let key = 0; key < 10_001; key += 1) await limiter.isAllowed(`key ${key}`);
     expect([limiter.size, limiter.evictions]).toEqual([10_000, 1]);

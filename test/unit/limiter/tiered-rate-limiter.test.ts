@@ -26,7 +26,7 @@ describe("a tiered limiter", () => {
     });
   });
 
-  it("forgets a key in one tier, in all, or everybody", async () => {
+  it("forgets a key in one tier, a key in all tiers, or all keys", async () => {
     const limiter = new TieredRateLimiter({ tiers });
     const fill = async (): Promise<void> => {
       for (const key of ["ada", "grace"]) {
@@ -125,7 +125,7 @@ describe("a tiered limiter", () => {
     expect(() => new TieredRateLimiter({ tiers, store })).not.toThrow();
   });
 
-  it("knows its tiers and keys at compile time", () => {
+  it("has types of its tiers and keys", () => {
     // @ts-expect-error -- there is no gold
     const wide = new TieredRateLimiter<"free" | "premium" | "gold">({ tiers });
     expect(() => wide.tier("gold")).toThrow(RangeError);

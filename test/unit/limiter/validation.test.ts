@@ -101,7 +101,7 @@ describe("an option that is not fit is refused at construction", () => {
   });
 });
 
-describe("an argument that is not fit is refused by every verb, and nothing is spent", () => {
+describe("an invalid argument is refused by every method, and nothing is recorded", () => {
   const badKeys = [undefined, null, 7, 7n, {}, ["ada"], Symbol("ada")];
   const badCosts: [CallOptions, typeof TypeError][] = [
     [{ cost: 0 }, RangeError],

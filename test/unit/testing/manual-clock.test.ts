@@ -3,7 +3,7 @@ import type { Duration } from "../../../src/index.js";
 import { ManualClock } from "../../../src/testing/index.js";
 
 describe("a manual clock", () => {
-  it("stands still until it is moved", () => {
+  it("does not move by itself", () => {
     const clock = new ManualClock(5);
     expect([clock.now(), clock.now()]).toEqual([5, 5]);
     clock.advance("1m");
@@ -14,7 +14,7 @@ describe("a manual clock", () => {
     expect(clock.now()).toBe(-3.5);
   });
 
-  it("wakes in the order of the instants, then of asking, each at its own instant", () => {
+  it("runs timers in the order of their instants, then of their creation, each at its own instant", () => {
     const clock = new ManualClock();
     const woken: [string, number][] = [];
     const wake = (name: string, afterMs: number) => clock.wake(afterMs, () => woken.push([name, clock.now()]));
@@ -32,7 +32,7 @@ describe("a manual clock", () => {
     ]);
   });
 
-  it("wakes who asks while it moves, if that is on the way", () => {
+  it("runs a timer that is set during a move, if its instant is within the move", () => {
     const clock = new ManualClock();
     const woken: number[] = [];
     const again = (): void => {
@@ -45,7 +45,7 @@ describe("a manual clock", () => {
     expect(clock.now()).toBe(35);
   });
 
-  it("wakes nobody who called it off, before or on the way", () => {
+  it("does not run a timer that is cancelled before or during a move", () => {
     const clock = new ManualClock();
     const woken: string[] = [];
     const off = clock.wake(10, () => woken.push("off"));
@@ -57,7 +57,7 @@ describe("a manual clock", () => {
     expect(woken).toEqual([]);
   });
 
-  it("wakes at its present instant who is overdue after it went backwards and on", () => {
+  it("runs a timer at its instant after a move backward and forward again", () => {
     const clock = new ManualClock(100);
     const woken: number[] = [];
     clock.wake(10, () => woken.push(clock.now()));
@@ -68,7 +68,7 @@ describe("a manual clock", () => {
     expect(woken).toEqual([110]);
   });
 
-  it("stays where somebody woken on the way moved it, if that is further", () => {
+  it("stays where a timer moves it, if that is further", () => {
     const clock = new ManualClock();
     clock.wake(1000, () => {
       clock.advance("1h");
@@ -77,7 +77,7 @@ describe("a manual clock", () => {
     expect(clock.now()).toBe(3_601_000);
   });
 
-  it("stops at the instant of a wake that throws, and goes on from there", () => {
+  it("stops at the instant of a timer that throws, and moves on from there", () => {
     const clock = new ManualClock();
     clock.wake(10, () => {
       throw new Error("woken badly");
@@ -90,7 +90,7 @@ describe("a manual clock", () => {
     expect(clock.now()).toBe(20);
   });
 
-  it("refuses a duration without a unit, and instants that are none", () => {
+  it("throws for a duration without a unit, and for invalid instants", () => {
     const clock = new ManualClock();
     // @ts-expect-error -- of what unit?
     expect(() => clock.advance(60)).toThrow(TypeError);

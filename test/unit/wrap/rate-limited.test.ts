@@ -267,7 +267,7 @@ describe("rateLimited with the option wait", () => {
     expect(await queued()).toBe("queued");
   });
 
-  it("rejects with an error that says why the wait failed", async () => {
+  it("rejects with an error whose waitFailedBy has the cause of a failed wait", async () => {
     const limiter = limiterOf(1);
     const call = (wait: RateLimitedOptions<[]>["wait"], cost = 1): Promise<string> =>
       rateLimited(limiter, () => "ada", { wait, cost })(() => "done")();
