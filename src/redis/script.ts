@@ -372,7 +372,8 @@ local function try(run, ...)
     local message = type(reply) == 'table' and reply.err or tostring(reply)
     -- Nothing was recorded, and clients look for another server when they see this error.
     if string.find(message, 'READONLY', 1, true) then error(reply, 0) end
-    reply = '!' .. message
+    -- Redis 6 ends its own errors with a line break, which separates replies.
+    reply = '!' .. string.gsub(message, '%c+', ' ')
   end
   replies[#replies + 1] = reply
 end
@@ -400,5 +401,5 @@ return table.concat(replies, '\\n')
 /** The text of the script, and its SHA-1 in hexadecimal for `EVALSHA`, since edge workers have no `node:crypto`. */
 export const SCRIPT: { readonly text: string; readonly sha1: string } = {
   text: TEXT,
-  sha1: "cb0ecd914706fc79ba9fe9907235f1db5a76e36a",
+  sha1: "2672b2c84bb633bab0b0ecfe4633c1c542dfdda9",
 };

@@ -2,9 +2,10 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { Redis as Upstash } from "@upstash/redis";
 import { Cluster, Redis } from "ioredis";
 import type { AsyncRateLimiter } from "sluicegate";
-import { allOf, type Decision, LayeredRateLimiter } from "sluicegate";
+import { allOf, type Decision, LayeredRateLimiter, type StoreError } from "sluicegate";
 import { hashTagged, RedisRateLimiter, type RedisRateLimiterOptions, RedisStore } from "sluicegate/redis";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { SCRIPT } from "../../../src/redis/script.js";
 import { ClusterProcess } from "../../support/redis/cluster-process.js";
 import { Proxy } from "../../support/redis/proxy.js";
 import { RedisProcess, withoutRedis } from "../../support/redis/redis-process.js";
@@ -214,6 +215,23 @@ describe.skipIf(withoutRedis !== undefined)("calls that one client makes at the 
     expect(failures).toHaveLength(KEYS.length / 2);
     await client.config("SET", "maxmemory", "0");
     expect(sources(await checkAll(limiter))).toEqual(new Set(["redis"]));
+  });
+
+  it("are refused or decided by the fallback if a server as old as Redis 6.2 is out of memory", async () => {
+    const full = KEYS.slice(0, 20);
+    await Promise.all(full.map((key) => limiterOf({ name: "old" }).check(key, { cost: 3 })));
+    // Its errors in scripts end with a line break.
+    const old = `local call = redis.call
+      local redis = { call = function(command, ...)
+        if command == 'SET' then error("@user_script: 9: -OOM command not allowed when used memory > 'maxmemory'.\\r\\n", 0) end
+        return call(command, ...)
+      end }\n`;
+    const send = async ([, , ...words]: string[]): Promise<unknown> => client.call("EVAL", old + SCRIPT.text, ...words);
+    const decisions = await checkAll(limiterOf({ name: "old", client: send, warnings: false }));
+    expect(decisions.map(({ source }) => source)).toEqual(KEYS.map((_, at) => (at < 20 ? "redis" : "fallback")));
+    expect(new Set(failures.map((failure) => (failure as StoreError).message))).toEqual(
+      new Set(["Redis could not decide"]),
+    );
   });
 
   it("are executed before a reset that follows them", async () => {
