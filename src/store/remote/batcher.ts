@@ -25,14 +25,13 @@ export class LateReplyError extends Error {
   }
 }
 
-/** Called with each failure, before its call is rejected with it. */
+/** Called with each failure of a request, before it is rejected with it. */
 export type Report = (failure: StoreError) => void;
 
 /** A call that was not sent yet, or whose reply has not arrived. */
 interface Entry {
   readonly call: RemoteCall;
   readonly prefix: string;
-  readonly report: Report;
   readonly resolve: (reply: unknown) => void;
   readonly reject: (failure: StoreError) => void;
 }
@@ -61,9 +60,9 @@ export class Batcher {
    *
    * @param prefix - the key prefix of the store.
    */
-  run(call: RemoteCall, prefix: string, report: Report): Promise<unknown> {
+  run(call: RemoteCall, prefix: string): Promise<unknown> {
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ call, prefix, report, resolve, reject });
+      this.#waiting.push({ call, prefix, resolve, reject });
       if (this.#waiting.length > 1) return;
       if (this.#running === 0) this.flush();
       else afterTurn(() => this.flush());
@@ -156,10 +155,7 @@ export class Batcher {
     const outages = failures.filter(({ failure }) => failure.isOutage);
     if (outages.length > 0) this.#breaker.failed(pass, outages[0]?.cause, outages.length);
     else this.#breaker.succeeded(pass);
-    for (const { entry, failure } of failures) {
-      entry.report(failure.error);
-      entry.reject(failure.error);
-    }
+    for (const { entry, failure } of failures) entry.reject(failure.error);
   }
 
   #circuitOpen(): CircuitOpenError {

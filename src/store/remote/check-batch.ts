@@ -1,7 +1,7 @@
 import type { StoreError } from "../../core/errors.js";
 import type { Namespace, BatchResult, StoreResult } from "../store.js";
 import type { AllMember, DecisionReply } from "./backend.js";
-import { CircuitOpenError, CrossSlotError, UnreachableError } from "./backend.js";
+import { CrossSlotError, UnreachableError } from "./backend.js";
 import type { GuardedBackend } from "./guarded-backend.js";
 
 /** One key of a batch: what its namespace contributes. */
@@ -51,11 +51,10 @@ export async function checkBatch(entries: readonly (BatchEntry | undefined)[]): 
     const { isRecorded, members: replies } = await reply;
     return { results: known.map(({ resultOf }, at) => resultOf(replies[at] as DecisionReply, isRecorded)) };
   } catch (failure) {
+    server.reportFailure(failure);
     if (failure instanceof CrossSlotError) return undefined;
     if (!(failure instanceof UnreachableError)) throw failure;
-    // What was not sent is not reported.
-    const informed = failure instanceof CircuitOpenError ? [server] : known.map((entry) => entry.server);
-    for (const other of new Set(informed)) if (other !== server) other.report(failure);
+    for (const other of new Set(known.map((entry) => entry.server))) if (other !== server) other.reportFailure(failure);
     return { checkers: known.map((entry) => entry.fallback(failure)) };
   }
 }

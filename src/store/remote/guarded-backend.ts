@@ -1,6 +1,7 @@
 import { callListener, warn } from "../../core/callbacks.js";
-import type { StoreError } from "../../core/errors.js";
+import { StoreError } from "../../core/errors.js";
 import type { Backend, RemoteCall, Replies } from "./backend.js";
+import { CircuitOpenError } from "./backend.js";
 import type { Batcher, Report } from "./batcher.js";
 import { LateReplyError } from "./batcher.js";
 import type { SharedState } from "./shared-state.js";
@@ -11,7 +12,7 @@ export class GuardedBackend {
   readonly #batcher: Batcher;
   readonly #keyPrefix: string;
   /** Calls `onStoreError`. */
-  readonly report: Report;
+  readonly #report: Report;
 
   constructor(
     shared: SharedState,
@@ -26,7 +27,7 @@ export class GuardedBackend {
     this.backend = backend;
     this.#batcher = shared.batcher(timeoutMs);
     this.#keyPrefix = keyPrefix;
-    this.report = (failure: StoreError) =>
+    this.#report = (failure: StoreError) =>
       callListener(
         () => listener(failure),
         (problem) =>
@@ -41,7 +42,15 @@ export class GuardedBackend {
    *   StoreError for a foreign value and for a client that cannot reach the key.
    */
   run<M extends RemoteCall["method"]>(call: RemoteCall & { readonly method: M }): Promise<Replies[M]> {
-    return this.#batcher.run(call, this.#keyPrefix, this.report) as Promise<Replies[M]>;
+    return this.#batcher.run(call, this.#keyPrefix) as Promise<Replies[M]>;
+  }
+
+  /**
+   * Reports a failure of {@link run}, unless nothing was sent. Call this where the failure is handled: a run has calls of several
+   * callers, and `onStoreError` may read the `AsyncLocalStorage` of its caller.
+   */
+  reportFailure(failure: unknown): void {
+    if (failure instanceof StoreError && !(failure instanceof CircuitOpenError)) this.#report(failure);
   }
 
   /** Whether a run can contain calls of both. */
@@ -57,12 +66,12 @@ export class GuardedBackend {
   /** Removes one key. Calls that were made before are sent before. */
   async deleteKey(key: string): Promise<void> {
     this.#batcher.flush();
-    await this.#batcher.request(() => this.backend.deleteKey(key), this.report);
+    await this.#batcher.request(() => this.backend.deleteKey(key), this.#report);
   }
 
   /** Removes all keys that begin with `prefix`. Calls that were made before are sent before. */
   async deleteAll(prefix: string): Promise<void> {
     this.#batcher.flush();
-    await this.backend.deleteAll(prefix, (send) => this.#batcher.request(send, this.report));
+    await this.backend.deleteAll(prefix, (send) => this.#batcher.request(send, this.#report));
   }
 }

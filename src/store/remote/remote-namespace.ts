@@ -54,7 +54,7 @@ export class RemoteNamespace implements AsyncNamespace {
         else this.#denyCache.admitted(name, cost);
         return retryAfterMs === 0;
       },
-      (failure: unknown) => this.#fallback.admit(unreachable(failure), key, limits, cost),
+      (failure: unknown) => this.#fallback.admit(this.#unreachable(failure), key, limits, cost),
     );
   }
 
@@ -65,7 +65,7 @@ export class RemoteNamespace implements AsyncNamespace {
     const sent = this.#denyCache.stamp(name, cost);
     return this.#server.run(this.#call("check", name, limits, cost)).then(
       (reply) => this.#checked(reply, name, limits, cost, sent),
-      (failure: unknown) => this.#fallback.check(unreachable(failure), key, limits, cost),
+      (failure: unknown) => this.#fallback.check(this.#unreachable(failure), key, limits, cost),
     );
   }
 
@@ -73,14 +73,14 @@ export class RemoteNamespace implements AsyncNamespace {
     const name = this.#keyOf(key);
     return this.#server.run(this.#call("peek", name, limits, cost)).then(
       (reply) => this.#result(reply, name, 0),
-      (failure: unknown) => this.#fallback.peek(unreachable(failure), key, limits, cost),
+      (failure: unknown) => this.#fallback.peek(this.#unreachable(failure), key, limits, cost),
     );
   }
 
   state(key: string): Promise<KeyState> {
     return this.#server
       .run({ method: "state", key: this.#keyOf(key), longestMs: this.#longestMs })
-      .catch((failure: unknown) => this.#fallback.state(unreachable(failure), key));
+      .catch((failure: unknown) => this.#fallback.state(this.#unreachable(failure), key));
   }
 
   /** Rejects if the server is unreachable, whatever `whenDown` is: its keys would still be refused. */
@@ -115,6 +115,13 @@ export class RemoteNamespace implements AsyncNamespace {
         check: (...args) => this.#fallback.check(failure, ...args),
       }),
     };
+  }
+
+  /** Reports a failure, and returns it if the fallback handles it. Any other failure is thrown. */
+  #unreachable(failure: unknown): UnreachableError {
+    this.#server.reportFailure(failure);
+    if (failure instanceof UnreachableError) return failure;
+    throw failure;
   }
 
   #call<M extends DecisionCall["method"]>(
@@ -174,6 +181,7 @@ export class RemoteNamespace implements AsyncNamespace {
         try {
           return await this.#events.whileChanging(key, refund);
         } catch (error) {
+          this.#server.reportFailure(error);
           if (error instanceof CircuitOpenError) isRefunded = false;
           throw error;
         }
@@ -184,9 +192,3 @@ export class RemoteNamespace implements AsyncNamespace {
 
 const ESCAPED = "\0utf-16:";
 const LONE_SURROGATE = /[\ud800-\udfff]/u;
-
-/** A failure that the fallback handles. Any other failure is thrown. */
-function unreachable(failure: unknown): UnreachableError {
-  if (failure instanceof UnreachableError) return failure;
-  throw failure;
-}

@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from "node:async_hooks";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Redis as Upstash } from "@upstash/redis";
 import { Cluster, Redis } from "ioredis";
@@ -232,6 +233,17 @@ describe.skipIf(withoutRedis !== undefined)("calls that one client makes at the 
     expect(new Set(failures.map((failure) => (failure as StoreError).message))).toEqual(
       new Set(["Redis could not decide"]),
     );
+  });
+
+  it("are reported each in the async context of its caller", async () => {
+    const context = new AsyncLocalStorage<string>();
+    const seen: (string | undefined)[] = [];
+    const limiter = limiterOf({
+      client: async () => sleep(1).then(() => Promise.reject(new Error("gone"))),
+      onStoreError: () => seen.push(context.getStore()),
+    });
+    await Promise.all(["a", "b", "c", "d"].map((key) => context.run(key, () => limiter.check(key))));
+    expect(seen).toEqual(["a", "b", "c", "d"]);
   });
 
   it("are executed before a reset that follows them", async () => {
