@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { StoreError } from "sluicegate";
-import { beforeEach, describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it, vi } from "vitest";
 import type { Backend, RemoteCall } from "../../../../src/store/remote/backend.js";
 import { CircuitOpenError, UnreachableError } from "../../../../src/store/remote/backend.js";
 import { Batcher } from "../../../../src/store/remote/batcher.js";
@@ -71,6 +71,19 @@ describe("the batcher", () => {
     await turn();
     expect(runs).toEqual([["a"], ["b", "c", "b"]]);
     expect(await Promise.all(replies)).toEqual(["a", "b", "c", "b"].map((key) => `reply to ${key}`));
+  });
+
+  it.each([
+    ["Cloudflare Workers", () => vi.stubGlobal("navigator", { userAgent: "Cloudflare-Workers" })],
+    ["a runtime without setImmediate", () => vi.stubGlobal("setImmediate", undefined)],
+  ])("sends the calls of one request together in %s, and apart from those of the next request", async (_name, stub) => {
+    stub();
+    for (const key of ["a", "b", "c"]) void run(key);
+    await Promise.resolve();
+    for (const key of ["d", "e"]) void run(key);
+    await Promise.resolve();
+    vi.unstubAllGlobals();
+    expect(runs).toEqual([["a"], ["b", "c"], ["d", "e"]]);
   });
 
   it("lets no call overtake one that waits", async () => {
