@@ -58,16 +58,13 @@ describe("programs of the documentation, in cases that their pages cannot show",
     ["Express", "ExpressAdapter", "@nestjs/platform-express"],
     ["Fastify", "FastifyAdapter", "@nestjs/platform-fastify"],
   ])("limits NestJS on %s, with refusals that are not logged", async (_, adapter, platform) => {
-    const { code, folder } = programWith("export class RateLimitGuard");
-    const recipe = ts.transpileModule(code, { compilerOptions: { module: ts.ModuleKind.ESNext } }).outputText;
-    const ofTest = recipe.replace(/new AsyncRateLimiter\(.*?\)/, "wrapped($&)");
-    expect(ofTest).not.toBe(recipe);
-    writeFileSync(join(folder, `nest-guard-${adapter}.js`), `const { wrapped } = globalThis;\n${ofTest}`);
+    const { file: guard, folder } = programWith("export class RateLimitGuard");
     const program = `
       import { Controller, Get, Module, Req } from "@nestjs/common";
       import { NestFactory } from "@nestjs/core";
       import { ${adapter} } from "${platform}";
-      import { StoreError } from "sluicegate";
+      import { AsyncRateLimiter, StoreError } from "sluicegate";
+      import { RateLimitGuard } from "./${scriptOf(guard)}";
       class Hello { hello(request) { return "remaining " + request.rateLimit?.remaining; } }
       Get()(Hello.prototype, "hello", Object.getOwnPropertyDescriptor(Hello.prototype, "hello"));
       Req()(Hello.prototype, "hello", 0);
@@ -82,13 +79,12 @@ describe("programs of the documentation, in cases that their pages cannot show",
         broken: () => ({ check: async () => (await pause(), Promise.reject(new TypeError("no key"))) }),
       };
       for (const [name, wrapped] of Object.entries(limiters)) {
-        globalThis.wrapped = wrapped;
-        const { RateLimitGuard } = await import("./nest-guard-${adapter}.js?" + name);
+        const limiter = wrapped(new AsyncRateLimiter({ maxCalls: 100, period: "1m" }));
         let logged = 0;
         const count = () => (logged += 1);
         const logger = { log() {}, debug() {}, verbose() {}, warn: count, error: count, fatal: count };
         const app = await NestFactory.create(App, new ${adapter}(), { logger });
-        app.useGlobalGuards(new RateLimitGuard());
+        app.useGlobalGuards(new RateLimitGuard({ limiter }));
         await app.listen(0, "127.0.0.1");
         const answers = [];
         for (let requests = 0; requests < 200; requests += 1) {
@@ -152,15 +148,16 @@ describe("programs of the documentation, in cases that their pages cannot show",
       Array.from({ length: levels }, (_, i) => `fragment F${i} on Query { ${body(`...F${i + 1}`)} }`).join(" ") + last;
 
     beforeAll(async () => {
-      const { code, folder } = programWith("function costOf(");
-      const [recipe = "", service] = code.split(/^const server = /m);
-      expect(service).toBeDefined();
-      const exported = `${recipe}\nexport { app, BUDGET, costOf };`;
+      const cost = programWith("function costOf(");
+      const { code, folder } = programWith("createHandler(");
+      const [service = ""] = code.split(/^app\.listen\(/m);
+      expect(service).not.toBe(code);
+      const exported = `${service}\nexport { app };`;
       const { outputText } = ts.transpileModule(exported, { compilerOptions: { module: ts.ModuleKind.ESNext } });
-      const file = join(folder, "graphql-cost.js");
-      writeFileSync(file, outputText);
-      const made = (await import(pathToFileURL(file).href)) as { app: RequestListener; BUDGET: number; costOf: CostOf };
-      ({ app, BUDGET: budget, costOf } = made);
+      writeFileSync(join(folder, "graphql-app.js"), outputText);
+      const load = (file: string): Promise<unknown> => import(pathToFileURL(join(folder, file)).href);
+      ({ app } = (await load("graphql-app.js")) as { app: RequestListener });
+      ({ BUDGET: budget, costOf } = (await load(scriptOf(cost.file))) as { BUDGET: number; costOf: CostOf });
     });
 
     it.each<[string, unknown, number]>([
