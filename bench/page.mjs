@@ -96,7 +96,8 @@ ${text(http)}
 
 ## How fast is Redis?
 
-\`npm run bench:redis\`. A call is one script on the server, so the round trip is most of it:
+\`npm run bench:redis\`. A call that is alone is one run of a script on the server, so the round trip is most of it. Calls of one turn of
+the event loop are one run together:
 
 ${text(redis)}
 
