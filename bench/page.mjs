@@ -85,7 +85,7 @@ ${table(
 
 ${table(
   ["limiter", "after 12 s, or at the end"],
-  flood.map(({ name, fate }) => [nameOf(name), fate.replace(/^not done in 12 s, after/, "")]),
+  flood.map(({ name, outcome }) => [nameOf(name), outcome.replace(/^not done in 12 s, after/, "")]),
 )}
 
 ## How much does it slow a web framework?
