@@ -91,9 +91,11 @@ function hintFor(option: string, known: readonly string[], renamed: Readonly<Rec
   const name = isPeriod ? "period" : CALLS.includes(option) ? "maxCalls" : renamed[option];
   const unit = isPeriod ? ", whose bare numbers are seconds" : "";
   const own = [name, name === "maxCalls" && "baseMaxCalls"].find((one) => known.includes(one as string));
-  if (own !== undefined) return `\`${String(own)}\`${unit}, or `;
   // A limit is set on a limiter, or in the limits of a limiter that has several.
   const holder = ["limiter", "limits", "tiers"].find((one) => known.includes(one));
+  // Beside a `limiter`, the option `maxCalls` is that of a request.
+  const isOfRequest = own === "maxCalls" && holder === "limiter";
+  if (own !== undefined && !isOfRequest) return `\`${String(own)}\`${unit}, or `;
   if (holder === undefined || name === undefined) return "";
   return `\`${name}\` of the \`${holder}\`${unit}, or `;
 }

@@ -114,7 +114,10 @@ describe("the options, on every framework", () => {
     [{ limiter, throw: true, onRefused: () => null }, /^Expected `onRefused` to be absent beside `throw`/],
     [{ limiter, client: { trustProxy: true } }, /^Expected `trustProxy`/],
     [{ limiter, client: { proxies: 1 } }, /^Expected `proxies` to be one of the options/],
-    [{ limiter, max: 5 }, /^Expected `max` to be `maxCalls`, or one of the options limiter, limiters, key/],
+    [
+      { limiter, max: 5 },
+      /^Expected `max` to be `maxCalls` of the `limiter`, or one of the options limiter, limiters, key/,
+    ],
   ])("of %j are refused in words", (options, message) => {
     expect(() => onExpress(options as never)).toThrow(message);
     expect(() => onExpress(options as never)).toThrow(/^Expected `/);
@@ -592,7 +595,7 @@ describe("on fastify", () => {
       const app = fastify();
       await app.register(onFastify, options);
       expect(() => app.get("/", { config: { rateLimit: { max: 5 } as never } }, async () => "")).toThrow(
-        /^Expected `max` to be `maxCalls`, or one of the options .*, got `5`/,
+        /^Expected `max` to be `maxCalls` of the `limiter`, or one of the options .*, got `5`/,
       );
       await app.close();
     },

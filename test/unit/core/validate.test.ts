@@ -103,6 +103,7 @@ describe("parseOptions, with the name of an option of another package", () => {
     ["points", ["baseMaxCalls", "period"], "`baseMaxCalls`"],
     ["limit", ["limits", "name"], "`maxCalls` of the `limits`"],
     ["max", ["limiter", "key"], "`maxCalls` of the `limiter`"],
+    ["max", ["limiter", "key", "maxCalls"], "`maxCalls` of the `limiter`"],
     ["timeWindow", ["limiter", "key"], "`period` of the `limiter`, whose bare numbers are seconds"],
     ["keyGenerator", ["limiter", "key"], "`key`"],
     ["handler", ["limiter", "onRefused"], "`onRefused`"],
