@@ -1,9 +1,10 @@
 import fc from "fast-check";
 import { Cluster, Redis } from "ioredis";
-import { allOf, AsyncRateLimiter, LayeredRateLimiter, MemoryStore, type AsyncNamespace, type Store } from "sluicegate";
+import { allOf, AsyncRateLimiter, LayeredRateLimiter, MemoryStore, type Store } from "sluicegate";
 import { hashTagged, RedisRateLimiter, RedisStore, type Send } from "sluicegate/redis";
 import { ManualClock } from "sluicegate/testing";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { asyncStore } from "../../support/async-store.js";
 import { ClusterProcess } from "../../support/redis/cluster-process.js";
 import { realRedis } from "../../support/redis/real-redis.js";
 import { withoutRedis } from "../../support/redis/redis-process.js";
@@ -177,28 +178,17 @@ describe.skipIf(withoutRedis !== undefined)("allOf over one Redis", () => {
 
   it("warns of a refund that fails, and does not reject the call", async () => {
     const warned = vi.spyOn(process, "emitWarning").mockReturnValue();
-    const local = new MemoryStore();
-    const whenDown: Store = {
-      synchronous: false,
-      open: (name, periodsMs) => {
-        const space = local.open(name, periodsMs);
-        const check: AsyncNamespace["check"] = async (...args) => {
-          const verdict = await space.check(...args);
+    const whenDown = asyncStore({
+      replace: (space) => ({
+        check: async (...args) => {
+          const verdict = space.check(...args);
           return {
             ...verdict,
             receipt: verdict.receipt && { refund: () => Promise.reject(new Error("refund failed")) },
           };
-        };
-        return {
-          check,
-          admit: async (...args) => space.admit(...args),
-          peek: async (...args) => space.peek(...args),
-          reset: async (key) => space.reset(key),
-          state: async (key) => space.state(key),
-          close: () => space.close(),
-        };
-      },
-    };
+        },
+      }),
+    });
     const client: Send = async () => Promise.reject(new Error("gone"));
     const limiter = (name: string, maxCalls: number): RedisRateLimiter =>
       new RedisRateLimiter({ maxCalls, period: "1h", name, client, whenDown });

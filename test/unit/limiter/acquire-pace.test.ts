@@ -9,6 +9,7 @@ import {
 } from "../../../src/index.js";
 import { ManualClock } from "../../../src/testing/index.js";
 import { block, Releases } from "./releases.js";
+import { asyncStore } from "../../support/async-store.js";
 
 // Upper bounds only: on a slow machine callers continue later, and never closer together.
 const limit = { maxCalls: 18, period: "100ms", bypass: false } as const;
@@ -282,24 +283,12 @@ describe("a queue of 50,000 waiters", () => {
 
 /** A store in memory whose decisions arrive some milliseconds after they are made. */
 function delayed(delayMs: (call: number) => number): Store {
-  const memory = new MemoryStore();
   let calls = 0;
-  const later = <R>(value: R): Promise<R> =>
-    new Promise((resolve) => {
+  const later = <R>(decide: () => R): Promise<R> => {
+    const value = decide();
+    return new Promise((resolve) => {
       setTimeout(() => resolve(value), delayMs((calls += 1)));
     });
-  return {
-    synchronous: false,
-    open: (name, periodsMs) => {
-      const space = memory.open(name, periodsMs);
-      return {
-        admit: (...call) => later(space.admit(...call)),
-        check: (...call) => later(space.check(...call)),
-        peek: (...call) => later(space.peek(...call)),
-        reset: (...call) => later(space.reset(...call)),
-        state: (...call) => later(space.state(...call)),
-        close: () => space.close(),
-      };
-    },
   };
+  return asyncStore({ later });
 }

@@ -7,13 +7,16 @@ import {
   type Decision,
   MemoryStore,
   RateLimitExceededError,
+  type AsyncNamespace,
   type Store,
+  type SyncNamespace,
   StoreError,
 } from "../../../src/index.js";
 import { parseAcquireOptions } from "../../../src/limiter/acquire-options.js";
 import { AcquireQueues, type QueuedLimiter } from "../../../src/limiter/acquire-queue.js";
 import { ManualClock } from "../../../src/testing/index.js";
 import { AnyLimiter } from "../../support/model-run.js";
+import { asyncStore } from "../../support/async-store.js";
 
 /** Lets every promise that can settle settle. */
 const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
@@ -874,31 +877,22 @@ describe("acquire with an asynchronous store", () => {
     const memory = new MemoryStore({ clock });
     const failing = { next: false };
     const counts = { peeks: 0 };
-    const store: Store = {
-      synchronous: false,
-      clock,
-      open: (name, periodsMs) => {
-        const space = memory.open(name, periodsMs);
-        const later = <R>(decide: () => R): Promise<R> =>
-          new Promise((resolve, reject) => {
-            held.push(() => {
-              if (failing.next) reject(new StoreError("The store is gone"));
-              else resolve(decide());
-            });
-          });
-        return {
-          admit: (...call) => later(() => space.admit(...call)),
-          check: (...call) => later(() => space.check(...call)),
-          peek: (...call) => {
-            counts.peeks += 1;
-            return Promise.resolve(space.peek(...call));
-          },
-          reset: (...call) => Promise.resolve(space.reset(...call)),
-          state: (...call) => Promise.resolve(space.state(...call)),
-          close: () => space.close(),
-        };
+    const later = <R>(decide: () => R): Promise<R> =>
+      new Promise((resolve, reject) => {
+        held.push(() => {
+          if (failing.next) reject(new StoreError("The store is gone"));
+          else resolve(decide());
+        });
+      });
+    const replace = (space: SyncNamespace): Partial<AsyncNamespace> => ({
+      peek: (...call) => {
+        counts.peeks += 1;
+        return Promise.resolve(space.peek(...call));
       },
-    };
+      reset: (...call) => Promise.resolve(space.reset(...call)),
+      state: (...call) => Promise.resolve(space.state(...call)),
+    });
+    const store = asyncStore({ memory, later, replace });
     const decideOne = async (): Promise<void> => {
       await settled();
       held.shift()?.();
@@ -949,26 +943,17 @@ describe("acquire with an asynchronous store", () => {
     const clock = new ManualClock();
     const memory = new MemoryStore({ clock });
     let reply: () => void = () => undefined;
-    const store: Store = {
-      synchronous: false,
-      clock,
-      open: (name, periodsMs) => {
-        const space = memory.open(name, periodsMs);
-        return {
-          admit: async (...call) => space.admit(...call),
-          check: (...call) => {
-            const result = space.check(...call);
-            return new Promise((resolve) => {
-              reply = () => resolve(result);
-            });
-          },
-          peek: async (...call) => space.peek(...call),
-          reset: async (...call) => space.reset(...call),
-          state: async (...call) => space.state(...call),
-          close: () => space.close(),
-        };
-      },
-    };
+    const store = asyncStore({
+      memory,
+      replace: (space) => ({
+        check: (...call) => {
+          const result = space.check(...call);
+          return new Promise((resolve) => {
+            reply = () => resolve(result);
+          });
+        },
+      }),
+    });
     const limiter = new AsyncRateLimiter({ maxCalls: 1, period: "1h", store, bypass: false });
     const controller = new AbortController();
     const leaving = limiter.acquire("ada", { signal: controller.signal }).catch(() => "left");
@@ -1252,21 +1237,7 @@ describe("acquire with an asynchronous store", () => {
   it("does not pace by a call that its caller has refunded before it continues", async () => {
     const clock = new ManualClock();
     const memory = new MemoryStore({ clock });
-    const store: Store = {
-      synchronous: false,
-      clock,
-      open: (name, periodsMs) => {
-        const space = memory.open(name, periodsMs);
-        return {
-          admit: async (...call) => space.admit(...call),
-          check: async (...call) => space.check(...call),
-          peek: async (...call) => space.peek(...call),
-          reset: async (...call) => space.reset(...call),
-          state: async (...call) => space.state(...call),
-          close: () => space.close(),
-        };
-      },
-    };
+    const store = asyncStore({ memory });
     const limiter = new AsyncRateLimiter({ maxCalls: 1, period: "1s", store, bypass: false });
     const refund = (decision: Decision): Promise<boolean> => limiter.refund(decision);
     expect(await limiter.acquire("ada").then(refund)).toBe(true);

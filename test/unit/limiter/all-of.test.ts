@@ -7,7 +7,6 @@ import {
   type Decision,
   LayeredRateLimiter,
   MemoryStore,
-  type AsyncNamespace,
   type AsyncStore,
   type BatchItem,
   type Store,
@@ -17,32 +16,19 @@ import {
 import { ManualClock } from "../../../src/testing/index.js";
 import { Model } from "../../support/model.js";
 import { AnyLimiter } from "../../support/model-run.js";
+import { asyncStore } from "../../support/async-store.js";
 
 const limit = (maxCalls: number) => ({ maxCalls, period: "1m", bypass: false }) as const;
 
 /** A store that answers a turn later, and so knows nothing of several keys at once. */
 function lateStore(broken: { check?: boolean } = {}): AsyncStore {
-  const late = <A extends unknown[], R>(verb: (...args: A) => R) =>
-    async function (...args: A): Promise<R> {
+  return asyncStore({
+    later: async (decide) => {
       await new Promise((resolve) => setImmediate(resolve));
       if (broken.check === true) throw new StoreError("The store is gone");
-      return verb(...args);
-    };
-  const memory = new MemoryStore();
-  return {
-    synchronous: false,
-    open: (name, periodsMs): AsyncNamespace => {
-      const space = memory.open(name, periodsMs);
-      return {
-        admit: late((...args) => space.admit(...args)),
-        check: late((...args) => space.check(...args)),
-        peek: late((...args) => space.peek(...args)),
-        reset: late((...args) => space.reset(...args)),
-        state: late((...args) => space.state(...args)),
-        close: () => space.close(),
-      };
+      return decide();
     },
-  };
+  });
 }
 
 describe.each(["memory", "an asynchronous store"])("several keys at once, over %s", (kind) => {

@@ -3,6 +3,7 @@ import { AsyncRateLimiter, type Decision, MemoryStore, RATE_LIMITS, type Store }
 import { ManualClock } from "../../../src/testing/index.js";
 import { AnyLimiter } from "../../support/model-run.js";
 import { coded } from "../../support/coded.js";
+import { asyncStore } from "../../support/async-store.js";
 
 let clock: ManualClock;
 let limiter: AsyncRateLimiter;
@@ -374,26 +375,18 @@ describe("checkSync", () => {
 });
 
 describe("an asynchronous store", () => {
-  const late: Store = {
-    synchronous: false,
-    open(name, periodsMs) {
-      const space = new MemoryStore().open(name, periodsMs);
-      const wait = () => new Promise((resolve) => setImmediate(resolve));
-      return {
-        admit: (...call) => wait().then(() => space.admit(...call)),
-        check: (...call) => wait().then(() => space.check(...call)),
-        peek: (...call) => wait().then(() => space.peek(...call)),
-        reset: (...call) => wait().then(() => space.reset(...call)),
-        state: (...call) => wait().then(() => space.state(...call)),
-        close: () => space.close(),
-      };
-    },
-  };
+  const late = (): Store =>
+    asyncStore({
+      later: async (decide) => {
+        await new Promise((resolve) => setImmediate(resolve));
+        return decide();
+      },
+    });
 
   it("is awaited by every method", async () => {
     const heard: Decision[] = [];
-    const fleet = new AsyncRateLimiter({ maxCalls: 1, period: "1m", store: late });
-    const told = new AsyncRateLimiter({ maxCalls: 1, period: "1m", store: late, onDecision: (d) => heard.push(d) });
+    const fleet = new AsyncRateLimiter({ maxCalls: 1, period: "1m", store: late() });
+    const told = new AsyncRateLimiter({ maxCalls: 1, period: "1m", store: late(), onDecision: (d) => heard.push(d) });
     const decision = await fleet.check("ada");
     expect(decision.allowed).toBe(true);
     expect(await fleet.isAllowed("ada")).toBe(false);

@@ -12,7 +12,6 @@ import {
   MemoryStore,
   type RateLimiter,
   RateLimitExceededError,
-  type AsyncNamespace,
   type AsyncStore,
   type Store,
   StoreError,
@@ -22,6 +21,7 @@ import {
 import type { Send } from "../../../src/redis/index.js";
 import { RedisRateLimiter, RedisStore } from "../../../src/redis/index.js";
 import { ManualClock } from "../../../src/testing/index.js";
+import { asyncStore } from "../../support/async-store.js";
 
 const minute = { maxCalls: 2, period: "1m", bypass: false } as const;
 
@@ -196,26 +196,10 @@ describe("a TieredRateLimiter that finds the name of its second tier taken", () 
 
 describe("allOf over a closed member", () => {
   /** A store that decides in a later turn, so that members are consulted one after another. */
-  const late = (): AsyncStore => {
-    const memory = new MemoryStore();
-    return {
-      synchronous: false,
-      open: (name, periodsMs): AsyncNamespace => {
-        const space = memory.open(name, periodsMs);
-        const later = <A extends unknown[], R>(verb: (...args: A) => R) => {
-          return (...args: A): Promise<R> => new Promise((resolve) => setImmediate(() => resolve(verb(...args))));
-        };
-        return {
-          admit: later((...call) => space.admit(...call)),
-          check: later((...call) => space.check(...call)),
-          peek: later((...call) => space.peek(...call)),
-          reset: later((...call) => space.reset(...call)),
-          state: later((...call) => space.state(...call)),
-          close: () => space.close(),
-        };
-      },
-    };
-  };
+  const late = (): AsyncStore =>
+    asyncStore({
+      later: (decide) => new Promise((resolve) => setImmediate(() => resolve(decide()))),
+    });
 
   it.each([
     ["memory", (): Store => new MemoryStore()],
