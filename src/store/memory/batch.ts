@@ -35,16 +35,18 @@ export function checkInMemory(calls: readonly BatchItem[]): readonly SyncStoreRe
   });
   const parts = [...new Set(namespaces.map(({ evictor }) => evictor))].map((evictor) => planned(evictor, items));
   const waitForRoom = new Map(parts.flatMap(({ plan, withoutRoom }) => withoutRoom.map((item) => [item, plan.waitMs])));
-  const results = items.map((item) => {
-    const { namespace, place, limits, cost, isAllowed } = item;
+  for (const { namespace, place, limits, cost, isAllowed } of items) {
     if (!isAllowed) namespace.noteRefusal(place, limits, cost);
-    return namespace.result(place, limits, cost, waitForRoom.get(item) ?? 0);
-  });
+  }
+  const resultOf = (item: Item): SyncStoreResult =>
+    item.namespace.result(item.place, item.limits, item.cost, waitForRoom.get(item) ?? 0);
   const admitted = items.filter((item) => item.isAllowed && !waitForRoom.has(item));
-  if (items.some((item) => item.mayRefuse && !admitted.includes(item))) return results;
+  if (items.some((item) => item.mayRefuse && !admitted.includes(item))) return items.map(resultOf);
+  // Before any key is forgotten, because that moves keys from place to place.
+  const unrecorded = new Map(items.filter((item) => !admitted.includes(item)).map((item) => [item, resultOf(item)]));
   for (const { evictor, plan } of parts) evictor.carryOut(plan);
   const recorded = recordAll(admitted);
-  return items.map((item, at) => recorded.get(item) ?? (results[at] as SyncStoreResult));
+  return items.map((item) => (recorded.get(item) ?? unrecorded.get(item)) as SyncStoreResult);
 }
 
 /** By structure: it may be of another copy of this package. */
