@@ -15,9 +15,11 @@ const table = (head, rows) =>
     .join("\n");
 const text = (lines) => `\`\`\`text\n${lines.join("\n").trim()}\n\`\`\``;
 
-/** The time of sluicegate as a multiple of a peer's, in pairs of one run each. */
-const ratio = ({ ns } = {}) =>
-  ns === undefined ? "" : String(rounded(median(ns[0].map((ours, round) => ours / ns[1][round])), 2));
+/** The time of sluicegate in a shape as a multiple of a peer's, in pairs of one run each. Empty where the peer does not have it. */
+function ratio({ rows }, shape) {
+  const { ns } = rows.find((row) => row.shape === shape) ?? {};
+  return ns === undefined ? "" : String(rounded(median(ns[0].map((ours, round) => ours / ns[1][round])), 2));
+}
 
 /** Shapes in rows, peers in columns. */
 function ratios(pairs) {
@@ -25,7 +27,7 @@ function ratios(pairs) {
   const shapes = pairs[0].rows.map(({ shape }) => shape);
   return table(
     head,
-    shapes.map((shape) => [shape, ...pairs.map(({ rows }) => ratio(rows.find((row) => row.shape === shape)))]),
+    shapes.map((shape) => [shape, ...pairs.map((pair) => ratio(pair, shape))]),
   );
 }
 
@@ -129,7 +131,10 @@ ${table(
       runtime,
       shape,
       ...ELSEWHERE.map((name) =>
-        ratio(pairs.find(({ peer }) => peer === name).rows.find((row) => row.shape === shape)),
+        ratio(
+          pairs.find(({ peer }) => peer === name),
+          shape,
+        ),
       ),
     ]),
   ),

@@ -5,6 +5,9 @@ import manifest from "../../package.json" with { type: "json" };
 /** The groups of the sidebar, with the title and the path of each page. */
 export type Groups = readonly (readonly [group: string, pages: readonly (readonly [title: string, path: string])[]])[];
 
+/** The address of a page on the site. */
+export const urlOf = (path: string): string => `/${path.replace(/(index|README)$/, "")}`;
+
 /**
  * Writes the pages for language models into the site: `llms.txt`, a list of links with one sentence each, and `llms-full.txt`, the text
  * of all pages, in the order of the sidebar.
@@ -17,7 +20,7 @@ export function writeLlmsFiles(docs: string, site: string, groups: Groups): void
     list.push("", `## ${group}`, "");
     for (const [title, path] of pages) {
       const text = readFileSync(join(docs, `${path}.md`), "utf8").replace(/^---\n.*?\n---\n/s, "");
-      const url = `/${path.replace(/(index|README)$/, "")}`;
+      const url = urlOf(path);
       list.push(`- [${title}](${url})${summaryOf(text)}`);
       full.push("", `<!-- ${url} -->`, "", text.trim());
     }

@@ -12,7 +12,6 @@ export interface Block {
   /** The file that it is written to, relative to the folder of its page. The first line can name it: `// login.ts`. */
   readonly file: string;
   readonly code: string;
-  readonly heading: string;
   readonly kind: "service" | "vitest" | "jest" | "node:test" | "script" | "compiled only";
   /** The commands of the console blocks between this program and the next service. */
   readonly commands: Command[];
@@ -42,7 +41,7 @@ export function readPages(): Page[] {
 
 function parse(path: string, text: string): Block[] {
   const blocks: Block[] = [];
-  for (const { index, 1: language = "", 2: code = "" } of text.matchAll(/^```(\w*)[^\n]*\n(.*?)^```$/gms)) {
+  for (const { 1: language = "", 2: code = "" } of text.matchAll(/^```(\w*)[^\n]*\n(.*?)^```$/gms)) {
     if (language === "console") {
       const service = blocks.filter(({ kind }) => kind === "service").at(-1);
       if (service === undefined)
@@ -56,12 +55,7 @@ function parse(path: string, text: string): Block[] {
     const named = /^\/\/ ([\w.[\]/-]+\.tsx?)$/m.exec(code.slice(0, code.indexOf("\n")))?.[1];
     const file = kind === "jest" ? `block-${number}.test.cjs` : (named ?? `block-${number}${suite}.ts`);
     if (blocks.some((other) => other.file === file)) throw new Error(`${path}: two programs are named ${file}`);
-    const heading =
-      text
-        .slice(0, index)
-        .match(/^#+ .*$/gm)
-        ?.at(-1) ?? "";
-    blocks.push({ number, file, code, heading, kind, commands: [] });
+    blocks.push({ number, file, code, kind, commands: [] });
   }
   return blocks;
 }
