@@ -103,7 +103,7 @@ export function connectionOf(client: unknown): Connection {
   if (can("call", "defineCommand")) {
     const keyPrefix = (memberOf((client as IoredisLike).options, "keyPrefix") as string | undefined) ?? "";
     if (memberOf(client, "isCluster") === true) return ioredisCluster(client as IoredisClusterLike, keyPrefix);
-    return single(([command = "", ...args]) => (client as IoredisLike).call(command, ...args), keyPrefix);
+    return single(byCall(client as IoredisLike), keyPrefix);
   }
   if (can("sendCommand", "getSlotMaster", "nodeClient")) return nodeRedisCluster(client as NodeRedisClusterLike);
   if (can("sendCommand", "getMasterNode")) {
@@ -157,17 +157,17 @@ function upstash(client: UpstashLike): Send {
 /** The most attempts for one command of valkey-glide. */
 const MOST_TRIES = 10;
 
+/** Sends by the method `call` of a client of ioredis or iovalkey, or of one node of its cluster. */
+function byCall(client: Pick<IoredisLike, "call">): Send {
+  return ([command = "", ...args]) => client.call(command, ...args);
+}
+
 /** A cluster of ioredis or iovalkey, which finds the server of a command itself. */
-export function ioredisCluster(client: IoredisClusterLike, ownPrefix: string): Connection {
+function ioredisCluster(client: IoredisClusterLike, ownPrefix: string): Connection {
   warnAboutAutoPipelining(client);
-  const primaries = (): Send[] =>
-    client.nodes("master").map(
-      (node): Send =>
-        ([command = "", ...args]) =>
-          node.call(command, ...args),
-    );
+  const primaries = (): Send[] => client.nodes("master").map(byCall);
   return {
-    send: ([command = "", ...args]) => client.call(command, ...args),
+    send: byCall(client),
     primaries: async () => {
       const owners = ownersIn(await client.call("CLUSTER", "SLOTS"));
       if (primaries().length < owners.length) {
@@ -183,7 +183,7 @@ export function ioredisCluster(client: IoredisClusterLike, ownPrefix: string): C
 }
 
 /** A cluster of node-redis, which takes the key that determines the server of a command. */
-export function nodeRedisCluster(client: NodeRedisClusterLike): Connection {
+function nodeRedisCluster(client: NodeRedisClusterLike): Connection {
   return {
     send: (command, key) => client.sendCommand(key, false, command),
     primaries: async () => {
@@ -200,7 +200,7 @@ export function nodeRedisCluster(client: NodeRedisClusterLike): Connection {
 }
 
 /** A cluster of valkey-glide. */
-export function glideCluster(client: GlideLike): Connection {
+function glideCluster(client: GlideLike): Connection {
   return {
     send: async (command, _key, isLate = () => false) => {
       // While a slot moves, two servers may redirect to each other, and glide gives up. Nothing has run.

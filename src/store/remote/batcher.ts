@@ -80,8 +80,9 @@ export class Batcher {
     const runs = new Map<string, { entries: Entry[]; keys: number }>();
     for (const entry of entries) {
       const { call, prefix } = entry;
-      const [first] = call.method === "all" ? call.members : [call];
-      const keys = call.method === "all" ? call.members.length : 1;
+      const members = call.method === "all" ? call.members : [call];
+      const [first] = members;
+      const keys = members.length;
       const group = prefix + this.#backend.groupOf((first as { readonly key: string }).key);
       const open = runs.get(group);
       if (open !== undefined && open.keys + keys <= MOST_KEYS) {

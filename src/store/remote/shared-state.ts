@@ -21,7 +21,7 @@ const sharedStates = new WeakMap<object, SharedState>();
  *
  * @param backendOf - makes the backend, once for each client. What it throws is thrown.
  */
-export function sharedState<C>(client: C, backendOf: (client: C) => Backend): SharedState {
+export function sharedState(client: unknown, backendOf: (client: unknown) => Backend): SharedState {
   const known = sharedStates.get(client as object);
   if (known !== undefined) return known;
   const made = new SharedState(backendOf(client));
