@@ -69,14 +69,13 @@ export function parseOptions<T extends object>(
   known: readonly string[],
   renamed: Readonly<Record<string, string>> = {},
 ): T {
-  const options = known.join(", ");
   if (typeof value !== "object" || (value as unknown) === null || Array.isArray(value)) {
-    throw typeError(name, `an object with the options ${options}`, value);
+    throw typeError(name, `an object with the options ${known.join(", ")}`, value);
   }
   const copy = ownCopy(value);
   for (const [option, got] of Object.entries(copy)) {
     if (known.includes(option)) continue;
-    throw typeError(option, `${hintFor(option, known, ownCopy(renamed))}one of the options ${options}`, got);
+    throw typeError(option, `${hintFor(option, known, ownCopy(renamed))}one of the options ${known.join(", ")}`, got);
   }
   return copy;
 }
@@ -127,6 +126,12 @@ export function assertOptionalFunction(name: string, value: unknown): void {
   if (value !== undefined && typeof value !== "function") {
     throw typeError(name, "a function", value);
   }
+}
+
+/** Checks that `value` is a boolean, and returns it: a promise would always be truthy. @throws TypeError when it is not one. */
+export function assertBoolean(name: string, value: unknown): boolean {
+  if (typeof value !== "boolean") throw typeError(name, "a boolean", value);
+  return value;
 }
 
 /**

@@ -59,11 +59,14 @@ export function checkPolicyNames(
   nameOption: string = "limiter.name",
   limitsOption: string = "limiter.limits",
 ): void {
-  const names = [[nameOption, limiterName], ...(limits ?? []).map(({ name }) => [limitsOption, name])] as const;
+  const names = [
+    [nameOption, limiterName],
+    ...(limits ?? []).map(({ name }) => [limitsOption, name] as const),
+  ] as const;
   for (const [option, name] of names) {
     if (name !== undefined && !/^[\x20-\x7e]+$/.test(name)) {
       const rule = "a name of printable ASCII, because it appears in the RateLimit header (or set `headers`)";
-      throw rangeError(option ?? nameOption, rule, name);
+      throw rangeError(option, rule, name);
     }
   }
 }

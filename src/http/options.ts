@@ -1,5 +1,6 @@
 import type { Decision } from "../core/decision.js";
 import {
+  assertBoolean,
   typeError,
   memberOf,
   parseOptions,
@@ -299,7 +300,7 @@ export function checkedHttpOptions<O extends CommonOptions<never, never>>(option
     assertOptionalFunction(name, value);
   }
   for (const [name, value] of Object.entries({ countPreflights, throw: throws, warnings })) {
-    if (value !== undefined && typeof value !== "boolean") throw typeError(name, "a boolean", value);
+    if (value !== undefined) assertBoolean(name, value);
   }
   if (cost !== undefined && typeof cost !== "function") assertInteger("cost", cost, 1);
   if (maxCalls !== undefined && typeof maxCalls !== "function") assertOwnMaxCalls("maxCalls", maxCalls);

@@ -2,7 +2,7 @@ import { andThen, callListener, isPromiseLike, warn } from "../core/callbacks.js
 import type { Decision } from "../core/decision.js";
 import { retryAfterSeconds } from "../core/decision.js";
 import { RateLimitExceededError, StoreError } from "../core/errors.js";
-import { typeError, assertInteger, assertOneOf, memberOf } from "../core/validate.js";
+import { assertBoolean, assertInteger, assertOneOf, memberOf } from "../core/validate.js";
 import { clientOfRequest } from "./client-ip.js";
 import type { HeaderEntry, HeaderFormat } from "./headers.js";
 import type { CallResolver, LimiterCall, MisuseView } from "./limiter-call.js";
@@ -278,12 +278,6 @@ async function refundIf(refund: () => Promise<unknown>, decide: () => boolean): 
   } catch (error) {
     warn("SLUICEGATE_REFUND_FAILED", "A refund failed; the request stays counted", error);
   }
-}
-
-/** Checks that a callback returned a boolean, and returns it: a promise would always be truthy. */
-function assertBoolean(name: string, value: unknown): boolean {
-  if (typeof value !== "boolean") throw typeError(name, "a boolean", value);
-  return value;
 }
 
 /**

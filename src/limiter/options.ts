@@ -4,6 +4,7 @@ import { published } from "../core/copies.js";
 import type { Decision } from "../core/decision.js";
 import {
   rangeError,
+  assertBoolean,
   typeError,
   assertInteger,
   assertOneOf,
@@ -80,9 +81,7 @@ export function checkedOptions<O extends LimiterOptions<never>>(
   const { mode, onDecision, store, clock, warnings } = checked as Readonly<Partial<Record<string, unknown>>>;
   if (mode !== undefined) assertOneOf("mode", mode, ["enforce", "shadow"]);
   assertOptionalFunction("onDecision", onDecision);
-  if (warnings !== undefined && typeof warnings !== "boolean") {
-    throw typeError("warnings", "a boolean", warnings);
-  }
+  if (warnings !== undefined) assertBoolean("warnings", warnings);
   if (store === undefined) return checked;
   if (typeof memberOf(store, "open") !== "function") {
     throw typeError("store", "a store with an `open` function", store);

@@ -368,8 +368,7 @@ export class RateLimiter<in K extends string = string, M extends MaxCalls = MaxC
         release?.refund();
         this.#recheck(key);
       };
-      const receipt = checked.receipt && new LimiterReceipt(checked.receipt, key, onRefunded);
-      return { decision: toDecision(checked, inForce, cost, this.#isShadow, receipt), release };
+      return { decision: this.#toDecision(checked, key, inForce, cost, onRefunded), release };
     });
   }
 
@@ -383,8 +382,14 @@ export class RateLimiter<in K extends string = string, M extends MaxCalls = MaxC
   }
 
   /** The decision that follows from the result of a store. Its refund wakes the waiters of the key. */
-  #toDecision(result: StoreResult, key: string, inForce: LimitsInForce, cost: number): Decision {
-    const receipt = result.receipt && new LimiterReceipt(result.receipt, key, this.#recheck);
+  #toDecision(
+    result: StoreResult,
+    key: string,
+    inForce: LimitsInForce,
+    cost: number,
+    onRefunded = this.#recheck,
+  ): Decision {
+    const receipt = result.receipt && new LimiterReceipt(result.receipt, key, onRefunded);
     return toDecision(result, inForce, cost, this.#isShadow, receipt);
   }
 

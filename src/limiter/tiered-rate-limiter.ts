@@ -64,8 +64,9 @@ export class TieredRateLimiter<in T extends string, in K extends string = string
    * @throws TypeError if `tier` is not a string, RangeError if there is no tier of that name.
    */
   tier(tier: T): AsyncRateLimiter<K> {
-    const name = assertOneOf("tier", tier, [...this.#tiers.keys()]);
-    return this.#tiers.get(name) as AsyncRateLimiter<K>;
+    const limiter = this.#tiers.get(tier);
+    if (limiter === undefined) assertOneOf("tier", tier, [...this.#tiers.keys()]);
+    return limiter as AsyncRateLimiter<K>;
   }
 
   /** Checks whether a call of `key` is allowed, and records it if it is. The short form of {@link check}. */

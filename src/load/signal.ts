@@ -39,7 +39,7 @@ export interface Signal extends Band {
 }
 
 /** Checks a band and returns it. @throws TypeError for what is not a number, RangeError for one that is empty or not finite. */
-export function bandFrom(name: string, { low, high }: { low?: unknown; high?: unknown }): Band {
+function bandFrom(name: string, { low, high }: { low?: unknown; high?: unknown }): Band {
   if (typeof low !== "number") throw typeError(`${name}.low`, "a number", low);
   if (typeof high !== "number") throw typeError(`${name}.high`, "a number", high);
   if (!Number.isFinite(low)) throw rangeError(`${name}.low`, "a finite number", low);

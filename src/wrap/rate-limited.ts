@@ -1,6 +1,14 @@
 import type { Decision } from "../core/decision.js";
 import { RateLimitExceededError } from "../core/errors.js";
-import { typeError, parseOptions, memberOf, assertOptionalFunction, ownCopy, assertInteger } from "../core/validate.js";
+import {
+  assertBoolean,
+  typeError,
+  parseOptions,
+  memberOf,
+  assertOptionalFunction,
+  ownCopy,
+  assertInteger,
+} from "../core/validate.js";
 import { warn } from "../core/callbacks.js";
 import type { MaxCalls } from "../core/limit.js";
 import { assertOwnMaxCalls } from "../core/limit.js";
@@ -179,9 +187,7 @@ async function refundIfWanted<K extends string, R>(
   refundWhen: (outcome: PromiseSettledResult<R>) => boolean,
 ): Promise<void> {
   try {
-    const isWanted: unknown = refundWhen(outcome);
-    if (typeof isWanted !== "boolean") throw typeError("refundWhen(outcome)", "a boolean", isWanted);
-    if (isWanted) await limiter.refund?.(decision);
+    if (assertBoolean("refundWhen(outcome)", refundWhen(outcome))) await limiter.refund?.(decision);
   } catch (error) {
     warn("SLUICEGATE_REFUND_FAILED", "A refund failed; the outcome of the call stands", error);
   }

@@ -1,7 +1,7 @@
 import type { Limit } from "../../core/limit.js";
 import type { TimestampLog } from "../../core/sliding-window.js";
 import { KeyIndex } from "./key-index.js";
-import { allocated, baseOf, NO_RING, numbers, pageOf, RingPages } from "./ring-pages.js";
+import { allocated, baseOf, doubled, NO_RING, numbers, pageOf, RingPages } from "./ring-pages.js";
 
 /** The place of a key that the table does not have. The record there is empty for ever. */
 export const NOWHERE = 0;
@@ -336,12 +336,8 @@ export class KeyTable {
       const { keys, ids, keptUntil } = this.#pageOf(place);
       const page = emptyPage(2 * ids.length, keys);
       page.ids.set(ids);
-      if (keptUntil !== undefined) {
-        page.keptUntil = numbers(2 * ids.length);
-        page.keptUntil.set(keptUntil);
-      }
-      const larger = numbers(2 * record.length);
-      larger.set(record);
+      if (keptUntil !== undefined) page.keptUntil = doubled(keptUntil);
+      const larger = doubled(record);
       this.#pages[number] = page;
       this.#records[number] = larger;
     }

@@ -124,9 +124,7 @@ export class RingPages {
   }
 
   #doublePage({ number }: Page): Float64Array {
-    const slots = this.slots[number] as Float64Array;
-    const larger = numbers(2 * slots.length);
-    larger.set(slots);
+    const larger = doubled(this.slots[number] as Float64Array);
     this.slots[number] = larger;
     return larger;
   }
@@ -142,6 +140,13 @@ const NO_MEMORY = "There is no memory to record another call in";
 /** An array of `length` zeros. @throws StoreError if there is no memory for them. */
 export function numbers(length: number): Float64Array {
   return allocated(() => new Float64Array(length));
+}
+
+/** A copy of twice the length, with zeros behind. @throws StoreError if there is no memory for it. */
+export function doubled(array: Float64Array): Float64Array {
+  const larger = numbers(2 * array.length);
+  larger.set(array);
+  return larger;
 }
 
 /** The array that `make` creates. @throws StoreError if there is no memory for it. */

@@ -2,6 +2,7 @@ import { parseDuration } from "../../core/duration.js";
 import type { Duration } from "../../core/duration.js";
 import {
   rangeError,
+  assertBoolean,
   typeError,
   parseOptions,
   assertOneOf,
@@ -102,7 +103,7 @@ export class RemoteStore implements AsyncStore {
    */
   constructor(options: RemoteStoreOptions, client: unknown, backendOf: (client: unknown) => Backend) {
     const { keyPrefix = "rate_limit", timeout = "100ms", whenDown = "local", instances = 1, warnings = true } = options;
-    if (typeof warnings !== "boolean") throw typeError("warnings", "a boolean", warnings);
+    assertBoolean("warnings", warnings);
     if (typeof keyPrefix !== "string") throw typeError("keyPrefix", "a non-empty string", keyPrefix);
     if (keyPrefix === "") throw rangeError("keyPrefix", "a non-empty string", keyPrefix);
     const timeoutMs = parseDuration("timeout", timeout);
