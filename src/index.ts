@@ -15,6 +15,7 @@ export type { Duration } from "./core/duration.js";
 export type { RateLimitExceededErrorOptions, WaitFailure } from "./core/errors.js";
 export { LimiterClosedError, RateLimitExceededError, StoreError } from "./core/errors.js";
 export type { Limit, LimitOptions, MaxCalls, MaxCallsByName } from "./core/limit.js";
+export type { LockOptions, LockPolicy } from "./core/locks.js";
 export type { LimiterLike, WaitingCall } from "./wrap/limiter-like.js";
 export type { KeyOf, RateLimited, RateLimitedOptions } from "./wrap/rate-limited.js";
 export { rateLimited } from "./wrap/rate-limited.js";
@@ -26,7 +27,7 @@ export type { WaitSignal } from "./limiter/abort.js";
 export type { AcquireOptions, WaitOptions } from "./limiter/acquire-options.js";
 export type { AllOf, AllOfDecision, AllOfKeys, AllOfMaxCalls, AllOfOptions } from "./limiter/all-of.js";
 export { allOf } from "./limiter/all-of.js";
-export type { CallOptions } from "./limiter/options.js";
+export type { CallOptions, UnlockOptions } from "./limiter/options.js";
 export type { DOSProtectionLimiterOptions } from "./limiter/layered-rate-limiter.js";
 export { DOSProtectionLimiter } from "./limiter/layered-rate-limiter.js";
 export type { LayeredRateLimiterOptions, LayerOptions } from "./limiter/layered-rate-limiter.js";
@@ -44,6 +45,7 @@ export type {
   AsyncNamespace,
   AsyncStore,
   KeyState,
+  LockStatus,
   Namespace,
   Store,
   SyncNamespace,

@@ -28,10 +28,11 @@ export type Reason =
   | "Rate limit exceeded"
   | "Reduced rate limit exceeded"
   | "Key capacity exceeded"
+  | "Locked"
   | `${string} rate limit exceeded`;
 
 /** The cause of a refusal: see {@link Decision.refusedBy}. */
-export type RefusedBy = "limit" | "load" | "capacity";
+export type RefusedBy = "limit" | "load" | "capacity" | "lock";
 
 /** Where a decision was made. */
 export type Source = "memory" | "redis" | "deny-cache" | "fallback" | "bypass";
@@ -47,7 +48,7 @@ export interface Decision {
   /**
    * The reason, for people. Example: `"Rate limit exceeded"`. A limit with the name `"Burst"` gives `"Burst rate limit exceeded"`;
    * a limit that is reduced by load, and would not refuse otherwise, `"Reduced rate limit exceeded"`; a store without room for a
-   * new key `"Key capacity exceeded"`.
+   * new key `"Key capacity exceeded"`; a key that was locked before the call `"Locked"`.
    */
   readonly reason: Reason;
   /**
@@ -56,6 +57,7 @@ export interface Decision {
    * - `"limit"`: the key has used up a limit, or the cost exceeds it. A 429 over HTTP.
    * - `"load"`: only a limit that is reduced for the load refuses; the full limit would admit the call. A 503.
    * - `"capacity"`: the store has no room for a new key. A 503.
+   * - `"lock"`: the key was locked before the call, by an earlier refusal (`lockFor`) or by `lock`. A 429.
    *
    * In shadow mode it is the cause that enforce mode would give. Branch on it, and not on `reason`, which is a text for
    * people.
@@ -67,11 +69,11 @@ export interface Decision {
    * `{ maxCalls: 3, periodMs: 60000 }`.
    */
   readonly limit: Limit;
-  /** The cost that is still allowed now: the least over the layers, after this call. Example: 0. */
+  /** The cost that is still allowed now: the least over the layers, after this call; 0 while the key is locked. Example: 0. */
   readonly remaining: number;
   /**
    * Milliseconds until the call would be allowed, if no other call is recorded and the limits stay: one millisecond earlier it
-   * would be refused. 0 if no layer refuses, `Infinity` if the cost exceeds a `maxCalls`. Example: 10000.
+   * would be refused. 0 if no layer refuses, `Infinity` if the cost exceeds a `maxCalls`. A lock is included. Example: 10000.
    *
    * It is an estimate in two cases. If there is no room for a new key, it is the time until one of the visited keys can be
    * replaced; there may be room earlier, or another key may take it. If the cost exceeds a `maxCalls` only because that is reduced,
@@ -80,6 +82,15 @@ export interface Decision {
   readonly retryAfterMs: number;
   /** Milliseconds until every call of the key has expired in every layer. Example: 50000. */
   readonly resetAfterMs: number;
+  /**
+   * Milliseconds until the lock of the key ends, if it is locked after this call; else 0. The refusal that locks a key has
+   * `refusedBy: "limit"`, the later ones have `"lock"`. Example, with `lockFor: "15m"`: 900000.
+   */
+  readonly lockedForMs: number;
+  /**
+   * How often a refusal has locked the key, this one included, until that is forgotten (`forgetAfter`). Example, with `lockFor`: 1.
+   */
+  readonly strikes: number;
   /**
    * Whether `refusedBy` is `"load"`: the call was refused only because a limit is reduced for the load.
    */
@@ -140,6 +151,8 @@ class LimiterDecision implements Decision {
   declare readonly remaining: number;
   declare readonly retryAfterMs: number;
   declare readonly resetAfterMs: number;
+  declare readonly lockedForMs: number;
+  declare readonly strikes: number;
   declare readonly reduced: boolean;
   declare readonly layers: readonly LayerStatus[];
   declare readonly bypassed: boolean;
@@ -154,6 +167,8 @@ class LimiterDecision implements Decision {
     this.remaining = fields.remaining;
     this.retryAfterMs = fields.retryAfterMs;
     this.resetAfterMs = fields.resetAfterMs;
+    this.lockedForMs = fields.lockedForMs;
+    this.strikes = fields.strikes;
     this.reduced = fields.reduced;
     this.layers = fields.layers;
     this.bypassed = fields.bypassed;
@@ -194,9 +209,11 @@ export function wholeSeconds(ms: number): number {
  * limit that binds, rounded up. `Infinity` if it never can be.
  *
  * A call in the same millisecond as the one before it waits a millisecond more than the window, because times are rounded to the
- * safe side. Without the cap that would be a whole second more. The wait for room belongs to no window, so it has no cap.
+ * safe side. Without the cap that would be a whole second more. The wait for room, and for the end of a lock, belongs to no
+ * window, so it has no cap.
  */
-export function retryAfterSeconds({ retryAfterMs, refusedBy, limit }: Decision): number {
+export function retryAfterSeconds({ retryAfterMs, refusedBy, limit, lockedForMs }: Decision): number {
   if (retryAfterMs === Infinity) return Infinity;
-  return Math.ceil((refusedBy === "capacity" ? retryAfterMs : Math.min(retryAfterMs, limit.periodMs)) / 1000);
+  const isCapped = refusedBy !== "capacity" && lockedForMs === 0;
+  return Math.ceil((isCapped ? Math.min(retryAfterMs, limit.periodMs) : retryAfterMs) / 1000);
 }

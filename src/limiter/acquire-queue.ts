@@ -527,7 +527,7 @@ function aged(refusal: Decision, ms: number): Decision {
     resetAfterMs: later(of.resetAfterMs),
   });
   const layers = refusal.layers.map((layer) => ({ ...times(layer), moreAfterMs: later(layer.moreAfterMs) }));
-  return makeDecision({ ...times(refusal), layers });
+  return makeDecision({ ...times(refusal), lockedForMs: later(refusal.lockedForMs), layers });
 }
 
 /** Refunds a call that was admitted after its waiter had been rejected. */

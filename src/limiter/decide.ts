@@ -31,25 +31,30 @@ export function toDecision(
   isShadow: boolean,
   receipt?: Receipt,
 ): Decision {
-  const { retryAfterMs, resetAfterMs, noRoom, source } = result;
+  const { retryAfterMs, resetAfterMs, lock, noRoom, source } = result;
+  const lockedForMs = lock?.lockedForMs ?? 0;
   const isRefused = retryAfterMs > 0;
   const isLimited = isRefused && !noRoom;
   const reduced = isLimited ? whenReduced?.(result.layers, cost) : undefined;
   const layers = reduced?.layers ?? result.layers;
   const least = leastRemaining(layers);
-  const binding = isLimited ? longestWait(layers) : least;
-  const limit = limits[binding] as Limit;
-  const refusedBy = !isRefused ? null : noRoom ? "capacity" : reduced?.fullAllows === true ? "load" : "limit";
+  const longest = isLimited ? longestWait(layers) : least;
+  const waitMs = (layers[longest] as LayerStatus).retryAfterMs;
+  // The limits may allow a call of a key that is locked.
+  const limit = limits[waitMs > 0 ? longest : least] as Limit;
+  const refusedBy = isRefused ? causeOf(result, reduced?.fullAllows) : null;
   return makeDecision(
     {
       allowed: !isRefused || isShadow,
       reason: refusedBy === null ? "Allowed" : refusalReason(limit, refusedBy),
       refusedBy,
       limit,
-      // The layers of a new key allow calls, but without room for the key none is admitted.
-      remaining: noRoom ? 0 : (layers[least] as LayerStatus).remaining,
-      retryAfterMs: isLimited ? (layers[binding] as LayerStatus).retryAfterMs : retryAfterMs,
+      // The layers may allow calls of a key that is locked, or that there is no room for. None is admitted.
+      remaining: noRoom || lockedForMs > 0 ? 0 : (layers[least] as LayerStatus).remaining,
+      retryAfterMs: isLimited ? Math.max(waitMs, lockedForMs) : retryAfterMs,
       resetAfterMs,
+      lockedForMs,
+      strikes: lock?.strikes ?? 0,
       reduced: refusedBy === "load",
       layers,
       bypassed: source === "bypass",
@@ -84,6 +89,12 @@ export class LimiterReceipt implements AsyncReceipt {
   }
 }
 
+function causeOf({ lock, noRoom }: StoreResult, fullAllows: boolean | undefined): RefusedBy {
+  if (lock?.refuses === true) return "lock";
+  if (noRoom) return "capacity";
+  return fullAllows === true ? "load" : "limit";
+}
+
 /** The index of the layer with the longest wait; the first listed wins a tie. */
 function longestWait(layers: readonly LayerStatus[]): number {
   let longest = 0;
@@ -103,6 +114,7 @@ function leastRemaining(layers: readonly LayerStatus[]): number {
 }
 
 function refusalReason({ name }: Limit, refusedBy: RefusedBy): Reason {
+  if (refusedBy === "lock") return "Locked";
   if (refusedBy === "capacity") return "Key capacity exceeded";
   if (refusedBy === "load") return "Reduced rate limit exceeded";
   return name === undefined ? "Rate limit exceeded" : `${name} rate limit exceeded`;

@@ -2,6 +2,7 @@ import type { Bypass } from "../core/bypass.js";
 import type { Clock } from "../core/clock.js";
 import { published } from "../core/copies.js";
 import type { Decision } from "../core/decision.js";
+import type { LockOptions } from "../core/locks.js";
 import {
   rangeError,
   assertBoolean,
@@ -17,7 +18,7 @@ import { MemoryStore } from "../store/memory/memory-store.js";
 import type { Store } from "../store/store.js";
 
 /** The options that all limiters have, without store and clock. */
-export interface PolicyOptions<K extends string> {
+export interface PolicyOptions<K extends string> extends LockOptions {
   /**
    * The name of the limiter in its store: a non-empty string without `:`. Limiters that share a store need different names.
    * @default "default"
@@ -60,7 +61,7 @@ export type StoreOptions =
 /** The options that all limiters have. */
 export type LimiterOptions<K extends string> = PolicyOptions<K> & StoreOptions;
 
-const SHARED = ["name", "store", "clock", "bypass", "mode", "onDecision", "warnings"];
+const SHARED = ["name", "store", "clock", "bypass", "mode", "onDecision", "warnings", "lockFor", "forgetAfter"];
 
 /**
  * Checks the options of a limiter, and that there are no unknown ones, and returns a copy.
@@ -117,6 +118,16 @@ export interface CallOptions<M extends MaxCalls = never> {
    * @default the limits of the limiter
    */
   readonly maxCalls?: M | undefined;
+}
+
+/** Options of `unlock`, and of a `reset` of one key. */
+export interface UnlockOptions {
+  /**
+   * The `lockedUntil` of the `state` of the key. If the key has been locked again since then, nothing changes: what was decided
+   * before a newer lock does not remove it.
+   * @default undefined, which removes any lock
+   */
+  readonly lockedUntil?: number | null | undefined;
 }
 
 /** The options of one call, read once. */

@@ -3,11 +3,14 @@ import type { Clock } from "../core/clock.js";
 import { monotonicClock } from "../core/clock.js";
 import { nextInProcess, publish } from "../core/copies.js";
 import type { Decision } from "../core/decision.js";
+import type { Duration } from "../core/duration.js";
+import { parseDuration } from "../core/duration.js";
 import { receiptOf } from "../core/decision.js";
 import { LimiterClosedError } from "../core/errors.js";
-import { typeError, memberOf, ownCopy } from "../core/validate.js";
+import { typeError, memberOf, ownCopy, parseOptions } from "../core/validate.js";
 import type { Limit, MaxCalls } from "../core/limit.js";
 import { limitsWith } from "../core/limit.js";
+import { lockPolicyFrom } from "../core/locks.js";
 import { andThen, isPromiseLike } from "../core/callbacks.js";
 import type {
   AsyncNamespace,
@@ -25,7 +28,7 @@ import type { CheckedCall } from "./acquire-queue.js";
 import { AcquireQueues } from "./acquire-queue.js";
 import type { LimitsInForce } from "./decide.js";
 import { LimiterReceipt, notify, bypassedDecision, toDecision } from "./decide.js";
-import type { CallOptions, CallRequest, LimiterOptions } from "./options.js";
+import type { CallOptions, CallRequest, LimiterOptions, UnlockOptions } from "./options.js";
 import { assertKey, parseCall, storeFrom } from "./options.js";
 import { Release, ReleaseLog } from "./release-log.js";
 
@@ -119,11 +122,13 @@ export class RateLimiter<in K extends string = string, M extends MaxCalls = MaxC
     this.#store = storeFrom(own);
     this.warnings = own.warnings ?? true;
     this.synchronous = this.#store.synchronous;
+    const locks = lockPolicyFrom(own);
+    const periodsMs = limits.map(({ periodMs }) => periodMs);
     // Last, because an open namespace stays open: a constructor that throws above must not occupy the name.
-    this.#namespace = this.#store.open(
-      this.name,
-      limits.map(({ periodMs }) => periodMs),
-    );
+    this.#namespace = this.#store.open(this.name, periodsMs, locks);
+    if (locks === undefined || hasLocks(this.#namespace)) return;
+    this.#namespace.close();
+    throw withoutLocks(this.#store);
   }
 
   /** The limits enforced now, in order, for calls without their own `maxCalls`. */
@@ -264,19 +269,60 @@ export class RateLimiter<in K extends string = string, M extends MaxCalls = MaxC
   /** Forgets every key of this limiter, and of no other that shares its store. */
   reset(): Promise<void>;
   /**
-   * Forgets one key, as if it had never called.
+   * Forgets one key, as if it had never called: its calls, its lock and its strikes.
    *
    * @throws TypeError (as a rejection) if the key is not a string: a missing key must not reset all keys.
    */
-  reset(key: K): Promise<void>;
-  async reset(...keys: [] | [key: K]): Promise<void> {
-    if (keys.length > 0) assertKey(keys[0]);
-    await this.#namespace.reset(keys[0]);
-    this.#releases?.reset(keys[0]);
-    this.#queues?.recheck(keys[0]);
+  reset(key: K, options?: UnlockOptions): Promise<void>;
+  async reset(...target: [] | [key: K, options?: UnlockOptions | undefined]): Promise<void> {
+    const [key, options] = target;
+    if (target.length > 0) assertKey(key);
+    // A store that was written before there were locks returns nothing.
+    const isReset = (await this.#namespace.reset(key, lockedUntilFrom(options))) as boolean | undefined;
+    if (isReset === false) return;
+    this.#releases?.reset(key);
+    this.#queues?.recheck(key);
   }
 
-  /** Returns the unexpired calls of `key` in the longest window, and the start of that window on the store's clock. */
+  /**
+   * Locks `key` from now on for a duration: every call is refused, with `refusedBy: "lock"`. The lock replaces an earlier one,
+   * which may have ended later. It is no strike, and needs no `lockFor`.
+   *
+   * @throws TypeError or RangeError (as a rejection) for an invalid duration, TypeError if the store has no locks, StoreError if
+   *   there is no room for the key.
+   *
+   * @example
+   * await limiter.lock(ip, "1h");
+   */
+  async lock(key: K, duration: Duration): Promise<void> {
+    assertKey(key);
+    await this.#lockable().lock(key, parseDuration("duration", duration));
+    // It may end earlier than the one before.
+    this.#queues?.recheck(key);
+  }
+
+  /**
+   * Removes the lock and the strikes of `key`. Its calls still count: see {@link reset}.
+   *
+   * @returns whether the key was locked or had strikes.
+   * @throws TypeError (as a rejection) for an invalid option, or if the store has no locks.
+   *
+   * @example
+   * const { lockedUntil } = await limiter.state(email);
+   * // … after the decision of an administrator:
+   * await limiter.unlock(email, { lockedUntil });
+   */
+  async unlock(key: K, options?: UnlockOptions): Promise<boolean> {
+    assertKey(key);
+    const isUnlocked = await this.#lockable().unlock(key, lockedUntilFrom(options));
+    if (isUnlocked) this.#queues?.recheck(key);
+    return isUnlocked;
+  }
+
+  /**
+   * Returns the unexpired calls of `key` in the longest window and the start of that window on the store's clock, its lock and its
+   * strikes.
+   */
   async state(key: K): Promise<KeyState> {
     assertKey(key);
     return this.#namespace.state(key);
@@ -305,6 +351,12 @@ export class RateLimiter<in K extends string = string, M extends MaxCalls = MaxC
     this.#queues?.rejectAll(closedError(this.name));
     this.#queues = undefined;
     this.#releases = undefined;
+  }
+
+  #lockable(): Required<Namespace> {
+    this.#assertOpen();
+    if (hasLocks(this.#namespace)) return this.#namespace;
+    throw withoutLocks(this.#store);
   }
 
   #assertOpen(): void {
@@ -361,7 +413,7 @@ export class RateLimiter<in K extends string = string, M extends MaxCalls = MaxC
     const { limits } = inForce;
     const namespace = this.#namespace;
     const releases = this.#releases;
-    const result = releases?.check(namespace, key, limits, cost) ?? namespace.check(key, limits, cost);
+    const result = releases?.check(namespace, key, limits, cost) ?? namespace.check(key, limits, cost, false);
     return andThen(result, (checked): CheckedCall => {
       const release = checked.receipt && releases && new Release(releases, key, limits, cost);
       const onRefunded = (): void => {
@@ -434,6 +486,23 @@ export class RateLimiter<in K extends string = string, M extends MaxCalls = MaxC
     if (this.#onDecision !== undefined) notify(this.#onDecision, decision, key);
     return decision;
   }
+}
+
+/** By structure: a store of another package may have no locks. */
+function hasLocks(namespace: Namespace): namespace is Required<Namespace> {
+  return typeof memberOf(namespace, "lock") === "function";
+}
+
+function withoutLocks(store: Store): TypeError {
+  return typeError("store", "a store that can lock keys, with the methods `lock` and `unlock` of a namespace", store);
+}
+
+/** @throws TypeError for an unknown option, or one that is neither a number nor null. */
+function lockedUntilFrom(options: UnlockOptions | undefined): number | null | undefined {
+  if (options === undefined) return undefined;
+  const { lockedUntil } = parseOptions("options", options, ["lockedUntil"]);
+  if (lockedUntil === undefined || lockedUntil === null || typeof lockedUntil === "number") return lockedUntil;
+  throw typeError("lockedUntil", "the `lockedUntil` of a `state`: a number or null", lockedUntil);
 }
 
 function closedError(name: string): LimiterClosedError {

@@ -70,15 +70,17 @@ export class ReleaseLog {
     this.#log = new MemoryStore({ clock, maxKeys: MAX_KEYS }).open("releases", periodsMs);
   }
 
-  /** Checks a call in `namespace`, and records it there, unless the releases refuse it. Then the result is the refusal with the
-   * longer wait. */
+  /**
+   * Checks a call in `namespace`, and records it there, unless the releases refuse it. Then the result is the refusal with the
+   * longer wait. No refusal is a strike.
+   */
   check(namespace: Namespace, key: string, limits: readonly Limit[], cost: number): StoreResult | Promise<StoreResult> {
     const pace = this.#log.peek(key, limits, cost);
     if (pace.retryAfterMs === 0 || pace.retryAfterMs === Infinity || pace.noRoom) {
-      return namespace.check(key, limits, cost);
+      return namespace.check(key, limits, cost, false);
     }
     return andThen<StoreResult, StoreResult>(namespace.peek(key, limits, cost), (own) =>
-      own.retryAfterMs >= pace.retryAfterMs ? own : pace,
+      own.retryAfterMs >= pace.retryAfterMs ? own : { ...pace, lock: own.lock },
     );
   }
 

@@ -36,7 +36,7 @@ function replyOf(reply: unknown, call: RemoteCall): Replies[RemoteCall["method"]
       return decisionIn(numbersIn(reply, lengthFor(call.limits)), call.limits);
     case "state": {
       const [calls = 0, lastReset = 0] = numbersIn(reply, 2);
-      return { calls, lastReset };
+      return { calls, lastReset, lockedForMs: 0, strikes: 0, lockedUntil: null };
     }
     case "refund":
       return numberIn(reply) > 0;

@@ -1,6 +1,7 @@
 import type { Clock } from "../core/clock.js";
 import type { LayerStatus, Receipt, Source, SyncReceipt } from "../core/decision.js";
 import type { Limit } from "../core/limit.js";
+import type { LockPolicy } from "../core/locks.js";
 import type { TimestampLog } from "../core/sliding-window.js";
 import { status } from "../core/sliding-window.js";
 import { rangeError, typeError } from "../core/validate.js";
@@ -27,10 +28,11 @@ export interface SyncStore {
    * @param name - not empty, without `:` (a store may put it into a key, before one).
    * @param periodsMs - the periods of the limits of all later calls: one log, one set of periods. A timestamp is kept for the
    *   longest of them.
+   * @param locks - how refusals lock their keys; undefined if they do not. It needs namespaces with `lock` and `unlock`.
    * @throws RangeError when the name is invalid, or open on this store already: two limiters would share their history. A name
    *   is free again once its namespace is closed.
    */
-  open(name: string, periodsMs: readonly number[]): SyncNamespace;
+  open(name: string, periodsMs: readonly number[], locks?: LockPolicy): SyncNamespace;
 }
 
 /** A store whose methods return promises: its logs are outside of this process. */
@@ -42,11 +44,14 @@ export interface AsyncStore {
   readonly clock?: Clock | undefined;
 
   /** Opens a namespace for one limiter: see {@link SyncStore.open}. */
-  open(name: string, periodsMs: readonly number[]): AsyncNamespace;
+  open(name: string, periodsMs: readonly number[], locks?: LockPolicy): AsyncNamespace;
 
   /**
    * Checks several keys at once, all or nothing: if no call that may refuse is refused, each call that is admitted is recorded,
    * else none is. Without this method, the keys are checked one after another.
+   *
+   * The refusal of an item by its limits is a strike unless an earlier item has been refused. An earlier item that may not refuse
+   * the call counts here only for others that may not.
    *
    * @param items - of namespaces of any store, no namespace twice.
    */
@@ -84,6 +89,11 @@ export type BatchResult =
  * Each method is atomic for its key. Each call passes the limits that apply to it, whose number and `maxCalls` may differ from
  * those of the last call. Their periods are among those that the namespace was opened with. So a timestamp is removed by its age,
  * and never by a `maxCalls`: the next call may have a higher one.
+ *
+ * A key can be locked: until its lock ends, its calls are refused, and change nothing. In a namespace that was opened with a
+ * `LockPolicy`, a refusal of `admit` and `check` locks its key, in the same atomic step, if it is a strike as `strike` of
+ * `core/locks.ts` defines it: if the limits without load (`reducedFrom`) refuse the call as well, and no cost exceeds them. A lock
+ * and strikes that count no longer are the same as none. `lock` and `unlock` are optional: a store without them has no locks.
  */
 export type Namespace = SyncNamespace | AsyncNamespace;
 
@@ -92,17 +102,41 @@ export interface SyncNamespace {
   /** Records the call if every limit allows it, else nothing; returns whether it did. The short form of `check`. */
   admit(key: string, limits: readonly Limit[], cost: number): boolean;
 
-  /** Records the call if every limit allows it, else nothing; returns the status of each limit afterwards. */
-  check(key: string, limits: readonly Limit[], cost: number): SyncStoreResult;
+  /**
+   * Records the call if every limit allows it, else nothing; returns the status of each limit afterwards.
+   *
+   * @param mayStrike - `false` for a call whose refusal is no strike. @default true
+   */
+  check(key: string, limits: readonly Limit[], cost: number, mayStrike?: boolean): SyncStoreResult;
 
   /** The result of `check`, without recording anything. */
   peek(key: string, limits: readonly Limit[], cost: number): SyncStoreResult;
 
-  /** Forgets one key, or all keys of this namespace. Receipts of what is forgotten refund nothing any more. */
-  reset(key?: string): void;
+  /**
+   * Forgets one key with its lock and strikes, or all keys of this namespace. Receipts of what is forgotten refund nothing any more.
+   *
+   * @param lockedUntil - see {@link SyncNamespace.unlock}. @default undefined, for whatever the lock is
+   * @returns false if the key has another lock: then nothing is forgotten.
+   */
+  reset(key?: string, lockedUntil?: number | null): boolean;
 
-  /** What the log of a key contains in the longest period. */
+  /** What the log of a key contains in the longest period, and its lock. */
   state(key: string): KeyState;
+
+  /**
+   * Locks a key from now on for `ms` milliseconds, whatever its lock was. Its strikes stay, and this is none.
+   *
+   * @throws StoreError if there is no room for the key.
+   */
+  lock?(key: string, ms: number): void;
+
+  /**
+   * Removes the lock and the strikes of a key, and returns whether it had any.
+   *
+   * @param lockedUntil - what {@link KeyState.lockedUntil} was. If the key has been locked again since then, nothing is removed.
+   *   @default undefined, for whatever the lock is
+   */
+  unlock?(key: string, lockedUntil?: number | null): boolean;
 
   /**
    * Releases the name of this namespace, which can be opened again, with other periods. Memory of this process is freed; what
@@ -119,31 +153,47 @@ export interface AsyncNamespace {
   /** As {@link SyncNamespace.admit}. */
   admit(key: string, limits: readonly Limit[], cost: number): Promise<boolean>;
   /** As {@link SyncNamespace.check}. */
-  check(key: string, limits: readonly Limit[], cost: number): Promise<StoreResult>;
+  check(key: string, limits: readonly Limit[], cost: number, mayStrike?: boolean): Promise<StoreResult>;
   /** As {@link SyncNamespace.peek}. */
   peek(key: string, limits: readonly Limit[], cost: number): Promise<StoreResult>;
   /** As {@link SyncNamespace.reset}. */
-  reset(key?: string): Promise<void>;
+  reset(key?: string, lockedUntil?: number | null): Promise<boolean>;
   /** As {@link SyncNamespace.state}. */
   state(key: string): Promise<KeyState>;
+  /** As {@link SyncNamespace.lock}. */
+  lock?(key: string, ms: number): Promise<void>;
+  /** As {@link SyncNamespace.unlock}. */
+  unlock?(key: string, lockedUntil?: number | null): Promise<boolean>;
   /** As {@link SyncNamespace.close}. */
   close(): void;
 }
 
 /** The result of one call. */
 export interface StoreResult {
-  /** Milliseconds until the call would be admitted: 0 when it is, `Infinity` when it never can be. */
+  /** Milliseconds until the call would be admitted, by the limits and the lock: 0 when it is, `Infinity` when it never can be. */
   readonly retryAfterMs: number;
   /** Milliseconds until every timestamp of the log has expired in every layer. */
   readonly resetAfterMs: number;
   /** The status of each limit, in the order in which they were passed. */
   readonly layers: readonly LayerStatus[];
+  /** The lock and the strikes of the key after the call; undefined if it has neither. */
+  readonly lock: LockStatus | undefined;
   /** The call was refused because there is no room for its key, and not by a limit. */
   readonly noRoom: boolean;
   /** Where the result comes from. */
   readonly source: Source;
   /** What was recorded; undefined when nothing was. */
   readonly receipt: Receipt | undefined;
+}
+
+/** The lock and the strikes of a key after a call. */
+export interface LockStatus {
+  /** Milliseconds until the lock ends; 0 if the key is not locked. */
+  readonly lockedForMs: number;
+  /** How many strikes the key has. */
+  readonly strikes: number;
+  /** Whether the key was locked before the call, which was refused for that. */
+  readonly refuses: boolean;
 }
 
 /** The result of one call in a {@link SyncStore}. */
@@ -160,15 +210,24 @@ export function freshResult(limits: readonly Limit[], cost: number, source: Sour
   const log: TimestampLog = { nthMostRecent: (n) => (n <= cost ? 0 : -Infinity), countAfter: () => cost };
   const layers = status(log, limits, 0, 0).map((layer) => ({ ...layer, retryAfterMs: 0 }));
   const resetAfterMs = Math.max(...layers.map((layer) => layer.resetAfterMs));
-  return { retryAfterMs: 0, resetAfterMs, layers, noRoom: false, source, receipt: undefined };
+  return { retryAfterMs: 0, resetAfterMs, layers, lock: undefined, noRoom: false, source, receipt: undefined };
 }
 
-/** The state of the log of a key. */
+/** The state of a key. */
 export interface KeyState {
   /** Unexpired calls in the longest window, each counted with its cost. */
   readonly calls: number;
   /** The start of that window, in milliseconds of the store's clock: calls up to this instant have expired. */
   readonly lastReset: number;
+  /** Milliseconds until the lock of the key ends; 0 if it is not locked. */
+  readonly lockedForMs: number;
+  /** How often a refusal has locked the key, until that is forgotten; 0 for a limiter without `lockFor`. */
+  readonly strikes: number;
+  /**
+   * The end of the latest lock, in milliseconds of the store's clock; `null` for a key that is neither locked nor has strikes. It
+   * identifies the lock, for an `unlock` or `reset` that must not remove a newer one.
+   */
+  readonly lockedUntil: number | null;
 }
 
 /**

@@ -67,17 +67,19 @@ export class MemoryNamespace implements SyncNamespace {
     return this.result(place, limits, cost, waitForRoomMs);
   }
 
-  reset(key?: string): void {
+  reset(key?: string): boolean {
     this.time.assertNotReading();
-    if (key === undefined) return this.table.clear();
-    const place = this.table.placeOf(key);
-    if (place !== NOWHERE) this.table.forgetAt(place);
+    const place = key === undefined ? NOWHERE : this.table.placeOf(key);
+    if (key === undefined) this.table.clear();
+    else if (place !== NOWHERE) this.table.forgetAt(place);
+    return true;
   }
 
   state(key: string): KeyState {
     this.time.read();
     const lastReset = this.time.now - this.table.longestMs;
-    return { calls: this.table.logAt(this.table.placeOf(key)).countAfter(lastReset), lastReset };
+    const calls = this.table.logAt(this.table.placeOf(key)).countAfter(lastReset);
+    return { calls, lastReset, lockedForMs: 0, strikes: 0, lockedUntil: null };
   }
 
   close(): void {
@@ -123,6 +125,7 @@ export class MemoryNamespace implements SyncNamespace {
       retryAfterMs,
       resetAfterMs: emptyAfter(log, this.table.longestMs, now),
       layers,
+      lock: undefined,
       noRoom: waitForRoomMs > 0,
       source: "memory",
       receipt,

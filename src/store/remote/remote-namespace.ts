@@ -84,12 +84,13 @@ export class RemoteNamespace implements AsyncNamespace {
   }
 
   /** Rejects if the server is unreachable, whatever `whenDown` is: its keys would still be refused. */
-  async reset(key?: string): Promise<void> {
+  async reset(key?: string): Promise<boolean> {
     await this.#fallback.reset(key);
     const name = key === undefined ? undefined : this.#keyOf(key);
     await this.#events.whileChanging(name, () =>
       name === undefined ? this.#server.deleteAll(this.#prefix) : this.#server.deleteKey(name),
     );
+    return true;
   }
 
   close(): void {
@@ -112,7 +113,7 @@ export class RemoteNamespace implements AsyncNamespace {
       cachedDenial: () => this.#denyCache.resultOf(name, limits, cost),
       resultOf: (reply, isRecorded) => this.#checked(reply, name, limits, cost, sent, isRecorded),
       fallback: (failure) => ({
-        check: (...args) => this.#fallback.check(failure, ...args),
+        check: (...[own, ownLimits, ownCost]) => this.#fallback.check(failure, own, ownLimits, ownCost),
       }),
     };
   }
@@ -164,6 +165,7 @@ export class RemoteNamespace implements AsyncNamespace {
       retryAfterMs: layers.reduce((wait, layer) => Math.max(wait, layer.retryAfterMs), 0),
       resetAfterMs: layers.reduce((quiet, layer) => Math.max(quiet, layer.resetAfterMs), 0),
       layers,
+      lock: undefined,
       noRoom: false,
       source: this.#server.backend.source,
       receipt: passed && spent > 0 ? this.#receipt(name, { epoch, timestamp, cost: spent }) : undefined,

@@ -230,8 +230,9 @@ describe.skipIf(withoutRedis !== undefined)("the script on a real server", () =>
           continue;
         }
         if (call.method === "state") {
+          const unlocked = { lockedForMs: 0, strikes: 0, lockedUntil: null };
           const calls = modelOf(call.key).used("k", call.longestMs, now);
-          expect([context, reply]).toEqual([context, { calls, lastReset: now - call.longestMs }]);
+          expect([context, reply]).toEqual([context, { ...unlocked, calls, lastReset: now - call.longestMs }]);
         } else if (call.method === "refund") {
           const admission = modelOf(call.key).admissions.find(
             ({ timestamp, cost }) => timestamp === call.recorded.timestamp && cost === call.recorded.cost,

@@ -71,6 +71,8 @@ describe("a decision", () => {
       remaining: 0,
       retryAfterMs: 10_000,
       resetAfterMs: 50_000,
+      lockedForMs: 0,
+      strikes: 0,
       reduced: false,
       layers: [
         {
@@ -154,6 +156,8 @@ describe("a decision", () => {
       "remaining",
       "retryAfterMs",
       "resetAfterMs",
+      "lockedForMs",
+      "strikes",
       "reduced",
       "layers",
       "bypassed",
@@ -349,13 +353,14 @@ describe("reset", () => {
 
 describe("state", () => {
   it("has the unexpired calls in the longest window, and the start of that window on the clock of the store", async () => {
+    const unlocked = { lockedForMs: 0, strikes: 0, lockedUntil: null };
     await limiter.check("ada", { cost: 2 });
     clock.advance("30s");
     await limiter.check("ada");
-    expect(await limiter.state("ada")).toEqual({ calls: 3, lastReset: 970_000 });
+    expect(await limiter.state("ada")).toEqual({ ...unlocked, calls: 3, lastReset: 970_000 });
     clock.advance("30s");
-    expect(await limiter.state("ada")).toEqual({ calls: 1, lastReset: 1_000_000 });
-    expect(await limiter.state("nobody")).toEqual({ calls: 0, lastReset: 1_000_000 });
+    expect(await limiter.state("ada")).toEqual({ ...unlocked, calls: 1, lastReset: 1_000_000 });
+    expect(await limiter.state("nobody")).toEqual({ ...unlocked, calls: 0, lastReset: 1_000_000 });
   });
 });
 

@@ -62,7 +62,7 @@ describe("an option that is not fit is refused at construction", () => {
     expect(construct({ ...limit, windowMs: 5 })).toThrow(
       coded(
         new TypeError(
-          "Expected `windowMs` to be `period`, whose bare numbers are seconds, or one of the options maxCalls, period, name, store, clock, bypass, mode, onDecision, warnings, got `5` (number)",
+          "Expected `windowMs` to be `period`, whose bare numbers are seconds, or one of the options maxCalls, period, name, store, clock, bypass, mode, onDecision, warnings, lockFor, forgetAfter, got `5` (number)",
         ),
       ),
     );
