@@ -18,31 +18,36 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { clientOf, HANG_UPS, openRequest, openSession, send as sendOver } from "../support/http/rig.js";
 import type { AnyOptions, Got, Handler, Open, Rig, Sent, Served } from "../support/http/rig.js";
 import { onConnect } from "../support/http/rigs/connect.js";
-import { onExpress } from "../support/http/rigs/express.js";
-import { onFastify } from "../support/http/rigs/fastify.js";
+import { onExpress, onExpress4 } from "../support/http/rigs/express.js";
+import { onFastify, onFastify4 } from "../support/http/rigs/fastify.js";
 import { onFetch } from "../support/http/rigs/fetch.js";
 import { onHono, onHonoWithResponses } from "../support/http/rigs/hono.js";
-import { onKoa } from "../support/http/rigs/koa.js";
+import { onKoa, onKoa2 } from "../support/http/rigs/koa.js";
 import { onNode } from "../support/http/rigs/node.js";
 
 const FRAMEWORKS: readonly (readonly [name: string, rig: Rig])[] = [
-  ["express", onExpress],
+  ["express 5", onExpress],
+  ["express 4", onExpress4],
   ["connect", onConnect],
   ["node", onNode],
-  ["fastify", onFastify],
-  ["koa", onKoa],
+  ["fastify 5", onFastify],
+  ["fastify 4", onFastify4],
+  ["koa 3", onKoa],
+  ["koa 2", onKoa2],
   ["hono", onHono],
   ["hono, with responses that its handlers create", onHonoWithResponses],
   ["fetch", onFetch],
 ];
 
 /**
- * Every framework over both protocols, except express over HTTP/2, which it does not support: it replaces the prototypes of
- * requests and responses by those of node:http, and then `response.setHeader` fails. Its adapter is tested by connect and node.
+ * The frameworks that fail over HTTP/2 without any middleware. Express replaces the prototypes of requests and responses by those
+ * of node:http, and then `response.setHeader` fails; its adapter is tested by connect and node. Koa 2 never responds to HEAD.
  */
+const HTTP_1_ONLY = ["express 5", "express 4", "koa 2"];
+
 const RIGS = FRAMEWORKS.flatMap(([name, rig]) =>
   (["HTTP/1.1", "HTTP/2"] as const)
-    .filter((protocol) => protocol === "HTTP/1.1" || name !== "express")
+    .filter((protocol) => protocol === "HTTP/1.1" || !HTTP_1_ONLY.includes(name))
     .map((protocol) => ({ name, rig, protocol })),
 );
 

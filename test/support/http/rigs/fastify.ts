@@ -1,16 +1,17 @@
 import type { AddressInfo } from "node:net";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import fastify from "fastify";
+import fastify4 from "fastify4";
 import { rateLimit } from "sluicegate/fastify";
 import type { Rig } from "../rig.js";
 import { disconnecter } from "../rig.js";
 
-export const onFastify: Rig = {
+const rigOf = (createApp: typeof fastify): Rig => ({
   isPlain: true,
   header: (request: FastifyRequest, name) => request.headers[name] as string | undefined,
   respond: (_, body, [reply]: readonly FastifyReply[]) => reply?.send(body),
   serve: async (limits, handler, protocol) => {
-    const app = (protocol === "HTTP/1.1" ? fastify() : fastify({ http2: true })) as FastifyInstance;
+    const app = (protocol === "HTTP/1.1" ? createApp() : createApp({ http2: true })) as FastifyInstance;
     const disconnect = disconnecter(app.server);
     for (const options of limits) await app.register(rateLimit, options);
     app.all("/*", async (request, reply) => {
@@ -27,4 +28,7 @@ export const onFastify: Rig = {
       },
     };
   },
-};
+});
+
+export const onFastify = rigOf(fastify);
+export const onFastify4 = rigOf(fastify4 as unknown as typeof fastify);

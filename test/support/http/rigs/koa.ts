@@ -1,18 +1,19 @@
 import type { Context } from "koa";
 import Koa from "koa";
+import Koa2 from "koa2";
 import type { RateLimitState } from "sluicegate/koa";
 import { rateLimit } from "sluicegate/koa";
 import type { Rig } from "../rig.js";
 import { createServerFor, served } from "../rig.js";
 
-export const onKoa: Rig = {
+const rigOf = (App: typeof Koa): Rig => ({
   isPlain: true,
   header: (context: Context, name) => context.get(name) || undefined,
   respond: (context: Context, body) => {
     context.body = body;
   },
   serve: (limits, handler, protocol) => {
-    const app = new Koa<RateLimitState>();
+    const app = new App<RateLimitState>();
     app.silent = true;
     for (const options of limits) app.use(rateLimit(options));
     app.use(async (context) => {
@@ -23,4 +24,7 @@ export const onKoa: Rig = {
 
     return served(createServerFor(protocol, app.callback()));
   },
-};
+});
+
+export const onKoa = rigOf(Koa);
+export const onKoa2 = rigOf(Koa2);
