@@ -154,7 +154,8 @@ export function assertOneOf<T extends string>(
 
 const LONGEST_SHOWN = 60;
 
-function display(value: unknown): string {
+/** Shows a value in an error: shortened, on one line, and without its keys if it is an object. */
+export function display(value: unknown): string {
   let text: string;
   try {
     text = String(value);

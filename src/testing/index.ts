@@ -1,1 +1,3 @@
 export { ManualClock } from "./manual-clock.js";
+export type { StoreCheck, StoreContractOptions } from "./store-contract.js";
+export { storeContract } from "./store-contract.js";
