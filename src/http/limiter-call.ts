@@ -9,6 +9,8 @@ import type { BySeveral, HttpLimiter, HttpOptions, MemberOptions, RequestLimit, 
 import type { LimiterResult } from "./headers.js";
 import { checkPolicyNames } from "./headers.js";
 import type { RequestView } from "./request-view.js";
+import type { WaitSignal } from "../limiter/abort.js";
+import type { WaitOptions } from "../limiter/acquire-options.js";
 import type { AllOfDecision } from "../limiter/all-of.js";
 import { allOf } from "../limiter/all-of.js";
 import type { RateLimiter } from "../limiter/rate-limiter.js";
@@ -16,7 +18,12 @@ import { isLookup, limiterLike } from "../wrap/limiter-like.js";
 
 /** A call of the limiters of one request, with its keys. */
 export interface LimiterCall {
-  check(cost: number | undefined): Decision | Promise<Decision>;
+  /**
+   * Decides the call, or waits until it is admitted if the middleware has a `wait`.
+   *
+   * @param signal - ends the wait.
+   */
+  check(cost: number | undefined, signal: WaitSignal | undefined): Decision | Promise<Decision>;
   /** Returns the decision of each limiter that was consulted. */
   resultsOf(decision: Decision): readonly LimiterResult[];
   /** Whether the limiter that made the decision guards against abnormal use. */
@@ -44,6 +51,8 @@ interface ResolverContext<R> {
   readonly isNamed: boolean;
   /** Whether each limiter must have a `refund` method. */
   readonly needsRefund: boolean;
+  /** How long a request waits in place of being refused; undefined if it does not wait. */
+  readonly wait: WaitOptions | undefined;
 }
 
 /**
@@ -60,6 +69,9 @@ export function callResolver<R, K extends string, A extends readonly unknown[]>(
 ): CallResolver<R> {
   if (options.limiters === undefined) {
     return oneLimiter(options.limiter, options.key, options.maxCalls, context);
+  }
+  if (context.wait !== undefined) {
+    throw typeError("wait", "absent beside `limiters`, which cannot wait for each other", context.wait);
   }
   const { limiter, key, maxCalls }: { limiter?: unknown; key?: unknown; maxCalls?: unknown } = options;
   for (const [name, value] of Object.entries({ limiter, key, maxCalls })) {
@@ -118,9 +130,9 @@ class OneLimiterCall<R, K extends string> implements LimiterCall {
     this.#misuse = misuse;
   }
 
-  check(cost: number | undefined): Decision | Promise<Decision> {
+  check(cost: number | undefined, signal: WaitSignal | undefined): Decision | Promise<Decision> {
     noteCall(this.#request, this.#limiter, this.#key, cost, this.#misuse);
-    return this.#limiter.check(this.#key, cost, this.#maxCalls);
+    return this.#limiter.check(this.#key, cost, this.#maxCalls, signal);
   }
 
   resultsOf(decision: Decision): readonly LimiterResult[] {
@@ -238,15 +250,15 @@ function member<R>(name: string, value: MemberOptions<R>, context: ResolverConte
 function limiterOfRequest<R, K extends string>(
   name: string,
   limiterOrLookup: HttpLimiter<K> | ((request: R) => MaybePromise<HttpLimiter<K>>),
-  { isNamed, needsRefund, misuse }: ResolverContext<R>,
+  { isNamed, needsRefund, wait, misuse }: ResolverContext<R>,
   policyLabel?: string,
 ): (request: R) => CheckedLimiter<K> | Promise<CheckedLimiter<K>> {
   const known = new WeakMap<object, CheckedLimiter<K>>();
   const check = (value: unknown): CheckedLimiter<K> => {
     const previous = known.get(value as object);
     if (previous !== undefined) return previous;
-    const limiter = httpLimiter<K>(name, value, needsRefund);
-    const checked = new CheckedLimiter(limiter);
+    const limiter = httpLimiter<K>(name, value, { refund: needsRefund, acquire: wait !== undefined });
+    const checked = new CheckedLimiter(limiter, wait);
     if (isNamed) {
       const nameOption = policyLabel === undefined ? `${name}.name` : "limiters";
       checkPolicyNames(policyLabel ?? checked.name, checked.limits, nameOption, `${name}.limits`);
@@ -288,7 +300,11 @@ const fixedBefore = new WeakSet();
  *
  * @throws TypeError if it cannot: for example, a tiered limiter needs a tier for each call.
  */
-function httpLimiter<K extends string>(name: string, value: unknown, needsRefund: boolean): HttpLimiter<K> {
+function httpLimiter<K extends string>(
+  name: string,
+  value: unknown,
+  methods: Parameters<typeof limiterLike>[2],
+): HttpLimiter<K> {
   if (typeof memberOf(value, "tier") === "function") {
     const rule = "the limiter of one tier: `limiter: (request) => tiers.tier(…)`";
     throw typeError(name, rule, value);
@@ -296,7 +312,7 @@ function httpLimiter<K extends string>(name: string, value: unknown, needsRefund
   if (published(name, value, "allOf") !== undefined) {
     throw typeError(name, "one limiter: for several, each with a key of its own, use `limiters`", value);
   }
-  return limiterLike<K>(name, value, { refund: needsRefund, acquire: false });
+  return limiterLike<K>(name, value, methods);
 }
 
 /** The number of calls to note for each limiter. A middleware that is applied twice shows in the first requests. */
@@ -317,8 +333,10 @@ class CheckedLimiter<K extends string = string> {
   readonly isInMemory: boolean;
   readonly #hasCheckSync: boolean;
   readonly #hasLimits: boolean;
+  readonly #wait: WaitOptions | undefined;
 
-  constructor(limiter: HttpLimiter<K>) {
+  /** @param wait - how long a call waits in place of being refused; undefined if it does not wait. */
+  constructor(limiter: HttpLimiter<K>, wait: WaitOptions | undefined) {
     const name = memberOf(limiter, "name");
     this.limiter = limiter;
     this.name = typeof name !== "string" || name === "default" ? undefined : name;
@@ -328,6 +346,7 @@ class CheckedLimiter<K extends string = string> {
     this.isInMemory = memberOf(limiter, "synchronous") === true;
     this.#hasCheckSync = this.isInMemory && memberOf(limiter, "checkSync") !== undefined;
     this.#hasLimits = memberOf(limiter, "limits") !== undefined;
+    this.#wait = wait;
   }
 
   /** The limits in force; undefined for a limiter that does not publish them. */
@@ -335,8 +354,16 @@ class CheckedLimiter<K extends string = string> {
     return this.#hasLimits ? this.limiter.limits : undefined;
   }
 
-  check(key: K, cost: number | undefined, maxCalls: MaxCalls | undefined): Decision | Promise<Decision> {
+  check(
+    key: K,
+    cost: number | undefined,
+    maxCalls: MaxCalls | undefined,
+    signal: WaitSignal | undefined,
+  ): Decision | Promise<Decision> {
     const options = maxCalls !== undefined ? { cost, maxCalls } : cost === undefined ? undefined : { cost };
+    if (this.#wait !== undefined && this.limiter.acquire !== undefined) {
+      return this.limiter.acquire(key, { ...this.#wait, ...options, signal });
+    }
     if (this.#hasCheckSync && this.limiter.checkSync !== undefined) return this.limiter.checkSync(key, options);
     return options === undefined ? this.limiter.check(key) : this.limiter.check(key, options);
   }

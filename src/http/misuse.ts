@@ -1,5 +1,7 @@
 import { warnOnce } from "../core/callbacks.js";
+import { monotonicClock } from "../core/clock.js";
 import type { RequestView } from "./request-view.js";
+import type { NodeResponse } from "./response-end.js";
 
 /** The members of a limiter of a middleware that are read here. */
 interface CountingLimiter {
@@ -66,6 +68,22 @@ function warnCountedTwice(name: string | undefined): void {
     "A limiter counted one request twice, which halves its limit. Apply its middleware once to each request",
     `The limiter is ${name === undefined ? "one without a name" : `"${name}"`}. \`warnings: false\` switches this warning off.`,
   );
+}
+
+/** The time in which an `onRefused` that has ended surely begins its response, such as that of a template or a file. */
+const SENDING_MS = 1000;
+
+/** Warns if an `onRefused` that has ended leaves its request open until the client gives up. */
+export function warnIfUnanswered(response: NodeResponse): void {
+  const endedAt = monotonicClock.now();
+  response.once("close", () => {
+    if (response.headersSent || monotonicClock.now() - endedAt < SENDING_MS) return;
+    warnOnce(
+      "SLUICEGATE_NO_RESPONSE",
+      "onRefused ended without a response, so the client waited until it gave up. Send the response there",
+      "What onRefused returns is no response on this framework. `warnings: false` switches this warning off.",
+    );
+  });
 }
 
 /** The number of equal requests with a new limiter each that triggers the warning. */

@@ -11,6 +11,8 @@ import {
 import type { Limit, MaxCalls } from "../core/limit.js";
 import { assertOwnMaxCalls } from "../core/limit.js";
 import type { RateLimiter } from "../limiter/rate-limiter.js";
+import type { WaitOptions } from "../limiter/acquire-options.js";
+import { parseAcquireOptions, WAIT_OPTIONS } from "../limiter/acquire-options.js";
 import type { ClientKeyOptions } from "./client-ip.js";
 import type { HeaderFormat } from "./headers.js";
 import { DRAFT_11 } from "./headers-draft-11.js";
@@ -167,17 +169,27 @@ export interface CommonOptions<R, A extends readonly unknown[]> {
    */
   readonly onRefused?: ((request: R, decision: Decision, ...rest: A) => unknown) | undefined;
   /**
+   * Delays a request until it is admitted, as `acquire` does, in place of refusing it: an object with a `timeout`, the longest
+   * wait, and a `maxQueue`, the most requests of a key that may wait. A request that would wait longer, or finds the queue full,
+   * is refused as usual. A client that disconnects leaves the queue, and its request is not counted.
+   *
+   * It is a `TypeError` together with `limiters`. Each waiting request holds a connection, so set both.
+   * @default a request does not wait
+   */
+  readonly wait?: WaitOptions | undefined;
+  /**
    * A function that returns whether a request is refunded, by the status of its response: `(_, status) => status < 400` counts
-   * failures only. It returns a boolean and not a promise. If it fails, a process warning is emitted, and the request stays
-   * counted.
+   * failures only. It returns a boolean, or a promise of one, for which no response waits. If it fails, a process warning is
+   * emitted, and the request stays counted.
    *
    * On Node it is called when Node has sent the whole response. If the client disconnects before, over HTTP/1.1 or HTTP/2, it is
    * not called, and the request stays counted. If the client resets its HTTP/2 stream afterwards without an error code
    * (`NO_ERROR`), Node cannot detect that the response did not arrive, so it is called. Bun, Deno and workers do not report when
    * a response has been sent: there it is called when the handler has returned, unless the request's `signal` is aborted.
+   * A `waitUntil` of the platform, among the arguments of the handler, keeps a worker alive until the refund.
    * @default no request is refunded
    */
-  readonly refundWhen?: ((request: R, status: number) => boolean) | undefined;
+  readonly refundWhen?: ((request: R, status: number) => MaybePromise<boolean>) | undefined;
   /**
    * Which response fields show the limits: `"draft-11"` for `RateLimit` and `RateLimit-Policy` of the IETF draft, `"legacy"` for
    * `X-RateLimit-*`, `"both"`, or `false` for none. A refusal by a limit always has `Retry-After`, unless no wait would help.
@@ -235,7 +247,7 @@ export function headerFormat(headers: HeaderFormatName | false = "draft-11"): He
 
 const NAMES = [
   ...["limiter", "limiters", "key", "client", "cost", "maxCalls", "skip", "countPreflights", "onRefused", "refundWhen"],
-  ...["headers", "whenDown", "onStoreError", "throw", "warnings"],
+  ...["wait", "headers", "whenDown", "onStoreError", "throw", "warnings"],
 ];
 
 /** Options of other packages, with their names here. */
@@ -260,6 +272,9 @@ const RENAMED: Readonly<Record<string, string>> = {
   passOnStoreError: "whenDown",
   skipOnError: "whenDown",
   validate: "warnings",
+  delayAfter: "wait",
+  delayMs: "wait",
+  maxDelayMs: "wait",
   // Options of the limiter.
   period: "period",
   name: "name",
@@ -289,6 +304,7 @@ export function checkedHttpOptions<O extends CommonOptions<never, never>>(option
     countPreflights,
     onRefused,
     refundWhen,
+    wait,
     headers,
     whenDown,
     onStoreError,
@@ -303,6 +319,7 @@ export function checkedHttpOptions<O extends CommonOptions<never, never>>(option
     if (value !== undefined) assertBoolean(name, value);
   }
   if (cost !== undefined && typeof cost !== "function") assertInteger("cost", cost, 1);
+  if (wait !== undefined) parseAcquireOptions(parseOptions("wait", wait, WAIT_OPTIONS));
   if (maxCalls !== undefined && typeof maxCalls !== "function") assertOwnMaxCalls("maxCalls", maxCalls);
   if (headers !== undefined && headers !== false)
     assertOneOf("headers", headers, Object.keys(HEADER_FORMATS), " or false");

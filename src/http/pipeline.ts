@@ -1,17 +1,22 @@
 import { andThen, callListener, isPromiseLike, warn } from "../core/callbacks.js";
 import type { Decision } from "../core/decision.js";
 import { retryAfterSeconds } from "../core/decision.js";
+import type { WaitFailure } from "../core/errors.js";
 import { RateLimitExceededError, StoreError } from "../core/errors.js";
 import { assertBoolean, assertInteger, assertOneOf, memberOf } from "../core/validate.js";
+import type { WaitSignal } from "../limiter/abort.js";
+import { isWaitError } from "../wrap/limiter-like.js";
 import { clientOfRequest } from "./client-ip.js";
 import type { HeaderEntry, HeaderFormat } from "./headers.js";
 import type { CallResolver, LimiterCall, MisuseView } from "./limiter-call.js";
 import { callResolver } from "./limiter-call.js";
-import type { CommonOptions, HttpOptions } from "./options.js";
+import type { CommonOptions, HttpOptions, MaybePromise } from "./options.js";
 import { checkedHttpOptions, headerFormat } from "./options.js";
 import type { Problem } from "./problem.js";
 import { UNAVAILABLE, problemOf } from "./problem.js";
 import type { RequestView } from "./request-view.js";
+import type { NodeResponse } from "./response-end.js";
+import { closeSignal } from "./response-end.js";
 
 /** The outcome of the limits for a request. */
 export interface Outcome {
@@ -60,7 +65,10 @@ export const PROBLEM_TYPE = "application/problem+json";
 /** The request passes, and no limit applies to it. */
 const NOT_LIMITED: Outcome = makeOutcome(undefined, []);
 
-/** A client that has disconnected has no address, so the request has no key and must not pass uncounted. No client reads the response. */
+/**
+ * A client that has disconnected has no address, so the request has no key and must not pass uncounted. One that disconnects
+ * while its request waits has left the queue. No client reads the response.
+ */
 const DISCONNECTED: Outcome = makeOutcome(undefined, [], {
   status: 400,
   fields: [],
@@ -86,16 +94,22 @@ export class HttpRateLimiter<R, A extends readonly unknown[] = readonly [], K ex
   readonly #format: HeaderFormat;
   /** Whether a refusal goes to the error handler of the framework. */
   readonly throws: boolean;
+  /** Whether requests wait in place of being refused, so that {@link handle} needs a signal. */
+  readonly waits: boolean;
+  /** Whether process warnings report misuse. */
+  readonly warns: boolean;
   /** The callback that responds to a refusal in place of the adapter. */
   readonly onRefused: ((request: R, decision: Decision, ...rest: A) => unknown) | undefined;
 
   /** @throws TypeError for an option that is unknown or of the wrong type, RangeError for one out of range. */
   constructor(options: HttpOptions<R, K, A>, view: RequestView<R>) {
     const checked = checkedHttpOptions(options);
-    const { client = {}, headers, refundWhen, onRefused, throw: throws = false, warnings = true } = checked;
+    const { client = {}, headers, refundWhen, wait, onRefused, throw: throws = false, warnings = true } = checked;
     this.#options = checked;
     this.#view = view;
     this.throws = throws;
+    this.waits = wait !== undefined;
+    this.warns = warnings;
     this.onRefused = onRefused;
     this.#format = headerFormat(headers);
     this.#resolver = callResolver(checked, {
@@ -103,6 +117,7 @@ export class HttpRateLimiter<R, A extends readonly unknown[] = readonly [], K ex
       misuse: warnings ? misuseView(view) : undefined,
       isNamed: this.#format.isNamed,
       needsRefund: refundWhen !== undefined,
+      wait,
     });
   }
 
@@ -110,18 +125,19 @@ export class HttpRateLimiter<R, A extends readonly unknown[] = readonly [], K ex
    * Decides on a request. The outcome is a promise only if a callback or a store is asynchronous, because each promise slows a
    * fast framework noticeably.
    *
+   * @param signal - aborted when the client disconnects, which ends a wait. Without it the wait goes on.
    * @throws (or rejects with) an error of the calling code: a TypeError for an invalid key, or the error of a callback.
    */
-  handle(request: R): Outcome | Promise<Outcome> {
+  handle(request: R, signal?: WaitSignal): Outcome | Promise<Outcome> {
     if (this.#isPreflight(request)) return NOT_LIMITED;
     const { skip } = this.#options;
-    if (skip === undefined) return this.#resolveCall(request);
+    if (skip === undefined) return this.#resolveCall(request, signal);
     const proceed = (isSkipped: boolean): Outcome | Promise<Outcome> =>
-      assertBoolean("skip(request)", isSkipped) ? NOT_LIMITED : this.#resolveCall(request);
+      assertBoolean("skip(request)", isSkipped) ? NOT_LIMITED : this.#resolveCall(request, signal);
     return andThen(skip(request), proceed);
   }
 
-  #resolveCall(request: R): Outcome | Promise<Outcome> {
+  #resolveCall(request: R, signal: WaitSignal | undefined): Outcome | Promise<Outcome> {
     let call;
     try {
       call = this.#resolver(request);
@@ -130,10 +146,10 @@ export class HttpRateLimiter<R, A extends readonly unknown[] = readonly [], K ex
     }
     return isPromiseLike(call)
       ? call.then(
-          (late) => this.#resolveCost(late, request),
+          (late) => this.#resolveCost(late, request, signal),
           (error: unknown) => this.#onResolveError(error, request),
         )
-      : this.#resolveCost(call, request);
+      : this.#resolveCost(call, request, signal);
   }
 
   #onResolveError(error: unknown, request: R): Outcome {
@@ -148,26 +164,36 @@ export class HttpRateLimiter<R, A extends readonly unknown[] = readonly [], K ex
     throw error;
   }
 
-  #resolveCost(call: LimiterCall | undefined, request: R): Outcome | Promise<Outcome> {
+  #resolveCost(call: LimiterCall | undefined, request: R, signal: WaitSignal | undefined): Outcome | Promise<Outcome> {
     if (call === undefined) return NOT_LIMITED;
     const { cost } = this.#options;
-    if (typeof cost !== "function") return this.#runLimiter(call, cost, request);
-    return andThen(cost(request), (units) => this.#runLimiter(call, assertInteger("cost(request)", units, 1), request));
+    if (typeof cost !== "function") return this.#runLimiter(call, cost, request, signal);
+    return andThen(cost(request), (units) =>
+      this.#runLimiter(call, assertInteger("cost(request)", units, 1), request, signal),
+    );
   }
 
-  #runLimiter(call: LimiterCall, units: number | undefined, request: R): Outcome | Promise<Outcome> {
+  #runLimiter(
+    call: LimiterCall,
+    units: number | undefined,
+    request: R,
+    signal: WaitSignal | undefined,
+  ): Outcome | Promise<Outcome> {
     let decision;
     try {
-      decision = call.check(units);
+      decision = call.check(units, signal);
     } catch (error) {
       return this.#onLimiterError(error, request);
     }
-    return isPromiseLike(decision)
-      ? decision.then(
-          (late) => this.#outcome(late, call, request),
-          (error: unknown) => this.#onLimiterError(error, request),
-        )
-      : this.#outcome(decision, call, request);
+    if (!isPromiseLike(decision)) return this.#outcome(decision, call, request);
+    return decision.then(
+      (late) => this.#outcome(late, call, request),
+      (error: unknown) => {
+        if (this.waits && isWaitError(error)) return this.#outcome(error.decision, call, request, error.waitFailedBy);
+        if (signal?.aborted === true && error === signal.reason) return DISCONNECTED;
+        return this.#onLimiterError(error, request);
+      },
+    );
   }
 
   #onLimiterError(error: unknown, request: R): Promise<Outcome> {
@@ -189,12 +215,12 @@ export class HttpRateLimiter<R, A extends readonly unknown[] = readonly [], K ex
     return !mayHaveUnannouncedBody(request);
   }
 
-  #outcome(decision: Decision, call: LimiterCall, request: R): Outcome {
+  #outcome(decision: Decision, call: LimiterCall, request: R, waitFailedBy?: WaitFailure | null): Outcome {
     const results = call.resultsOf(decision);
     const fields = this.#format.fieldsOf(decision, results);
     if (!decision.allowed) {
       const problem = problemOf(decision, results, call.isAbuse(decision));
-      return makeOutcome(decision, fields, this.#rejection(decision, problem, fields));
+      return makeOutcome(decision, fields, this.#rejection(decision, problem, fields, waitFailedBy));
     }
     const { refundWhen } = this.#options;
     if (refundWhen === undefined) return makeOutcome(decision, fields);
@@ -202,10 +228,16 @@ export class HttpRateLimiter<R, A extends readonly unknown[] = readonly [], K ex
     return makeOutcome(decision, fields, undefined, (status) => refundIf(refund, () => refundWhen(request, status)));
   }
 
-  #rejection(decision: Decision, problem: Problem, limits: readonly HeaderEntry[]): Rejection {
+  #rejection(
+    decision: Decision,
+    problem: Problem,
+    limits: readonly HeaderEntry[],
+    waitFailedBy: WaitFailure | null | undefined,
+  ): Rejection {
     const seconds = retryAfterSeconds(decision);
     const wait: HeaderEntry[] = seconds < Infinity ? [["Retry-After", String(seconds)]] : [];
-    return this.#makeRejection(problem, [...wait, NO_STORE], limits, () => new RateLimitExceededError(decision));
+    const error = (): RateLimitExceededError => new RateLimitExceededError(decision, { waitFailedBy });
+    return this.#makeRejection(problem, [...wait, NO_STORE], limits, error);
   }
 
   async #onStoreDown(error: unknown, request: R): Promise<Outcome> {
@@ -272,9 +304,9 @@ function valueOf(currentHeader: unknown, [, value]: HeaderEntry): string {
 }
 
 /** Refunds a request if `decide` returns true. It never rejects, because the response was already sent. */
-async function refundIf(refund: () => Promise<unknown>, decide: () => boolean): Promise<void> {
+async function refundIf(refund: () => Promise<unknown>, decide: () => MaybePromise<boolean>): Promise<void> {
   try {
-    if (assertBoolean("refundWhen(request, status)", decide())) await refund();
+    if (assertBoolean("refundWhen(request, status)", await decide())) await refund();
   } catch (error) {
     warn("SLUICEGATE_REFUND_FAILED", "A refund failed; the request stays counted", error);
   }
@@ -325,13 +357,13 @@ export interface Closable {
 export function runWithCallback<R, A extends readonly unknown[]>(
   limiter: HttpRateLimiter<R, A>,
   request: R,
-  response: Closable,
+  response: NodeResponse & Closable,
   proceed: (outcome: Outcome) => void,
   failed: (error: Error) => void,
 ): void {
   let outcome;
   try {
-    outcome = limiter.handle(request);
+    outcome = limiter.handle(request, limiter.waits ? closeSignal(response) : undefined);
     if (!isPromiseLike(outcome)) return proceed(outcome);
   } catch (error) {
     return failed(callbackError(error));

@@ -1,4 +1,8 @@
 import { memberOf } from "../core/validate.js";
+import type { WaitSignal } from "../limiter/abort.js";
+
+/** A global of Node that the ES2022 types omit. */
+declare const AbortController: new () => { readonly signal: WaitSignal; abort(reason: unknown): void };
 
 /** A response of Node's HTTP server, over HTTP/1.1 or HTTP/2. */
 export interface NodeResponse {
@@ -10,7 +14,9 @@ export interface NodeResponse {
   readonly req?: { readonly socket?: { readonly destroyed?: boolean | undefined } | null | undefined } | undefined;
   /** The stream of the response over HTTP/2. */
   readonly stream?: NodeHttp2Stream | undefined;
-  once(event: "finish", listener: () => void): unknown;
+  /** Whether the connection of the response is closed, over HTTP/1.1. */
+  readonly destroyed?: boolean | undefined;
+  once(event: "finish" | "close", listener: () => void): unknown;
 }
 
 /** The members of a stream of Node's HTTP/2 server that show how the stream ended. */
@@ -18,6 +24,7 @@ export interface NodeHttp2Stream {
   /** The code that the server or the client closed the stream with; 0 for no error. */
   readonly rstCode?: number | undefined;
   readonly writableFinished?: boolean | undefined;
+  readonly destroyed?: boolean | undefined;
 }
 
 /**
@@ -30,6 +37,18 @@ export function whenSent(response: NodeResponse, onResponse: (status: number) =>
   response.once("finish", () => {
     if (isSent(response)) void onResponse(response.statusCode);
   });
+}
+
+/** The reason of {@link closeSignal}. One object, because each `Error` captures a stack trace. */
+const CLOSED = new Error("The response was closed");
+
+/** Returns a signal that is aborted when a response is closed: the client has disconnected, or other code has responded. */
+export function closeSignal(response: NodeResponse): WaitSignal {
+  const controller = new AbortController();
+  const isClosed = memberOf(response, "destroyed") === true || memberOf(response.stream, "destroyed") === true;
+  if (isClosed) controller.abort(CLOSED);
+  else response.once("close", () => controller.abort(CLOSED));
+  return controller.signal;
 }
 
 function isSent(response: NodeResponse): boolean {

@@ -1,5 +1,7 @@
 import type { Decision } from "../core/decision.js";
+import type { RateLimitExceededError } from "../core/errors.js";
 import { typeError, memberOf } from "../core/validate.js";
+import type { WaitSignal } from "../limiter/abort.js";
 import type { WaitOptions } from "../limiter/acquire-options.js";
 
 /**
@@ -21,6 +23,16 @@ export interface LimiterLike<K extends string = string> {
 export interface WaitingCall extends WaitOptions {
   /** How many calls it counts as. A whole number of at least 1. @default 1 */
   readonly cost?: number | undefined;
+  /** Ends the wait when it is aborted, with its reason. */
+  readonly signal?: WaitSignal | undefined;
+}
+
+/** The error of a failed wait, thrown by any copy of the package. */
+export type WaitError = Pick<RateLimitExceededError, "decision" | "message" | "waitFailedBy">;
+
+/** Whether an error of `acquire` is a refusal. By code and not by class, because the limiter may be of another copy of the package. */
+export function isWaitError(error: unknown): error is WaitError {
+  return memberOf(error, "code") === "RATE_LIMIT_EXCEEDED" && memberOf(error, "decision") !== undefined;
 }
 
 /** Whether `limiter` is a function that returns a limiter, and not a limiter that is a function. */

@@ -14,8 +14,8 @@ import type { MaxCalls } from "../core/limit.js";
 import { assertOwnMaxCalls } from "../core/limit.js";
 import type { WaitOptions } from "../limiter/acquire-options.js";
 import { parseAcquireOptions, WAIT_OPTIONS } from "../limiter/acquire-options.js";
-import type { LimiterLike, WaitingCall } from "./limiter-like.js";
-import { isLookup, limiterLike } from "./limiter-like.js";
+import type { LimiterLike, WaitError, WaitingCall } from "./limiter-like.js";
+import { isLookup, isWaitError, limiterLike } from "./limiter-like.js";
 
 /**
  * Options of {@link rateLimited}.
@@ -148,9 +148,6 @@ export function rateLimited<T, K extends string, P extends readonly unknown[], R
   return apply as RateLimited<T, P, R, F>;
 }
 
-/** The error of a failed wait, thrown by any copy of the package. */
-type WaitError = Pick<RateLimitExceededError, "decision" | "message" | "waitFailedBy">;
-
 type CallResult = readonly [isAllowed: boolean, decision: Decision, waitError?: WaitError];
 
 async function checkedCall<K extends string>(limiter: LimiterLike<K>, key: K, call: WaitingCall): Promise<CallResult> {
@@ -173,9 +170,8 @@ async function admittedCall<K extends string>(
     const admitted = limiter.acquire?.(key, wait === true ? call : { ...wait, ...call });
     return [true, (await admitted) as Decision];
   } catch (error) {
-    // By code and not by class, because the limiter may be of another copy of the package.
-    if (memberOf(error, "code") !== "RATE_LIMIT_EXCEEDED" || memberOf(error, "decision") === undefined) throw error;
-    return [false, (error as WaitError).decision, error as WaitError];
+    if (!isWaitError(error)) throw error;
+    return [false, error.decision, error];
   }
 }
 

@@ -16,6 +16,7 @@ import { rateLimit as onKoa } from "sluicegate/koa";
 import { ManualClock } from "sluicegate/testing";
 import { describe, expect, it, vi } from "vitest";
 import { createServerFor, openRequest, send, served } from "../support/http/rig.js";
+import { plainView } from "../support/http/view.js";
 
 const clock = new ManualClock();
 const of = (maxCalls: number, name?: string): AsyncRateLimiter => {
@@ -166,6 +167,16 @@ describe("a limiter by structure", () => {
     const decision = await of(1).peek("ada");
     return { ...decision, layers: decision.layers.map((layer) => ({ ...layer, name })) };
   };
+
+  it.each([
+    ["queue-full", { maxQueue: 0 }],
+    ["timeout", { timeout: "1s" }],
+  ] as const)("of a guard say why a wait failed: %s", async (waitFailedBy, wait) => {
+    const guard = new HttpRateLimiter({ limiter: of(1), wait }, plainView);
+    expect((await guard.handle({})).rejection).toBeUndefined();
+    const { rejection } = await guard.handle({});
+    expect(rejection?.error?.()).toMatchObject({ code: "RATE_LIMIT_EXCEEDED", waitFailedBy });
+  });
 
   it("is refused for a name that is invalid in a header, whether it publishes its limits or not", () => {
     const check = async (): Promise<never> => (await of(1).peek("ada")) as never;
@@ -372,19 +383,6 @@ describe("on express", () => {
     expect(await send(port)).toMatchObject({ status: 200, body: "begun,refused" });
     expect(handled).toHaveBeenCalledOnce();
     expect(failed).toHaveBeenCalledWith(expect.objectContaining({ code: "RATE_LIMIT_EXCEEDED", status: 429 }));
-    await close();
-  });
-
-  it("warns if refundWhen is asynchronous, and the request stays counted", async () => {
-    const warned = vi.spyOn(process, "emitWarning").mockReturnValue();
-    const limiter = of(2);
-    const app = express();
-    app.use(onExpress({ limiter, refundWhen: (async () => Promise.reject(new Error("late"))) as never }));
-    app.use((_request, response) => void response.end());
-    const { port, close } = await served(createServer(app));
-    await send(port);
-    await vi.waitFor(() => expect(warned).toHaveBeenCalledOnce());
-    expect((await limiter.peek("127.0.0.1")).remaining).toBe(1);
     await close();
   });
 
@@ -1086,7 +1084,7 @@ describe("on fetch", () => {
       { limiter, key, refundWhen: (_, status) => status === 500 },
     );
     await expect(handler(request())).rejects.toThrow("broken");
-    expect((await limiter.peek("somebody")).remaining).toBe(2);
+    await vi.waitFor(async () => expect((await limiter.peek("somebody")).remaining).toBe(2));
     expect(rateLimitOf(request())).toBeUndefined();
   });
 
@@ -1104,9 +1102,62 @@ describe("on fetch", () => {
       app.use(onHono(options)).get("/", (context) => handler(context.req.raw));
       const handle = on === "hono" ? (request: Request) => app.request(request) : withRateLimit(handler, options);
       await handle(new Request("https://example.org/", { signal: hangingUp.signal }));
-      expect((await limiter.peek("somebody")).remaining).toBe(9);
+      await vi.waitFor(async () => expect((await limiter.peek("somebody")).remaining).toBe(9));
       await handle(new Request("https://example.org/", { signal: hangingUp.signal, headers: { "x-gone": "1" } }));
       expect((await limiter.peek("somebody")).remaining).toBe(8);
+    },
+  );
+
+  it.each(["fetch", "hono"])(
+    "passes a refund on %s to the waitUntil of a worker, and responds before it",
+    async (on) => {
+      const limiter = of(9);
+      let decide: ((isRefunded: boolean) => void) | undefined;
+      const refundWhen = (): Promise<boolean> => new Promise((resolve) => (decide = resolve));
+      const options = { limiter, key, refundWhen };
+      const pending: Promise<unknown>[] = [];
+      const context = {
+        waitUntil: (work: Promise<unknown>) => void pending.push(work),
+        passThroughOnException: () => undefined,
+        props: {},
+      };
+      const app = new Hono();
+      app.use(onHono(options)).get("/", (hono) => hono.text("in"));
+      const handler: (request: Request, ...rest: object[]) => Promise<Response> = withRateLimit(
+        () => new Response("in"),
+        options,
+      );
+      const { status } = await (on === "hono" ? app.fetch(request(), {}, context) : handler(request(), {}, context));
+      expect(status).toBe(200);
+      decide?.(true);
+      await Promise.all(pending);
+      expect(pending).toHaveLength(1);
+      expect((await limiter.peek("somebody")).remaining).toBe(9);
+    },
+  );
+
+  it.each(["fetch", "hono"])(
+    "frees on %s the place of a request whose signal is aborted while it waits",
+    async (on) => {
+      const limiter = of(1);
+      const options = { limiter, key, wait: { maxQueue: 1 } };
+      const app = new Hono();
+      app.use(onHono(options)).get("/", (hono) => hono.text("in"));
+      const handler = withRateLimit<Request, Response, []>(() => new Response("in"), options);
+      const handle = async (signal?: AbortSignal): Promise<Response> => {
+        const sent = new Request("https://example.org/", { ...(signal && { signal }) });
+        return on === "hono" ? app.request(sent) : handler(sent);
+      };
+      expect((await handle()).status).toBe(200);
+      const hangingUp = new AbortController();
+      const waiting = handle(hangingUp.signal);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      expect((await handle()).status).toBe(429);
+      hangingUp.abort();
+      expect((await waiting).status).toBe(400);
+      const next = handle();
+      limiter.setMaxCalls(2);
+      expect((await next).status).toBe(200);
     },
   );
 

@@ -417,21 +417,157 @@ describe.each(RIGS)("on $name over $protocol", ({ name, rig, protocol }) => {
     }
   });
 
-  it("refunds by the status: only failed logins are counted", async () => {
+  it.each([
+    ["a boolean", (isRefunded: boolean) => isRefunded],
+    ["a promise", async (isRefunded: boolean) => (await sleep(5), isRefunded)],
+  ])("refunds by the status: only failed logins are counted, if refundWhen returns %s", async (_, result) => {
     const limiter = new AsyncRateLimiter(minute);
     const statuses: number[] = [];
-    const refundWhen = (_: unknown, status: number): boolean => statuses.push(status) > 0 && status < 400;
+    const refundWhen = (_: unknown, status: number): boolean | Promise<boolean> => {
+      statuses.push(status);
+      return result(status < 400);
+    };
     const port = await serve({ limiter, key, refundWhen }, (path) => {
       if (path.startsWith("/broken")) throw new Error("no database");
       return path.startsWith("/right") ? { status: 200, body: "in" } : { status: 401, body: "wrong" };
     });
     vi.spyOn(console, "error").mockReturnValue();
     const log = async (path: string): Promise<number> => (await send(port, { path, ...as("ada") })).status;
-    for (let times = 0; times < 4; times += 1) expect(await log("/right")).toBe(200);
-    await vi.waitFor(async () => expect((await limiter.peek("ada")).remaining).toBe(2));
+    for (let times = 0; times < 4; times += 1) {
+      expect(await log("/right")).toBe(200);
+      await vi.waitFor(async () => expect((await limiter.peek("ada")).remaining).toBe(2));
+    }
     expect([await log("/wrong"), await log("/broken"), await log("/right")]).toEqual([401, 500, 429]);
     // A refused request recorded nothing, so refundWhen is not called for it.
     await vi.waitFor(() => expect(statuses).toEqual([200, 200, 200, 200, 401, 500]));
+  });
+
+  it("delays no response by a refundWhen that is pending, and keeps a request counted if it rejects", async () => {
+    const warned = vi.spyOn(process, "emitWarning").mockReturnValue();
+    const limiter = new AsyncRateLimiter({ ...minute, maxCalls: 5 });
+    let fail = (): void => undefined;
+    const refundWhen = vi.fn(
+      () => new Promise<boolean>((_, reject) => (fail = () => reject(new Error("no database")))),
+    );
+    const port = await serve({ limiter, key, refundWhen });
+    expect((await send(port)).status).toBe(200);
+    await vi.waitFor(() => expect(refundWhen).toHaveBeenCalledOnce());
+    fail();
+    await vi.waitFor(() => expect(warned).toHaveBeenCalledOnce());
+    expect(warned).toHaveBeenCalledWith(
+      "A refund failed; the request stays counted",
+      expect.objectContaining({ code: "SLUICEGATE_REFUND_FAILED" }),
+    );
+    expect((await limiter.peek("default")).remaining).toBe(4);
+  });
+
+  describe("with wait", () => {
+    /** Resolves with a label, the response of a request, or "waiting" while there is none. */
+    const now = async (response: Promise<Got>): Promise<Got | "waiting"> =>
+      Promise.race([response, sleep(30).then(() => "waiting" as const)]);
+
+    it("delays requests in place of refusing them, first in, first out", async () => {
+      const order: string[] = [];
+      const port = await serve({ limiter: new AsyncRateLimiter(minute), wait: { timeout: "5m" } }, (path) => {
+        order.push(path);
+        return { status: 200, body: "hello" };
+      });
+      const client = clientOf(protocol, port, 5);
+      const responses: Promise<Got>[] = [];
+      for (const path of ["/1", "/2", "/3", "/4"]) {
+        responses.push(client.send({ path }));
+        await now(responses.at(-1)!);
+      }
+      expect(await now(responses[2]!)).toBe("waiting");
+      clock.advance("1m");
+      // The clock rounds times to the safe side.
+      clock.advance("1ms");
+      const got = await Promise.all(responses);
+      expect(got.map(({ status }) => status)).toEqual([200, 200, 200, 200]);
+      expect(got[3]?.headers).toMatchObject({ ratelimit: `"2-in-1m";r=0;t=60` });
+      expect(order).toEqual(["/1", "/2", "/3", "/4"]);
+      client.close();
+    });
+
+    it.each<[string, AnyOptions["wait"]]>([
+      ["the wait would be longer than timeout", { timeout: "59s" }],
+      ["the queue is full", { timeout: "5m", maxQueue: 0 }],
+    ])("refuses as without it, at once, if %s", async (_, wait) => {
+      const port = await serve({ limiter: new AsyncRateLimiter({ ...minute, maxCalls: 1 }), wait });
+      expect((await send(port)).status).toBe(200);
+      const refused = await send(port);
+      expect(refused).toMatchObject({
+        status: 429,
+        headers: { ratelimit: `"1-in-1m";r=0;t=60`, "retry-after": "60", "cache-control": "no-store" },
+      });
+      expect(JSON.parse(refused.body)).toEqual({ ...QUOTA, "violated-policies": ["1-in-1m"] });
+    });
+
+    it("uses the cost and the maxCalls of a request", async () => {
+      const port = await serve({
+        limiter: new AsyncRateLimiter({ ...minute, maxCalls: 1 }),
+        wait: { timeout: "5m" },
+        maxCalls: 4,
+        cost: () => 2,
+      });
+      expect((await send(port)).headers["ratelimit"]).toBe(`"4-in-1m";r=2;t=60`);
+      expect((await send(port)).headers["ratelimit"]).toBe(`"4-in-1m";r=0;t=60`);
+    });
+
+    it("frees the place of a request whose client hangs up, and does not count it", async () => {
+      const handled = vi.fn(hello);
+      const limiter = new AsyncRateLimiter({ ...minute, maxCalls: 1 });
+      const port = await serve({ limiter, key, wait: { timeout: "5m", maxQueue: 1 } }, handled);
+      const failed = vi.spyOn(console, "error").mockReturnValue();
+      const client = clientOf(protocol, port, 100);
+      const ways = Object.entries(HANG_UPS[protocol]);
+      const next: Promise<Got>[] = [];
+      for (const [way, hangUp] of ways) {
+        expect((await send(port, as(way))).status).toBe(200);
+        const open = await openRequest(protocol, port, as(way));
+        await vi.waitFor(async () => expect((await send(port, as(way))).status).toBe(429));
+        hangUp(open);
+        await vi.waitFor(async () => {
+          const response = client.send(as(way));
+          expect(await now(response)).toBe("waiting");
+          next.push(response);
+        });
+      }
+      handled.mockClear();
+      clock.advance("61s");
+      for (const response of next) expect((await response).status).toBe(200);
+      expect(handled).toHaveBeenCalledTimes(ways.length);
+      expect(failed).not.toHaveBeenCalled();
+      client.close();
+    });
+
+    it("responds with 503 when the store fails", async () => {
+      const acquire = (): Promise<Decision> => Promise.reject(new StoreError("connection lost"));
+      const port = await serve({ limiter: { ...down, acquire }, key, wait: {} });
+      expect((await send(port)).status).toBe(503);
+    });
+
+    it("passes a failed wait to the error handler if throw is true", async () => {
+      vi.spyOn(console, "error").mockReturnValue();
+      const port = await serve({ limiter: new AsyncRateLimiter({ ...minute, maxCalls: 0 }), throw: true, wait: {} });
+      expect((await send(port)).status).toBe(429);
+    });
+
+    it("is refused at registration for a limiter that cannot wait, for several, and for wrong options", async () => {
+      const limiter = new AsyncRateLimiter(minute);
+      for (const [options, error] of [
+        [
+          { limiter: down, wait: {} },
+          /^Expected `limiter` to be a limiter with a `acquire` function, which `wait` needs/,
+        ],
+        [{ limiters: { ip: { limiter } }, wait: {} }, /^Expected `wait` to be absent beside `limiters`/],
+        [{ limiter, wait: true }, /^Expected `wait` to be an object with the options timeout, maxQueue/],
+        [{ limiter, wait: { timeout: 5 } }, /^Expected `timeout`/],
+        [{ limiter, delayMs: 5 }, /^Expected `delayMs` to be `wait`, or /],
+      ] as const) {
+        await expect((async () => serve(options as never))()).rejects.toThrow(error);
+      }
+    });
   });
 
   it("responds with 503 when the store fails, and never with 429, or lets the request pass if whenDown allows it", async () => {

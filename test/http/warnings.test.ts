@@ -35,13 +35,14 @@ vi.mock(import("../../src/core/callbacks.js"), async (original) => ({
   ...(await original()),
   warnOnce: (code, message, detail) => {
     issued.push(code);
-    expect(`${message} ${detail}`).toMatch(/Apply |Set |Make .*`warnings: false` switches this warning off\.$/s);
+    expect(`${message} ${detail}`).toMatch(/Apply |Set |Make |Send .*`warnings: false` switches this warning off\.$/s);
     expect(`${message} ${detail}`).not.toMatch(/ada|127\.0\.0\.1|203\.0\.113/);
   },
 }));
 
 const TWICE = "SLUICEGATE_COUNTED_TWICE";
 const FORWARDED = "SLUICEGATE_FORWARDED_NOT_TRUSTED";
+const NO_RESPONSE = "SLUICEGATE_NO_RESPONSE";
 const PER_REQUEST = "SLUICEGATE_LIMITER_PER_REQUEST";
 
 const hello: Handler = () => ({ status: 200, body: "hello" });
@@ -208,6 +209,40 @@ describe.each(
       await times(await serve({ limiter: () => limiterOf({ warnings: false }) }), 4);
       expect(issued).toEqual([]);
     });
+  });
+});
+
+describe.each(
+  (["express", "connect", "node:http", "fastify"] as const).map((name) => ({
+    name,
+    rig: new Map(RIGS).get(name) as Rig,
+  })),
+)("an onRefused on $name", ({ rig }) => {
+  const respond = (request: unknown, rest: readonly unknown[]): unknown =>
+    rig.respond(request as never, "refused", rest as never[]);
+
+  it.each<[boolean, string, AnyOptions["onRefused"], AnyOptions["warnings"]]>([
+    [true, "ends without a response", () => undefined, undefined],
+    [false, "ends without a response, with warnings off", () => undefined, false],
+    [
+      false,
+      "responds a moment after it has ended",
+      (request, _, ...rest) => void setTimeout(respond, 40, request, rest),
+      true,
+    ],
+  ])("causes a warning when the client gives up: %s, if it %s", async (isExpected, _, onRefused, warnings) => {
+    const app = await rig.serve([{ limiter: limiterOf({ maxCalls: 0 }), onRefused, warnings }], hello, "HTTP/1.1");
+    running.push(app);
+    const givingUp = new AbortController();
+    const sent = send(app.port, { signal: givingUp.signal }).catch(() => undefined);
+    await new Promise((resolve) => setTimeout(resolve, 80));
+    const start = performance.now();
+    vi.spyOn(performance, "now").mockReturnValue(start + 2000);
+    givingUp.abort();
+    await sent;
+    if (isExpected) await vi.waitFor(() => expect(issued).toEqual([NO_RESPONSE]));
+    else await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(issued).toEqual(isExpected ? [NO_RESPONSE] : []);
   });
 });
 

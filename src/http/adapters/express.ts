@@ -1,6 +1,7 @@
 import type { Decision } from "../../core/decision.js";
 import { memberOf } from "../../core/validate.js";
 import type { HeaderEntry } from "../headers.js";
+import { warnIfUnanswered } from "../misuse.js";
 import type { HttpOptions } from "../options.js";
 import type { Closable, Outcome, Rejection } from "../pipeline.js";
 import { HttpRateLimiter, PROBLEM_TYPE, appendHeader, callbackError, closing, runWithCallback } from "../pipeline.js";
@@ -101,6 +102,9 @@ function proceed<R extends ExpressRequest, S extends ExpressResponse>(
   response.statusCode = rejection.status;
   if (limiter.onRefused === undefined || decision === undefined) return write(response, rejection);
   callOnRefused(limiter.onRefused, request, decision, response)
+    .then(() => {
+      if (limiter.warns && !response.headersSent) warnIfUnanswered(response);
+    })
     .catch((error: unknown) => {
       // The error handler decides on the status, as with `throw: true`.
       if (response.statusCode === rejection.status && !response.headersSent) response.statusCode = before;

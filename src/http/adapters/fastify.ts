@@ -1,6 +1,7 @@
 import type { Decision } from "../../core/decision.js";
 import { typeError, memberOf, ownCopy } from "../../core/validate.js";
 import type { HeaderEntry } from "../headers.js";
+import { warnIfUnanswered } from "../misuse.js";
 import { checkedHttpOptions } from "../options.js";
 import type { Outcome } from "../pipeline.js";
 import { HttpRateLimiter, PROBLEM_TYPE, appendHeader, callbackError, closing, runWithCallback } from "../pipeline.js";
@@ -170,6 +171,9 @@ function proceed(
     // `reply.code` cannot be undone: fastify would prefer this status to that of a redirect or an error.
     raw.statusCode = rejection.status;
     callOnRefused(limiter.onRefused, request, decision, reply)
+      .then(() => {
+        if (limiter.warns && !reply.sent) warnIfUnanswered(raw);
+      })
       .catch((error: unknown) => {
         if (raw.statusCode === rejection.status) raw.statusCode = before;
         done(callbackError(error));

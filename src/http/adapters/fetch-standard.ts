@@ -1,7 +1,8 @@
 import { typeError, memberOf } from "../../core/validate.js";
+import type { WaitSignal } from "../../limiter/abort.js";
 import { continuesAfterHeaders, hasHungUp, remoteAddressOf } from "../request-view.js";
 import type { NodeResponse } from "../response-end.js";
-import { whenSent } from "../response-end.js";
+import { closeSignal, whenSent } from "../response-end.js";
 
 // What the adapters of fetch and hono share.
 
@@ -68,23 +69,45 @@ export function mayPeerSendBody(env: unknown): boolean {
  * if it is cut off.
  *
  * Other platforms do not report when a response has been sent. There the returned function calls `onResponse` at once, unless
- * the request's `signal` is aborted. Await its promise before you return the response, because a worker may stop after that.
+ * the request's `signal` is aborted, and the response does not wait for it. A worker may stop after the response, so it is
+ * passed to the `waitUntil` of the platform, if there is one.
  *
+ * @param rest - what the platform passes together with the request.
  * @returns a function to call with the status of the handler's response.
  */
 export function outcomeReporter(
-  env: unknown,
+  rest: readonly unknown[],
   request: unknown,
   onResponse: (status: number) => Promise<void>,
-): (status: number) => Promise<void> | undefined {
-  const outgoing = memberOf(env, "outgoing") as NodeResponse | undefined;
-  if (outgoing !== undefined && typeof memberOf(outgoing, "once") === "function") {
+): (status: number) => void {
+  const outgoing = outgoingOf(rest[0]);
+  if (outgoing !== undefined) {
     whenSent(outgoing, onResponse);
     return () => undefined;
   }
   return (status) => {
-    return memberOf(memberOf(request, "signal"), "aborted") === true ? undefined : onResponse(status);
+    if (memberOf(memberOf(request, "signal"), "aborted") === true) return;
+    const reported = onResponse(status);
+    const worker = rest.find((value): value is WorkerContext => typeof memberOf(value, "waitUntil") === "function");
+    worker?.waitUntil(reported);
   };
+}
+
+/** The context of a worker, or the event of a Next.js middleware. */
+interface WorkerContext {
+  waitUntil(work: Promise<unknown>): void;
+}
+
+/** Returns a signal that is aborted when the client disconnects: on Node that of the response, elsewhere that of the request. */
+export function hangUpSignal(env: unknown, request: unknown): WaitSignal | undefined {
+  const outgoing = outgoingOf(env);
+  return outgoing === undefined ? (memberOf(request, "signal") as WaitSignal | undefined) : closeSignal(outgoing);
+}
+
+/** The response of Node, which `@hono/node-server` passes as `outgoing`. */
+function outgoingOf(env: unknown): NodeResponse | undefined {
+  const outgoing = memberOf(env, "outgoing");
+  return typeof memberOf(outgoing, "once") === "function" ? (outgoing as NodeResponse) : undefined;
 }
 
 /** The socket of Node's request, which `@hono/node-server` passes as `incoming`. */

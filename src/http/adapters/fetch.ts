@@ -6,6 +6,7 @@ import { HttpRateLimiter, PROBLEM_TYPE, missingHeaders } from "../pipeline.js";
 import type { RequestView } from "../request-view.js";
 import type { FetchRequest, FetchResponse } from "./fetch-standard.js";
 import {
+  hangUpSignal,
   identityOf,
   isPeerGone,
   isResponse,
@@ -90,10 +91,13 @@ function limited<Q extends FetchRequest, S, X extends readonly unknown[]>(
   if (typeof handler !== "function") throw typeError("handler", "a function of the request", handler);
   return async function rateLimit(request, ...rest) {
     environments.set(request, rest[0]);
-    const { decision, fields, rejection, onResponse } = await limiter.handle(request);
+    const { decision, fields, rejection, onResponse } = await limiter.handle(
+      request,
+      limiter.waits ? hangUpSignal(rest[0], request) : undefined,
+    );
     if (decision !== undefined) decisions.set(request, decision);
     if (rejection === undefined) {
-      const report = onResponse && outcomeReporter(rest[0], request, onResponse);
+      const report = onResponse && outcomeReporter(rest, request, onResponse);
       return withHeaders(await runHandler(() => handler(request, ...rest), report), fields);
     }
     if (limiter.throws && rejection.error !== undefined) throw rejection.error();
@@ -111,17 +115,16 @@ function limited<Q extends FetchRequest, S, X extends readonly unknown[]>(
 /** Runs the handler and reports the status of its response: 500 if it throws. */
 async function runHandler<S>(
   handler: () => S | PromiseLike<S>,
-  report: ((status: number) => Promise<void> | undefined) | undefined,
+  report: ((status: number) => void) | undefined,
 ): Promise<S> {
   let response;
   try {
     response = await handler();
   } catch (error) {
-    await report?.(500);
+    report?.(500);
     throw error;
   }
-  // Before the response is returned, because a worker may stop then.
-  if (isResponse(response)) await report?.(response.status);
+  if (isResponse(response)) report?.(response.status);
   return response;
 }
 

@@ -5,7 +5,15 @@ import type { HttpOptions } from "../options.js";
 import { HttpRateLimiter, PROBLEM_TYPE, appendHeader, missingHeaders } from "../pipeline.js";
 import type { RequestView } from "../request-view.js";
 import type { FetchRequest } from "./fetch-standard.js";
-import { identityOf, isPeerGone, mayPeerSendBody, outcomeReporter, peerAddress, responseOf } from "./fetch-standard.js";
+import {
+  hangUpSignal,
+  identityOf,
+  isPeerGone,
+  mayPeerSendBody,
+  outcomeReporter,
+  peerAddress,
+  responseOf,
+} from "./fetch-standard.js";
 
 /** The variables that the middleware sets, for the type of an app: `new Hono<{ Variables: RateLimitVariables }>()`. */
 export interface RateLimitVariables {
@@ -29,6 +37,8 @@ export interface HonoContext {
     header(name: string): string | undefined;
   };
   readonly env: unknown;
+  /** What a worker receives beside the request. Hono throws if the platform passes nothing. */
+  readonly executionCtx: unknown;
   res: HonoResponse;
   set(name: "rateLimit", value: Decision): void;
   header(name: string, value: string): void;
@@ -80,7 +90,8 @@ export function rateLimit<C extends HonoContext = HonoContext, K extends string 
 ): HonoMiddleware<C> {
   const limiter = new HttpRateLimiter(options, requestView);
   return async function rateLimit(context, next) {
-    const outcome = limiter.handle(context);
+    const signal = limiter.waits ? hangUpSignal(context.env, context.req.raw) : undefined;
+    const outcome = limiter.handle(context, signal);
     const { decision, fields, rejection, onResponse } = isPromiseLike(outcome) ? await outcome : outcome;
     if (decision !== undefined) context.set("rateLimit", decision);
     const carrier = context as PendingHeaders;
@@ -89,10 +100,11 @@ export function rateLimit<C extends HonoContext = HonoContext, K extends string 
     carrier[PENDING_HEADERS] = limits;
     setFields(context, limits);
     if (rejection === undefined) {
-      const report = onResponse && outcomeReporter(context.env, context.req.raw, onResponse);
+      const report =
+        onResponse && outcomeReporter([context.env, executionContextOf(context)], context.req.raw, onResponse);
       await next();
       setFields(context, missingFields(context.res, limits));
-      await report?.(context.res.status);
+      report?.(context.res.status);
       return;
     }
     const { error, status, body } = rejection;
@@ -124,6 +136,14 @@ export function rateLimit<C extends HonoContext = HonoContext, K extends string 
     context.res = response;
     if (response.status >= 200) setFields(context, [...missing, ...own]);
   };
+}
+
+function executionContextOf(context: HonoContext): unknown {
+  try {
+    return context.executionCtx;
+  } catch {
+    return undefined;
+  }
 }
 
 function setFields(context: HonoContext, fields: readonly HeaderEntry[]): void {

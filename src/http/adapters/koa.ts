@@ -5,7 +5,7 @@ import { HttpRateLimiter, PROBLEM_TYPE, appendHeader, callbackError } from "../p
 import type { NodeRequest, RequestView } from "../request-view.js";
 import { nodeRequestView } from "../request-view.js";
 import type { NodeResponse } from "../response-end.js";
-import { whenSent } from "../response-end.js";
+import { closeSignal, whenSent } from "../response-end.js";
 
 /** The members of `ctx.state` that the middleware sets, for the type of an app: `new Koa<RateLimitState>()`. */
 export interface RateLimitState {
@@ -54,7 +54,9 @@ export function rateLimit<C extends KoaContext = KoaContext, K extends string = 
 ): KoaMiddleware<C> {
   const limiter = new HttpRateLimiter(options, requestView);
   return async function rateLimit(context, next) {
-    const { decision, fields, rejection, onResponse } = await withErrors(() => limiter.handle(context));
+    const { decision, fields, rejection, onResponse } = await withErrors(() =>
+      limiter.handle(context, limiter.waits ? closeSignal(context.res) : undefined),
+    );
     if (decision !== undefined) (context.state as RateLimitState).rateLimit = decision;
     // Koa ignores fields that are set after the headers were sent.
     setFields(context, fields);
