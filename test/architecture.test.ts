@@ -20,6 +20,7 @@ const LAYERS: Readonly<Record<string, number>> = {
   testing: 5,
   http: 6,
   "http/adapters": 7,
+  login: 7,
   index: 9,
 };
 

@@ -8,8 +8,8 @@ import {
   formatIpAddress,
   isIPv4,
   isOneClient,
-  maskAddress,
   parseIpAddress,
+  rangeKey,
   unwrapIPv4,
   contains,
   parseNetwork,
@@ -94,8 +94,7 @@ class ClientKeys {
     // A fast path for the most frequent case: no header is read, and an IPv4 address is its own key.
     if (this.#trust.kind === "socket" && socketAddress !== undefined && isIPv4(socketAddress)) return socketAddress;
     const address = clientAddress(socketAddress, header, this.#trust);
-    if (address === undefined || isOneClient(address) || this.#bits === 128) return address && formatIpAddress(address);
-    return `${formatIpAddress(maskAddress(address, this.#bits))}/${this.#bits}`;
+    return address && (isOneClient(address) ? formatIpAddress(address) : rangeKey(address, this.#bits));
   }
 
   /** Creates the error for a request without a key, with advice for these options. */

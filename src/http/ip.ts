@@ -132,6 +132,15 @@ function longestZeros(groups: readonly number[]): [start: number, length: number
   return [start, longest];
 }
 
+/**
+ * The key of all addresses that share the first `bits` bits of this one: their range (`2001:db8:1:2::/64`), or the address if it
+ * has no more bits.
+ */
+export function rangeKey(address: IpAddress, bits: number): string {
+  if (bits >= 8 * address.length) return formatIpAddress(address);
+  return `${formatIpAddress(maskAddress(address, bits))}/${bits}`;
+}
+
 /** A range of addresses that share their first `bits` bits. */
 export interface Network {
   readonly address: IpAddress;

@@ -124,13 +124,13 @@ function refusalReason({ name }: Limit, refusedBy: RefusedBy): Reason {
  * Calls `onDecision`. The decision stands even if that throws, or its promise rejects: a failure is a process warning, because a
  * broken metric must neither refuse nor admit a call.
  */
-export function notify<K extends string>(
-  onDecision: (decision: Decision, key: K) => unknown,
-  decision: Decision,
-  key: K,
+export function notify<D extends Decision, S>(
+  onDecision: (decision: D, subject: S) => unknown,
+  decision: D,
+  subject: S,
 ): void {
   callListener(
-    () => onDecision(decision, key),
+    () => onDecision(decision, subject),
     (error) => {
       warn("SLUICEGATE_CALLBACK_FAILED", "onDecision failed; the decision stands", error);
     },

@@ -70,7 +70,7 @@ describe("the packed package, installed into an empty project", () => {
       "adapters.mjs",
       `import { createRequire } from "node:module";
       const require = createRequire(import.meta.url);
-      const names = ["http", "express", "fastify", "koa", "hono", "fetch"];
+      const names = ["http", "express", "fastify", "koa", "hono", "fetch", "login"];
       const { AsyncRateLimiter } = require("sluicegate");
       const limiter = new AsyncRateLimiter({ maxCalls: 1, period: "1m" });
       for (const name of names) {
@@ -126,7 +126,7 @@ describe("the packed package, installed into an empty project", () => {
       "quiet.cjs",
       `${watch}
       const { AsyncRateLimiter } = require("sluicegate");
-      for (const name of ["testing", "http", "express", "fastify", "koa", "hono", "fetch", "redis"]) require("sluicegate/" + name);
+      for (const name of ["testing", "http", "express", "fastify", "koa", "hono", "fetch", "login", "redis"]) require("sluicegate/" + name);
       const atImport = seen.length;
       new AsyncRateLimiter({ maxCalls: 1, period: 1, bypass: false });
       process.stdout.write(JSON.stringify({ atImport, seen }));`,

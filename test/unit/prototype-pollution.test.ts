@@ -1,3 +1,4 @@
+import { createHash, createHmac } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -10,6 +11,7 @@ import * as onHono from "sluicegate/hono";
 import * as http from "sluicegate/http";
 import * as onKoa from "sluicegate/koa";
 import * as load from "sluicegate/load";
+import * as login from "sluicegate/login";
 import * as redis from "sluicegate/redis";
 import * as testing from "sluicegate/testing";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
@@ -27,6 +29,7 @@ const ENTRY_POINTS: Readonly<Record<string, object>> = {
   "./http": http,
   "./koa": onKoa,
   "./load": load,
+  "./login": login,
   "./redis": redis,
   "./testing": testing,
 };
@@ -395,6 +398,22 @@ const SCENARIOS: Readonly<Record<string, Readonly<Record<string, Scenario>>>> = 
     eventLoopUtilization: () => signal(load.eventLoopUtilization()),
     heapUsage: () => signal(load.heapUsage({ low: 0.5 })),
   },
+  "./login": {
+    LoginProtection: async () => {
+      const seen: unknown[] = [await outcome(() => new login.LoginProtection({} as never))];
+      const logins = new login.LoginProtection({ secret: "s".repeat(32), bypass: false, ...fixed() });
+      const request = { account: "ada", address: "2001:db8:1:2::3" };
+      const first = await logins.attempt(request);
+      const [cookie = "", ...attributes] = (await first.succeeded()).split("; ");
+      const known = await logins.attempt({ ...request, cookie });
+      await known.failed();
+      for (let guess = 0; guess < 6; guess += 1) seen.push((await logins.attempt(request)).decision);
+      seen.push(attributes, first, known, await known.succeeded(), await logins.state("ada"));
+      await logins.unlock("ada");
+      return [seen, await logins.state("ada"), await outcome(() => logins.attempt({} as never))];
+    },
+    foldAccount: () => login.foldAccount(" ADA"),
+  },
   "./redis": {
     RedisRateLimiter: () => exercised(new redis.RedisRateLimiter({ ...minute, ...redisOptions() })),
     RedisStore: async () => {
@@ -471,6 +490,22 @@ function bare(descriptor: PropertyDescriptor): PropertyDescriptor {
   return Object.assign(Object.create(null), descriptor) as PropertyDescriptor;
 }
 
+/** Web Crypto, but for its threads, which a scenario does not wait for, and without chance. */
+const promptCrypto = {
+  getRandomValues: (bytes: Uint8Array) => bytes,
+  subtle: {
+    digest: async (_: string, data: Uint8Array) => createHash("sha256").update(data).digest(),
+    importKey: async (_: string, secret: Uint8Array, algorithm: { length?: unknown }) => [secret, algorithm.length],
+    sign: async (_: string, key: unknown, data: Uint8Array) => signatureOf(key, data),
+    verify: async (_: string, key: unknown, signature: Uint8Array, data: Uint8Array) =>
+      Buffer.compare(signatureOf(key, data), signature) === 0,
+  },
+};
+
+function signatureOf(key: unknown, data: Uint8Array): Buffer {
+  return createHmac("sha256", JSON.stringify(key)).update(data).digest();
+}
+
 /** How many names are tried at once: only where such a pass changes something is each name tried alone. */
 const NAMES_AT_ONCE = 12;
 
@@ -507,6 +542,7 @@ describe("a polluted Object.prototype", () => {
     process.emitWarning = () => undefined;
     vi.stubGlobal("performance", { now: () => 0 });
     vi.stubGlobal("Response", FakeResponse);
+    vi.stubGlobal("crypto", promptCrypto);
   });
 
   afterEach(() => {
