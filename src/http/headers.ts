@@ -1,4 +1,5 @@
-import type { Decision } from "../core/decision.js";
+import type { Decision, LayerStatus } from "../core/decision.js";
+import { wholeSeconds } from "../core/decision.js";
 import { formatDuration } from "../core/duration.js";
 import type { Limit } from "../core/limit.js";
 import { rangeError, memberOf } from "../core/validate.js";
@@ -6,17 +7,40 @@ import { rangeError, memberOf } from "../core/validate.js";
 /** A header field of a response. */
 export type HeaderEntry = readonly [name: string, value: string];
 
+/** The field that lists the fields which a script of another origin can read. @see The Fetch standard, section 3.3.5 */
+export const EXPOSE_HEADERS: string = "Access-Control-Expose-Headers";
+
+/** How a field shows the time of a reset: in seconds from now, or in seconds since 1970. */
+export type ResetFormat = "seconds" | "epoch";
+
+/** What an application can choose in a wire format. */
+export interface HeaderSettings {
+  readonly resetFormat: ResetFormat;
+  /** Whether the fields contain partition keys. */
+  readonly partitionKey: boolean;
+}
+
 /** A wire format of rate-limit headers. */
 export interface HeaderFormat {
+  /** The names of its fields. */
+  readonly fieldNames: readonly string[];
   /** Whether the fields contain the names of limits, which must then be printable ASCII. */
   readonly isNamed: boolean;
+  /** Whether the fields can contain partition keys. */
+  readonly hasPartitionKey: boolean;
+  /** The default of a format with a choice; undefined for a format without. */
+  readonly resetFormat: ResetFormat | undefined;
   /**
    * Returns the fields that show the limits.
    *
    * @param decision - of the request.
    * @param results - the decision of each limiter that was consulted.
    */
-  readonly fieldsOf: (decision: Decision, results: readonly LimiterResult[]) => readonly HeaderEntry[];
+  readonly fieldsOf: (
+    decision: Decision,
+    results: readonly LimiterResult[],
+    settings: HeaderSettings,
+  ) => readonly HeaderEntry[];
 }
 
 /** The decision of one limiter, with the name and the limits that the headers contain. */
@@ -25,6 +49,8 @@ export interface LimiterResult {
   readonly name: string | undefined;
   /** Its limits, in the same array until they change; undefined for a limiter that does not publish them. */
   readonly limits: readonly Limit[] | undefined;
+  /** The key that it checked. */
+  readonly key: string;
   readonly decision: Decision;
 }
 
@@ -43,6 +69,32 @@ export function policyName(limiterName: string | undefined, limit: Limit): strin
 export function quotaOf(limit: Limit): number {
   // A fake, or a layer that is not reduced, may lack `reducedFrom`.
   return (memberOf(limit, "reducedFrom") as number | undefined) ?? limit.maxCalls;
+}
+
+/**
+ * Returns the milliseconds to the reset of the limit that binds, for a format that shows one limit: never more than its window,
+ * but for the wait for room in a full store, which belongs to no window.
+ *
+ * @param ofLayer - returns the milliseconds to the reset of a layer, by the definition of the format.
+ */
+export function resetMs(decision: Decision, ofLayer: (layer: LayerStatus) => number): number {
+  const { limit, layers, refusedBy, retryAfterMs, resetAfterMs } = decision;
+  if (refusedBy === "capacity" && retryAfterMs < Infinity) return retryAfterMs;
+  const binding = layers.find(({ name, periodMs }) => name === limit.name && periodMs === limit.periodMs);
+  return binding === undefined ? resetAfterMs : Math.min(ofLayer(binding), binding.periodMs);
+}
+
+/**
+ * Returns the milliseconds to the reset of a layer by the drafts up to 8: until the refused call would be allowed, because it
+ * should be the same time as `Retry-After`, and otherwise until more remains. If that never happens, the window.
+ */
+export function layerResetMs({ retryAfterMs, moreAfterMs, periodMs }: LayerStatus): number {
+  return Math.min(retryAfterMs > 0 && retryAfterMs < Infinity ? retryAfterMs : moreAfterMs, periodMs);
+}
+
+/** Formats the time of a reset, rounded up to a whole second. */
+export function formatReset(ms: number, format: ResetFormat): string {
+  return String(format === "epoch" ? Math.ceil((Date.now() + ms) / 1000) : wholeSeconds(ms));
 }
 
 /**

@@ -1,6 +1,7 @@
 export type { ClientKeyOptions, ClientRequest } from "./client-ip.js";
 export { clientKey } from "./client-ip.js";
-export type { HeaderEntry } from "./headers.js";
+export type { HeaderFormatName, HeaderOptions } from "./header-formats.js";
+export type { HeaderEntry, ResetFormat } from "./headers.js";
 export { HttpRateLimiter, appendHeader } from "./pipeline.js";
 export type { HeaderBag } from "./request-view.js";
 export type {
@@ -8,7 +9,6 @@ export type {
   ByClient,
   ByKey,
   BySeveral,
-  HeaderFormatName,
   HttpLimiter,
   HttpOptions,
   MemberOptions,

@@ -137,7 +137,7 @@ class OneLimiterCall<R, K extends string> implements LimiterCall {
 
   resultsOf(decision: Decision): readonly LimiterResult[] {
     const { name, limits } = this.#limiter;
-    return [{ name, limits, decision }];
+    return [{ name, limits, key: this.#key, decision }];
   }
 
   isAbuse(): boolean {
@@ -184,9 +184,9 @@ function severalLimiters<R>(limiters: BySeveral<R>["limiters"], context: Resolve
       },
       resultsOf: (decision) => {
         const { members: decisions } = decision as AllOfDecision;
-        return applying.flatMap(({ name, limiter: { limits } }) => {
+        return applying.flatMap(({ name, key, limiter: { limits } }) => {
           const own = decisions[name];
-          return own === undefined || own === null ? [] : [{ name, limits, decision: own }];
+          return own === undefined || own === null ? [] : [{ name, limits, key: key as string, decision: own }];
         });
       },
       isAbuse: (decision) => {

@@ -14,9 +14,8 @@ import type { RateLimiter } from "../limiter/rate-limiter.js";
 import type { WaitOptions } from "../limiter/acquire-options.js";
 import { parseAcquireOptions, WAIT_OPTIONS } from "../limiter/acquire-options.js";
 import type { ClientKeyOptions } from "./client-ip.js";
-import type { HeaderFormat } from "./headers.js";
-import { DRAFT_11 } from "./headers-draft-11.js";
-import { LEGACY } from "./headers-legacy.js";
+import type { HeaderOptions } from "./header-formats.js";
+import { checkHeaderOptions } from "./header-formats.js";
 import type { LimiterLike } from "../wrap/limiter-like.js";
 
 /** A value, or a promise of one: what a callback may return. */
@@ -127,7 +126,7 @@ export interface MemberOptions<R> extends RequestLimit<R> {
 }
 
 /** The options that do not depend on the choice of limiters. */
-export interface CommonOptions<R, A extends readonly unknown[]> {
+export interface CommonOptions<R, A extends readonly unknown[]> extends HeaderOptions {
   /**
    * How the key is made from the client's address. It applies if there is no `key`.
    *
@@ -191,12 +190,6 @@ export interface CommonOptions<R, A extends readonly unknown[]> {
    */
   readonly refundWhen?: ((request: R, status: number) => MaybePromise<boolean>) | undefined;
   /**
-   * Which response fields show the limits: `"draft-11"` for `RateLimit` and `RateLimit-Policy` of the IETF draft, `"legacy"` for
-   * `X-RateLimit-*`, `"both"`, or `false` for none. A refusal by a limit always has `Retry-After`, unless no wait would help.
-   * @default "draft-11"
-   */
-  readonly headers?: HeaderFormatName | false | undefined;
-  /**
    * What happens to a request if the store fails: `"deny"` responds with 503, `"allow"` lets the request pass uncounted. Or a
    * function of the error and the request that returns one of the two, or a promise of it.
    *
@@ -224,30 +217,10 @@ export interface CommonOptions<R, A extends readonly unknown[]> {
 /** What happens to a request if the store fails: it passes uncounted, or gets a 503. */
 export type WhenDown = "allow" | "deny";
 
-/** The names of the wire formats of rate-limit headers. */
-export type HeaderFormatName = "draft-11" | "legacy" | "both";
-
-const BOTH: HeaderFormat = {
-  isNamed: DRAFT_11.isNamed || LEGACY.isNamed,
-  fieldsOf: (...given) => [...DRAFT_11.fieldsOf(...given), ...LEGACY.fieldsOf(...given)],
-};
-
-const HEADER_FORMATS: Readonly<Record<HeaderFormatName, HeaderFormat>> = {
-  "draft-11": DRAFT_11,
-  legacy: LEGACY,
-  both: BOTH,
-};
-
-const NO_HEADERS: HeaderFormat = { isNamed: false, fieldsOf: () => [] };
-
-/** The format that the option `headers` names. */
-export function headerFormat(headers: HeaderFormatName | false = "draft-11"): HeaderFormat {
-  return headers === false ? NO_HEADERS : HEADER_FORMATS[headers];
-}
-
 const NAMES = [
   ...["limiter", "limiters", "key", "client", "cost", "maxCalls", "skip", "countPreflights", "onRefused", "refundWhen"],
-  ...["wait", "headers", "whenDown", "onStoreError", "throw", "warnings"],
+  ...["wait", "headers", "resetFormat", "partitionKey", "exposeHeaders"],
+  ...["whenDown", "onStoreError", "throw", "warnings"],
 ];
 
 /** Options of other packages, with their names here. */
@@ -305,7 +278,6 @@ export function checkedHttpOptions<O extends CommonOptions<never, never>>(option
     onRefused,
     refundWhen,
     wait,
-    headers,
     whenDown,
     onStoreError,
     throw: throws,
@@ -321,8 +293,7 @@ export function checkedHttpOptions<O extends CommonOptions<never, never>>(option
   if (cost !== undefined && typeof cost !== "function") assertInteger("cost", cost, 1);
   if (wait !== undefined) parseAcquireOptions(parseOptions("wait", wait, WAIT_OPTIONS));
   if (maxCalls !== undefined && typeof maxCalls !== "function") assertOwnMaxCalls("maxCalls", maxCalls);
-  if (headers !== undefined && headers !== false)
-    assertOneOf("headers", headers, Object.keys(HEADER_FORMATS), " or false");
+  checkHeaderOptions(checked);
   if (whenDown !== undefined && typeof whenDown !== "function")
     assertOneOf("whenDown", whenDown, ["allow", "deny"], " or a function of the error and the request");
   if (throws === true && onRefused !== undefined) {

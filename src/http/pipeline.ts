@@ -7,11 +7,14 @@ import { assertBoolean, assertInteger, assertOneOf, memberOf } from "../core/val
 import type { WaitSignal } from "../limiter/abort.js";
 import { isWaitError } from "../wrap/limiter-like.js";
 import { clientOfRequest } from "./client-ip.js";
-import type { HeaderEntry, HeaderFormat } from "./headers.js";
+import type { HeaderWriter } from "./header-formats.js";
+import { headerWriter } from "./header-formats.js";
+import type { HeaderEntry } from "./headers.js";
+import { EXPOSE_HEADERS } from "./headers.js";
 import type { CallResolver, LimiterCall, MisuseView } from "./limiter-call.js";
 import { callResolver } from "./limiter-call.js";
 import type { CommonOptions, HttpOptions, MaybePromise } from "./options.js";
-import { checkedHttpOptions, headerFormat } from "./options.js";
+import { checkedHttpOptions } from "./options.js";
 import type { Problem } from "./problem.js";
 import { UNAVAILABLE, problemOf } from "./problem.js";
 import type { RequestView } from "./request-view.js";
@@ -91,7 +94,7 @@ export class HttpRateLimiter<R, A extends readonly unknown[] = readonly [], K ex
   readonly #options: CommonOptions<R, A>;
   readonly #view: RequestView<R>;
   readonly #resolver: CallResolver<R>;
-  readonly #format: HeaderFormat;
+  readonly #headers: HeaderWriter;
   /** Whether a refusal goes to the error handler of the framework. */
   readonly throws: boolean;
   /** Whether requests wait in place of being refused, so that {@link handle} needs a signal. */
@@ -104,18 +107,18 @@ export class HttpRateLimiter<R, A extends readonly unknown[] = readonly [], K ex
   /** @throws TypeError for an option that is unknown or of the wrong type, RangeError for one out of range. */
   constructor(options: HttpOptions<R, K, A>, view: RequestView<R>) {
     const checked = checkedHttpOptions(options);
-    const { client = {}, headers, refundWhen, wait, onRefused, throw: throws = false, warnings = true } = checked;
+    const { client = {}, refundWhen, wait, onRefused, throw: throws = false, warnings = true } = checked;
     this.#options = checked;
     this.#view = view;
     this.throws = throws;
     this.waits = wait !== undefined;
     this.warns = warnings;
     this.onRefused = onRefused;
-    this.#format = headerFormat(headers);
+    this.#headers = headerWriter(checked);
     this.#resolver = callResolver(checked, {
       clientOf: clientOfRequest(view, client, warnings),
       misuse: warnings ? misuseView(view) : undefined,
-      isNamed: this.#format.isNamed,
+      isNamed: this.#headers.isNamed,
       needsRefund: refundWhen !== undefined,
       wait,
     });
@@ -217,7 +220,7 @@ export class HttpRateLimiter<R, A extends readonly unknown[] = readonly [], K ex
 
   #outcome(decision: Decision, call: LimiterCall, request: R, waitFailedBy?: WaitFailure | null): Outcome {
     const results = call.resultsOf(decision);
-    const fields = this.#format.fieldsOf(decision, results);
+    const fields = this.#headers.fieldsOf(decision, results);
     if (!decision.allowed) {
       const problem = problemOf(decision, results, call.isAbuse(decision));
       return makeOutcome(decision, fields, this.#rejection(decision, problem, fields, waitFailedBy));
@@ -313,16 +316,25 @@ async function refundIf(refund: () => Promise<unknown>, decide: () => MaybePromi
 }
 
 /**
- * Returns the value of a field after a limiter adds `entry` to the response. `RateLimit` and `RateLimit-Policy` are lists, so the
- * value is appended to the current one. In every other field, it replaces the current one.
+ * Returns the value of a field after a limiter adds `entry` to the response. Since draft 8, `RateLimit` and `RateLimit-Policy` are
+ * lists of Strings, so the value is appended to the current one. To `Access-Control-Expose-Headers`, the names that it has not are
+ * appended. In every other field, the value replaces the current one.
  *
  * @param before - the current value of the field, or its lines; anything but a string or an array counts as absent.
  * @see RFC 9651, section 3.1
  */
 export function appendHeader([name, value]: HeaderEntry, before: unknown): string {
-  const isList = name === "RateLimit" || name === "RateLimit-Policy";
   const list = Array.isArray(before) ? before.join(", ") : before;
-  return isList && typeof list === "string" && list !== "" ? `${list}, ${value}` : value;
+  if (typeof list !== "string" || list === "") return value;
+  if (name === EXPOSE_HEADERS) return withNames(list, value);
+  const isList = (name === "RateLimit" || name === "RateLimit-Policy") && value.startsWith('"');
+  return isList ? `${list}, ${value}` : value;
+}
+
+/** Appends the names of a list to another list that does not have them. Names of fields are case-insensitive. */
+function withNames(list: string, names: string): string {
+  const listed = new Set(list.toLowerCase().split(/[ \t]*,[ \t]*/));
+  return [list, ...names.split(", ").filter((name) => !listed.has(name.toLowerCase()))].join(", ");
 }
 
 /**

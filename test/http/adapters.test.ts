@@ -84,7 +84,10 @@ describe("the options, on every framework", () => {
     [{ limiter, countPreflights: 1 }, /^Expected `countPreflights` to be a boolean/],
     [{ limiter, onRefused: 429 }, /^Expected `onRefused` to be a function/],
     [{ limiter, refundWhen: true }, /^Expected `refundWhen` to be a function/],
-    [{ limiter, headers: true }, /^Expected `headers` to be "draft-11" or "legacy" or "both" or false, got `true`/],
+    [
+      { limiter, headers: true },
+      /^Expected `headers` to be "draft-11" or "draft-8" or "draft-7" or "draft-6" or "legacy" or "both" or false, got `true`/,
+    ],
     [
       { limiter, windowMs: 5 },
       / to be `period` of the `limiter`, whose bare numbers are seconds, or one of the options .*, got `5`/,
@@ -102,8 +105,8 @@ describe("the options, on every framework", () => {
       /^Expected `limiters\.both\.limiter` to be one limiter: for several/,
     ],
     [
-      { limiter, headers: "draft-7" },
-      /^Expected `headers` to be "draft-11" or "legacy" or "both" or false, got `draft-7`/,
+      { limiter, headers: "draft-5" },
+      /^Expected `headers` to be "draft-11" or "draft-8" or "draft-7" or "draft-6" or "legacy" or "both" or false, got `draft-5`/,
     ],
     [
       { limiter, whenDown: "open" },
@@ -602,7 +605,7 @@ describe("on fastify", () => {
   it("reports invalid options when the plugin is registered, or the route is added", async () => {
     const app = fastify();
     await app.register(onFastify, { limiter: of(1) });
-    expect(() => app.get("/", { config: { rateLimit: { headers: "draft-7" as never } } }, async () => "")).toThrow(
+    expect(() => app.get("/", { config: { rateLimit: { headers: "draft-5" as never } } }, async () => "")).toThrow(
       /^Expected `headers`/,
     );
     expect(() => app.get("/", { config: { rateLimit: true as never } }, async () => "")).toThrow(
@@ -724,7 +727,7 @@ describe("on fastify", () => {
 
     const wrong = fastify();
     await wrong.register(onFastify, { limiter: of(9), key });
-    wrong.setNotFoundHandler({ config: { rateLimit: { headers: "draft-7" as never } } }, (_, reply) =>
+    wrong.setNotFoundHandler({ config: { rateLimit: { headers: "draft-5" as never } } }, (_, reply) =>
       reply.send("no"),
     );
     const response = await wrong.inject("/nowhere");
@@ -764,7 +767,7 @@ describe("on fastify", () => {
     app.get("/plain", async () => "plain");
     app.get("/login", { config: { rateLimit: { limiter: of(1, "login") } } }, async () => "in");
     app.get("/open", { config: { rateLimit: false } }, async () => "open");
-    app.get("/wrong", { config: { rateLimit: { headers: "draft-7" as never } } }, async () => "wrong");
+    app.get("/wrong", { config: { rateLimit: { headers: "draft-5" as never } } }, async () => "wrong");
     expect((await app.inject("/plain")).headers["ratelimit"]).toBe(`"9-in-1m";r=8;t=60`);
     expect((await app.inject("/login")).headers["ratelimit"]).toBe(`"login";r=0;t=60`);
     expect((await app.inject("/login")).statusCode).toBe(429);

@@ -66,9 +66,13 @@ const down = {
 
 describe.each(RIGS)("on $name over $protocol", ({ name, rig, protocol }) => {
   const running: Served[] = [];
-  const serve = async (options: AnyOptions | readonly AnyOptions[], handler: Handler = hello): Promise<number> => {
+  const serve = async (
+    options: AnyOptions | readonly AnyOptions[],
+    handler: Handler = hello,
+    before: Readonly<Record<string, string>> = {},
+  ): Promise<number> => {
     const limits: readonly AnyOptions[] = "length" in options ? options : [options];
-    const app = await rig.serve(limits, handler, protocol);
+    const app = await rig.serve(limits, handler, protocol, before);
     running.push(app);
     return app.port;
   };
@@ -698,10 +702,11 @@ describe.each(RIGS)("on $name over $protocol", ({ name, rig, protocol }) => {
     expect(abused.headers["ratelimit-policy"]).toBe(`"Burst";q=10;w=60, "Hourly";q=500;w=3600, "Daily";q=5000;w=86400`);
   });
 
-  it("sends the legacy fields, both formats or none, by the option headers", async () => {
+  it("sends the fields of each format, both formats or none, by the options of headers", async () => {
     vi.spyOn(Date, "now").mockReturnValue(1_800_000_000_500);
-    const fields = async (headers: "legacy" | "both" | false): Promise<object> => {
-      const got = await send(await serve({ limiter: new AsyncRateLimiter(minute), headers }));
+    const fields = async (options: Omit<AnyOptions, "limiter" | "limiters">): Promise<object> => {
+      const limiter = new AsyncRateLimiter(minute);
+      const got = await send(await serve({ limiter, key: () => "foo", ...options }));
       return Object.fromEntries(Object.entries(got.headers).filter(([field]) => field.includes("ratelimit")));
     };
     const legacy = {
@@ -709,13 +714,80 @@ describe.each(RIGS)("on $name over $protocol", ({ name, rig, protocol }) => {
       "x-ratelimit-remaining": "1",
       "x-ratelimit-reset": "1800000061",
     };
-    expect(await fields("legacy")).toEqual(legacy);
-    expect(await fields("both")).toEqual({
-      ...legacy,
-      "ratelimit-policy": `"2-in-1m";q=2;w=60`,
-      ratelimit: `"2-in-1m";r=1;t=60`,
+    const draft11 = { "ratelimit-policy": `"2-in-1m";q=2;w=60`, ratelimit: `"2-in-1m";r=1;t=60` };
+    const draft6 = {
+      "ratelimit-policy": "2;w=60",
+      "ratelimit-limit": "2",
+      "ratelimit-remaining": "1",
+      "ratelimit-reset": "60",
+    };
+    expect(await fields({ headers: "draft-11" })).toEqual(draft11);
+    expect(await fields({ headers: "draft-11", partitionKey: true })).toEqual({
+      "ratelimit-policy": `"2-in-1m";q=2;w=60;pk=:MmMyNmI0NmI2OGZm:`,
+      ratelimit: `"2-in-1m";r=1;t=60;pk=:MmMyNmI0NmI2OGZm:`,
     });
-    expect(await fields(false)).toEqual({});
+    expect(await fields({ headers: "draft-8", partitionKey: true })).toEqual({
+      "ratelimit-policy": `"2-in-1m"; q=2; w=60; pk=:MmMyNmI0NmI2OGZm:`,
+      ratelimit: `"2-in-1m"; r=1; t=60`,
+    });
+    expect(await fields({ headers: "draft-7" })).toEqual({
+      "ratelimit-policy": "2;w=60",
+      ratelimit: "limit=2, remaining=1, reset=60",
+    });
+    expect(await fields({ headers: "draft-6" })).toEqual(draft6);
+    expect(await fields({ headers: "draft-6", resetFormat: "epoch" })).toEqual({
+      ...draft6,
+      "ratelimit-reset": "1800000061",
+    });
+    expect(await fields({ headers: "legacy" })).toEqual(legacy);
+    expect(await fields({ headers: "legacy", resetFormat: "seconds" })).toEqual({
+      ...legacy,
+      "x-ratelimit-reset": "60",
+    });
+    expect(await fields({ headers: "both" })).toEqual({ ...legacy, ...draft11 });
+    expect(await fields({ headers: false })).toEqual({});
+  });
+
+  it("sends the values of one of the limits on the path in a format of one limit", async () => {
+    const outer = { limiter: new AsyncRateLimiter({ ...minute, maxCalls: 9 }), headers: "draft-7" } as const;
+    const inner = { limiter: new AsyncRateLimiter(minute), headers: "draft-7" } as const;
+    const { headers } = await send(await serve([outer, inner]));
+    // Hono and fetch set the fields when the handler has responded, so those of the outer limit come last.
+    const [limit, remaining] = name === "fetch" || name.startsWith("hono") ? [9, 8] : [2, 1];
+    expect(headers).toMatchObject({
+      "ratelimit-policy": `${limit};w=60`,
+      ratelimit: `limit=${limit}, remaining=${remaining}, reset=60`,
+    });
+  });
+
+  it("exposes its fields to scripts of other origins, beside those that are exposed already", async () => {
+    const limiter = new AsyncRateLimiter({ ...minute, maxCalls: 1 });
+    const own = "RateLimit-Policy, RateLimit, Retry-After";
+    const exposed = async (port: number): Promise<readonly unknown[]> => {
+      const { status, headers } = await send(port);
+      return [status, headers["access-control-expose-headers"]];
+    };
+    const alone = await serve({ limiter, exposeHeaders: true });
+    expect(await exposed(alone)).toEqual([200, own]);
+    expect(await exposed(alone)).toEqual([429, own]);
+    expect(await exposed(await serve({ limiter }))).toEqual([429, undefined]);
+
+    await limiter.reset();
+    const before = { "Access-Control-Expose-Headers": "ETag, ratelimit" };
+    const together = "ETag, ratelimit, RateLimit-Policy, Retry-After";
+    const limits = [
+      { limiter: new AsyncRateLimiter({ ...minute, maxCalls: 9 }), exposeHeaders: true },
+      { limiter, exposeHeaders: true },
+    ];
+    const behindCors = await serve(limits, hello, before);
+    expect(await exposed(behindCors)).toEqual([200, together]);
+    // On fetch, no middleware has set fields on the response to a refusal.
+    expect(await exposed(behindCors)).toEqual([429, name === "fetch" ? own : together]);
+    const legacy = await serve({ limiter: new AsyncRateLimiter(minute), headers: "legacy", exposeHeaders: true });
+    expect(await exposed(legacy)).toEqual([
+      200,
+      "X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, Retry-After",
+    ]);
   });
 
   it("lets onRefused respond, and override the standard status and fields", async () => {

@@ -31,7 +31,7 @@ export async function types(): Promise<unknown> {
   // @ts-expect-error a limiter beside several
   onExpress({ limiter, limiters: { ip: { limiter } } });
   // @ts-expect-error no such format
-  onExpress({ limiter, headers: "draft-7" });
+  onExpress({ limiter, headers: "draft-5" });
   // @ts-expect-error a misspelt option
   onExpress({ limiter, whenDow: "allow" });
   // @ts-expect-error a tiered limiter needs the tier
@@ -83,7 +83,7 @@ export async function types(): Promise<unknown> {
   });
   server.get("/open", { config: { rateLimit: false } }, async () => "open");
   // @ts-expect-error no such format
-  server.get("/wrong", { config: { rateLimit: { limiter, headers: "draft-7" } } }, async () => "wrong");
+  server.get("/wrong", { config: { rateLimit: { limiter, headers: "draft-5" } } }, async () => "wrong");
 
   const koa = new Koa<RateLimitState>();
   koa.use(onKoa({ limiter, key: (context) => context.get("x-key") }));

@@ -377,7 +377,11 @@ const SCENARIOS: Readonly<Record<string, Readonly<Record<string, Scenario>>>> = 
       http.clientKey({ headers: { ...headers, "x-ip": "198.51.100.7" } }, { header: "x-ip" }),
       http.clientKey({ headers: { "x-forwarded-for": "198.51.100.7" } }, { trustProxy: 1 }),
     ],
-    appendHeader: () => [http.appendHeader(["RateLimit", "a"], "b"), http.appendHeader(["RateLimit", "a"], undefined)],
+    appendHeader: () => [
+      http.appendHeader(["RateLimit", `"a"`], `"b"`),
+      http.appendHeader(["RateLimit", `"a"`], undefined),
+      http.appendHeader(["Access-Control-Expose-Headers", "RateLimit"], "ETag"),
+    ],
   },
   "./load": {
     LoadMonitor: () => {

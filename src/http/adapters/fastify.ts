@@ -1,6 +1,7 @@
 import type { Decision } from "../../core/decision.js";
 import { typeError, memberOf, ownCopy } from "../../core/validate.js";
 import type { HeaderEntry } from "../headers.js";
+import { EXPOSE_HEADERS } from "../headers.js";
 import { warnIfUnanswered } from "../misuse.js";
 import { checkedHttpOptions } from "../options.js";
 import type { Outcome } from "../pipeline.js";
@@ -199,10 +200,11 @@ async function callOnRefused(
   if (payload !== undefined && payload !== reply && !reply.sent) reply.send(payload);
 }
 
-/** @param isFirst - no other limiter has set fields, so there are none to append to. */
+/** @param isFirst - no other limiter has set fields, so there are none to append to but those of CORS. */
 function setFields(reply: FastifyReply, fields: readonly HeaderEntry[], isFirst: boolean): void {
   for (const field of fields) {
-    reply.header(field[0], isFirst ? field[1] : appendHeader(field, reply.getHeader(field[0])));
+    const isOnly = isFirst && field[0] !== EXPOSE_HEADERS;
+    reply.header(field[0], isOnly ? field[1] : appendHeader(field, reply.getHeader(field[0])));
   }
 }
 

@@ -1,6 +1,7 @@
 import { isPromiseLike } from "../../core/callbacks.js";
 import type { Decision } from "../../core/decision.js";
 import type { HeaderEntry } from "../headers.js";
+import { EXPOSE_HEADERS } from "../headers.js";
 import type { HttpOptions } from "../options.js";
 import { HttpRateLimiter, PROBLEM_TYPE, appendHeader, missingHeaders } from "../pipeline.js";
 import type { RequestView } from "../request-view.js";
@@ -147,7 +148,11 @@ function executionContextOf(context: HonoContext): unknown {
 }
 
 function setFields(context: HonoContext, fields: readonly HeaderEntry[]): void {
-  for (const [name, value] of fields) context.header(name, value);
+  for (const field of fields) {
+    const [name, value] = field;
+    // The middleware for CORS has created a response to set its fields.
+    context.header(name, name === EXPOSE_HEADERS ? appendHeader(field, context.res.headers.get(name)) : value);
+  }
 }
 
 /** Appends a field to that of outer limiters. */

@@ -33,8 +33,18 @@ export interface Rig {
   readonly header: (request: never, name: string) => string | undefined;
   /** Sends the response of a refusal from `onRefused`, with the means of the framework. */
   readonly respond: (request: never, body: string, rest: readonly never[]) => unknown;
-  /** Serves an app with the limits in a chain and the handler behind them, on a free port. */
-  readonly serve: (limits: readonly AnyOptions[], handler: Handler, protocol: Protocol) => Promise<Served>;
+  /**
+   * Serves an app with the limits in a chain and the handler behind them, on a free port.
+   *
+   * @param before - the fields that a middleware before the limits sets on every response, such as one for CORS. On fetch, which
+   *   has no such middleware, the handler sets them.
+   */
+  readonly serve: (
+    limits: readonly AnyOptions[],
+    handler: Handler,
+    protocol: Protocol,
+    before?: Readonly<Record<string, string>>,
+  ) => Promise<Served>;
   /** Whether the handler receives `OPTIONS`, because no router selects by method. */
   readonly isPlain?: boolean;
 }

@@ -8,8 +8,12 @@ import { createServerFor, served } from "../rig.js";
 export const onConnect: Rig = {
   header: (request: IncomingMessage, name) => request.headers[name] as string | undefined,
   respond: (_, body, [response]: readonly ServerResponse[]) => response?.end(body),
-  serve: (limits, handler, protocol) => {
+  serve: (limits, handler, protocol, before = {}) => {
     const app = connect();
+    app.use((_, response, next: () => void) => {
+      for (const [name, value] of Object.entries(before)) response.setHeader(name, value);
+      next();
+    });
     for (const options of limits) app.use(rateLimit(options));
     app.use((request, response, next: (error: unknown) => void) => {
       Promise.resolve(handler(request.url ?? "", (request as ExpressRequest).rateLimit)).then(({ status, body }) => {

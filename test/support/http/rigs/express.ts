@@ -8,8 +8,12 @@ import { createServerFor, served } from "../rig.js";
 const rigOf = (createApp: typeof express): Rig => ({
   header: (request: Request, name) => request.get(name),
   respond: (_, body, [response]: readonly Response[]) => response?.send(body),
-  serve: (limits, handler, protocol) => {
+  serve: (limits, handler, protocol, before = {}) => {
     const app = createApp();
+    app.use((_: Request, response: Response, next: () => void) => {
+      response.set(before);
+      next();
+    });
     for (const options of limits) app.use(rateLimit(options));
     app.use((request: Request, response: Response, next: NextFunction) => {
       // Express 4 ignores a promise that a handler returns.

@@ -10,9 +10,10 @@ const rigOf = (createApp: typeof fastify): Rig => ({
   isPlain: true,
   header: (request: FastifyRequest, name) => request.headers[name] as string | undefined,
   respond: (_, body, [reply]: readonly FastifyReply[]) => reply?.send(body),
-  serve: async (limits, handler, protocol) => {
+  serve: async (limits, handler, protocol, before = {}) => {
     const app = (protocol === "HTTP/1.1" ? createApp() : createApp({ http2: true })) as FastifyInstance;
     const disconnect = disconnecter(app.server);
+    app.addHook("onRequest", async (_, reply) => void reply.headers(before));
     for (const options of limits) await app.register(rateLimit, options);
     app.all("/*", async (request, reply) => {
       const { status, body } = await handler(request.url, request.rateLimit);

@@ -9,10 +9,10 @@ export const onFetch: Rig = {
   isPlain: true,
   header: (request: Request, name) => request.headers.get(name) ?? undefined,
   respond: (_, body) => new Response(body, { status: 429 }),
-  serve: (limits, handler, protocol) => {
+  serve: (limits, handler, protocol, before = {}) => {
     let fetch: FetchHandler<Request, Response, readonly [env: unknown]> = async (request) => {
       const { status, body } = await handler(new URL(request.url).pathname, rateLimitOf(request));
-      return new Response(body, { status });
+      return new Response(body, { status, headers: before });
     };
     for (const options of [...limits].reverse()) fetch = rateLimit(options)(fetch);
     return served(

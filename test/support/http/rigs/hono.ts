@@ -9,8 +9,12 @@ import { createServerFor, served } from "../rig.js";
 export const onHono: Rig = {
   header: (context: Context, name) => context.req.header(name),
   respond: (context: Context, body) => context.text(body),
-  serve: (limits, handler, protocol) => {
+  serve: (limits, handler, protocol, before = {}) => {
     const app = new Hono<{ Variables: RateLimitVariables }>();
+    app.use(async (context, next) => {
+      for (const [name, value] of Object.entries(before)) context.res.headers.set(name, value);
+      await next();
+    });
     for (const options of limits) app.use(rateLimit(options));
     app.all("*", async (context) => {
       const { status, body } = await handler(context.req.path, context.get("rateLimit"));
@@ -24,8 +28,12 @@ export const onHono: Rig = {
 export const onHonoWithResponses: Rig = {
   ...onHono,
   respond: (_, body) => new Response(body, { status: 429 }),
-  serve: (limits, handler, protocol) => {
+  serve: (limits, handler, protocol, before = {}) => {
     const app = new Hono<{ Variables: RateLimitVariables }>();
+    app.use(async (context, next) => {
+      for (const [name, value] of Object.entries(before)) context.res.headers.set(name, value);
+      await next();
+    });
     for (const options of limits) app.use(rateLimit(options));
     app.all("*", async (context) => {
       const { status, body } = await handler(context.req.path, context.get("rateLimit"));

@@ -12,9 +12,13 @@ const rigOf = (App: typeof Koa): Rig => ({
   respond: (context: Context, body) => {
     context.body = body;
   },
-  serve: (limits, handler, protocol) => {
+  serve: (limits, handler, protocol, before = {}) => {
     const app = new App<RateLimitState>();
     app.silent = true;
+    app.use((context, next) => {
+      context.set(before);
+      return next();
+    });
     for (const options of limits) app.use(rateLimit(options));
     app.use(async (context) => {
       const { status, body } = await handler(context.path, context.state.rateLimit);

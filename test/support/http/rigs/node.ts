@@ -9,7 +9,7 @@ export const onNode: Rig = {
   isPlain: true,
   header: (request: IncomingMessage, name) => request.headers[name] as string | undefined,
   respond: (_, body, [response]: readonly ServerResponse[]) => response?.end(body),
-  serve: (limits, handler, protocol) => {
+  serve: (limits, handler, protocol, before = {}) => {
     const chain = limits.map((options) => rateLimit(options));
     const server = createServerFor(protocol, (request, response) => {
       const failed = (error: unknown): void => {
@@ -27,6 +27,7 @@ export const onNode: Rig = {
           response.writeHead(status).end(body);
         }, failed);
       };
+      for (const [name, value] of Object.entries(before)) response.setHeader(name, value);
       step(0);
     });
     return served(server);
