@@ -81,6 +81,9 @@ export class AllOf<M extends Members> {
    * the limiters were created, and what the earlier ones recorded is refunded when a later one refuses. Until then those calls
    * count, and other calls may be refused for them.
    *
+   * If several members refuse the call, only the first of them in the order of `allOf` locks its key (`lockFor`); where they are
+   * checked one after another, the first that is checked. A locked member refuses the call as a limit does.
+   *
    * @throws TypeError (as a rejection) if the key of a member is missing or not a string; `null` means that it does not apply.
    *
    * @example
@@ -220,9 +223,9 @@ const CHECK_BATCH: keyof AsyncStore = "checkBatch";
 
 /** Decides all calls by one `checkBatch` if the store has that method, else one after another. */
 async function decideAsync(calls: MemberCalls): Promise<Map<string, Decision>> {
+  const checked = calls.flatMap(([, call]) => (call.isBypassed ? [] : [call]));
   // In the order of creation, whatever the names: of two concurrent calls with the same two keys, one is allowed.
   const ordered = [...calls].sort(([, one], [, other]) => one.order - other.order);
-  const checked = ordered.flatMap(([, call]) => (call.isBypassed ? [] : [call]));
   const [first, second] = checked;
   if (second === undefined || memberOf(first?.store, CHECK_BATCH) === undefined) return decideInOrder(ordered);
   const batch = (await (first?.store as AsyncStore).checkBatch?.(checked.map((call) => call.item()))) as BatchResult;
@@ -253,11 +256,14 @@ async function decideInOrder(
   checkers: ReadonlyMap<MemberCall, Checker | undefined> = new Map(),
 ): Promise<Map<string, Decision>> {
   const decisions = new Map<string, Decision>();
+  let isAnyRefused = false;
   try {
     for (const [name, call] of calls) {
-      const decision = call.decide(call.isBypassed ? undefined : await resultOf(call.item(), checkers.get(call)));
+      const result = call.isBypassed ? undefined : await resultOf(call.item(), isAnyRefused, checkers.get(call));
+      const decision = call.decide(result);
       call.notify(decision);
       decisions.set(name, decision);
+      isAnyRefused ||= decision.refusedBy !== null;
       if (!decision.allowed) {
         await refundAll(decisions);
         break;
@@ -270,11 +276,13 @@ async function decideInOrder(
   return decisions;
 }
 
+/** @param isAnyRefused - whether the call of an earlier member was refused, which was in shadow mode then. */
 async function resultOf(
-  { namespace, key, limits, cost }: BatchItem,
+  { namespace, key, limits, cost, mayRefuse }: BatchItem,
+  isAnyRefused: boolean,
   checker: Checker = namespace,
 ): Promise<StoreResult> {
-  return checker.check(key, limits, cost);
+  return checker.check(key, limits, cost, mayRefuse || !isAnyRefused);
 }
 
 async function refundAll(decisions: ReadonlyMap<string, Decision>): Promise<void> {

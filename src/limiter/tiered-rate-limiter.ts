@@ -1,12 +1,13 @@
 import type { Decision } from "../core/decision.js";
 import { receiptOf } from "../core/decision.js";
+import type { Duration } from "../core/duration.js";
 import { rangeError, parseOptions, assertOneOf } from "../core/validate.js";
 import type { LimitOptions, MaxCallsByName } from "../core/limit.js";
 import { assertMaxCalls, limitFrom } from "../core/limit.js";
 import type { KeyState } from "../store/store.js";
 import { assertNamespaceName } from "../store/store.js";
 import { AsyncRateLimiter } from "./async-rate-limiter.js";
-import type { CallOptions, LimiterOptions } from "./options.js";
+import type { CallOptions, LimiterOptions, UnlockOptions } from "./options.js";
 import { assertKey, checkedOptions, storeFrom } from "./options.js";
 import type { AcquireOptions } from "./acquire-options.js";
 
@@ -94,7 +95,17 @@ export class TieredRateLimiter<in T extends string, in K extends string = string
     return this.tier(tier).peek(key, options);
   }
 
-  /** Returns the unexpired calls of `key` in its tier. */
+  /** Locks `key` in its tier for a duration: see {@link AsyncRateLimiter.lock}. */
+  async lock(key: K, tier: T, duration: Duration): Promise<void> {
+    return this.tier(tier).lock(key, duration);
+  }
+
+  /** Removes the lock and the strikes of `key` in its tier: see {@link AsyncRateLimiter.unlock}. */
+  async unlock(key: K, tier: T, options?: UnlockOptions): Promise<boolean> {
+    return this.tier(tier).unlock(key, options);
+  }
+
+  /** Returns the unexpired calls of `key` in its tier, its lock and its strikes there. */
   async state(key: K, tier: T): Promise<KeyState> {
     return this.tier(tier).state(key);
   }

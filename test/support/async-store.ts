@@ -21,14 +21,16 @@ export function asyncStore({
   return {
     synchronous: false,
     clock: memory.clock,
-    open: (name, periodsMs) => {
-      const space = memory.open(name, periodsMs);
+    open: (name, periodsMs, locks) => {
+      const space = memory.open(name, periodsMs, locks);
       return {
         admit: (...call) => later(() => space.admit(...call)),
         check: (...call) => later(() => space.check(...call)),
         peek: (...call) => later(() => space.peek(...call)),
         reset: (...call) => later(() => space.reset(...call)),
         state: (...call) => later(() => space.state(...call)),
+        lock: (...call) => later(() => space.lock?.(...call)),
+        unlock: (...call) => later(() => space.unlock?.(...call) === true),
         close: () => space.close(),
         ...replace(space),
       };

@@ -7,6 +7,9 @@ import type { MemoryNamespace } from "./memory-namespace.js";
 interface Item extends Omit<BatchItem, "namespace"> {
   readonly namespace: MemoryNamespace;
   readonly place: number;
+  /** Whether the key was locked before the call. */
+  readonly isLocked: boolean;
+  /** By its limits, and because it is not locked. */
   readonly isAllowed: boolean;
 }
 
@@ -31,16 +34,18 @@ export function checkInMemory(calls: readonly BatchItem[]): readonly SyncStoreRe
   const items = calls.map((call, at): Item => {
     const namespace = namespaces[at] as MemoryNamespace;
     const place = namespace.find(call.key, call.limits);
-    return { ...call, namespace, place, isAllowed: namespace.allows(place, call.limits, call.cost) };
+    const isLocked = namespace.isLocked(call.key);
+    const isAllowed = !isLocked && namespace.allows(place, call.limits, call.cost);
+    return { ...call, namespace, place, isLocked, isAllowed };
   });
   const parts = [...new Set(namespaces.map(({ evictor }) => evictor))].map((evictor) => planned(evictor, items));
   const waitForRoom = new Map(parts.flatMap(({ plan, withoutRoom }) => withoutRoom.map((item) => [item, plan.waitMs])));
-  for (const { namespace, place, limits, cost, isAllowed } of items) {
-    if (!isAllowed) namespace.noteRefusal(place, limits, cost);
-  }
-  const resultOf = (item: Item): SyncStoreResult =>
-    item.namespace.result(item.place, item.limits, item.cost, waitForRoom.get(item) ?? 0);
   const admitted = items.filter((item) => item.isAllowed && !waitForRoom.has(item));
+  noteRefusals(items, admitted);
+  const resultOf = (item: Item): SyncStoreResult => {
+    const { namespace, place, key, limits, cost, isLocked } = item;
+    return namespace.result(place, key, limits, cost, isLocked, waitForRoom.get(item));
+  };
   if (items.some((item) => item.mayRefuse && !admitted.includes(item))) return items.map(resultOf);
   // Before any key is forgotten, because that moves keys from place to place.
   const unrecorded = new Map(items.filter((item) => !admitted.includes(item)).map((item) => [item, resultOf(item)]));
@@ -63,6 +68,20 @@ function planned(evictor: Evictor, all: readonly Item[]): StorePart {
   const withoutRoom = newItems.slice(plan.roomFor);
   if (withoutRoom.length > 0) evictor.moveOn(plan);
   return { evictor, plan, withoutRoom };
+}
+
+/** Notes the refusals by limits and locks. Only the first item that refuses the call may strike, and shadowed items before it. */
+function noteRefusals(items: readonly Item[], admitted: readonly Item[]): void {
+  let isAnyRefused = false;
+  let isCallRefused = false;
+  for (const item of items) {
+    if (admitted.includes(item)) continue;
+    const { namespace, place, key, limits, cost, isLocked, isAllowed, mayRefuse } = item;
+    const mayStrike = !isLocked && !(mayRefuse ? isCallRefused : isAnyRefused);
+    if (!isAllowed) namespace.noteRefusal(place, key, limits, cost, mayStrike);
+    isAnyRefused = true;
+    isCallRefused ||= mayRefuse;
+  }
 }
 
 function recordAll(items: readonly Item[]): ReadonlyMap<Item, SyncStoreResult> {

@@ -21,7 +21,7 @@ export interface KeyRef {
 
 /** A key to forget. */
 interface Victim extends KeyRef {
-  /** It has unexpired timestamps, which are lost. */
+  /** It has unexpired timestamps or strikes, which are lost. */
   readonly isLive: boolean;
 }
 
@@ -42,12 +42,13 @@ interface Position {
 }
 
 /**
- * Keeps the tables of a store within its cap, and forgets idle keys: those whose timestamps have all expired.
+ * Keeps the tables of a store within its cap, and forgets idle keys: those whose timestamps have all expired, without a lock or
+ * strikes.
  *
  * It visits the keys of all tables in turn, a few at a time, while calls are admitted (CLOCK replacement). There is no timer
  * and no full scan, which would stop the process for a second among a million keys.
  *
- * **It never evicts a key that is at its limit**, nor one with a refused call of another cost or `maxCalls`, until that call
+ * **It never evicts a key that is at its limit** or locked, nor one with a refused call of another cost or `maxCalls`, until that call
  * would be admitted: a client that floods the store with keys must not free the key by which it is limited.
  *
  * Half of the cap is reserved for the tables in equal parts, and any table may use the rest: one limiter's keys cannot keep
@@ -84,7 +85,7 @@ export class Evictor {
     return size;
   }
 
-  /** How many keys with unexpired timestamps were replaced by new keys. */
+  /** How many keys with unexpired timestamps or strikes were replaced by new keys. */
   get evictions(): number {
     return this.#evictions;
   }
@@ -125,7 +126,7 @@ export class Evictor {
         }
         continue;
       }
-      const idleAt = table.newestAt(position.place) + table.longestMs;
+      const idleAt = table.idleAt(position.place);
       if (idleAt > now) {
         position.place += 1;
         if (idleAt < this.#firstIdle) this.#firstIdle = idleAt;
@@ -256,7 +257,7 @@ export class Evictor {
       position.place += 1;
       visited += 1;
       if (excluded.some((key) => key.place === place && key.table === other)) continue;
-      const idleAfter = other.newestAt(place) + other.longestMs - now;
+      const idleAfter = other.idleAt(place) - now;
       if (idleAfter <= 0) return { table: other, place, isLive: false };
       const hasCallsAfter = this.#evicts ? replaceableAfter(other, place, now) : Infinity;
       // A key that never has calls left, of a limit that was lowered to 0 or in a store that evicts none, stays until it is idle.
@@ -289,7 +290,8 @@ export class Evictor {
 
 /** Milliseconds until a key may be replaced although it is not idle. */
 function replaceableAfter(table: KeyTable, place: number, now: number): number {
-  return Math.max(retryAfter(table.logAt(place), table.limits, 1, now), table.keptUntil(place) - now);
+  const keptUntil = Math.max(table.keptUntil(place), table.lockAt(place)?.lockedUntil ?? -Infinity);
+  return Math.max(retryAfter(table.logAt(place), table.limits, 1, now), keptUntil - now);
 }
 
 /** A position that moves on its own. */

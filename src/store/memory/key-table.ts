@@ -1,4 +1,6 @@
 import type { Limit } from "../../core/limit.js";
+import type { KeyLock, LockPolicy } from "../../core/locks.js";
+import { forgottenAt } from "../../core/locks.js";
 import type { TimestampLog } from "../../core/sliding-window.js";
 import { KeyIndex } from "./key-index.js";
 import { allocated, baseOf, doubled, NO_RING, numbers, pageOf, RingPages } from "./ring-pages.js";
@@ -50,6 +52,12 @@ export class KeyTable {
   /** The limits of the last call without its own `maxCalls`. They decide which keys are at their limit, for the evictor. */
   limits: readonly Limit[] = [];
 
+  /** How refusals lock keys; undefined if they do not. */
+  readonly policy: LockPolicy | undefined;
+
+  /** The locks by key, some of which may count no longer. Undefined until a key may have one, so that other tables pay nothing. */
+  locks: Map<string, KeyLock> | undefined;
+
   #index = new KeyIndex();
   #rings = new RingPages();
   #records: Float64Array[] = [new Float64Array(2 << FIELDS_LOG2)];
@@ -57,8 +65,10 @@ export class KeyTable {
   #size = 0;
   #lastId = 0;
 
-  constructor(longestMs: number) {
+  constructor(longestMs: number, policy?: LockPolicy) {
     this.longestMs = longestMs;
+    this.policy = policy;
+    this.locks = policy && new Map();
     (this.#records[0] as Float64Array)[NEWEST] = -Infinity;
   }
 
@@ -130,6 +140,30 @@ export class KeyTable {
   /** The newest timestamp of the log at a place, `-Infinity` if it is empty. */
   newestAt(place: number): number {
     return (this.#records[place >>> PAGE_LOG2] as Float64Array)[(place & WITHIN_PAGE) << FIELDS_LOG2] as number;
+  }
+
+  /** The first instant at which the key at a place is idle: its timestamps, its lock and its strikes count no longer. */
+  idleAt(place: number): number {
+    const expiredAt = this.newestAt(place) + this.longestMs;
+    const lock = this.lockAt(place);
+    return lock === undefined ? expiredAt : Math.max(expiredAt, forgottenAt(lock, this.policy));
+  }
+
+  /** The lock of the key at a place, which may count no longer. Precondition: 1 <= place <= size. */
+  lockAt(place: number): KeyLock | undefined {
+    return this.locks?.get(this.keyAt(place));
+  }
+
+  /** The lock of a key; undefined if it counts no longer. */
+  lockOf(key: string, now: number): KeyLock | undefined {
+    const lock = this.locks?.get(key);
+    return lock !== undefined && forgottenAt(lock, this.policy) > now ? lock : undefined;
+  }
+
+  /** Sets the lock of the key at a place. Precondition: 1 <= place <= size. */
+  lock(place: number, lock: KeyLock): void {
+    this.locks ??= new Map();
+    this.locks.set(this.keyAt(place), lock);
   }
 
   /**
@@ -226,7 +260,7 @@ export class KeyTable {
 
   /**
    * Removes up to `most` of the timestamps that equal `timestamp`, and returns how many it removed. A key whose log is empty
-   * then is forgotten.
+   * then is forgotten, unless it has a lock.
    *
    * Newer timestamps move into the gap, so that a refund costs as much as calls came after it.
    *
@@ -243,7 +277,11 @@ export class KeyTable {
     const at = (place & WITHIN_PAGE) << FIELDS_LOG2;
     const older = page[at + OLDER] as number;
     if (taken === older + 1) {
-      this.forgetAt(place);
+      if (this.lockAt(place) === undefined) this.forgetAt(place);
+      else {
+        page[at + OLDER] = 0;
+        page[at] = -Infinity;
+      }
       return taken;
     }
     const ring = page[at + RING] as number;
@@ -283,7 +321,10 @@ export class KeyTable {
     const ring = record[at + RING] as number;
     // Only calls of built-in functions from here on: a stack overflow could interrupt the writes.
     // A record that was never indexed must not take its key away from another.
-    if (map.get(key) === place) map.delete(key);
+    if (map.get(key) === place) {
+      map.delete(key);
+      this.locks?.delete(key);
+    }
     if (place !== last) {
       if (movedMap.get(moved) === last) movedMap.set(moved, place);
       record[at] = lastRecord[lastAt] as number;
@@ -310,11 +351,13 @@ export class KeyTable {
     const rings = new RingPages();
     const records = [new Float64Array(2 << FIELDS_LOG2)];
     const pages = [emptyPage(2)];
+    const locks = this.locks && new Map<string, KeyLock>();
     (records[0] as Float64Array)[NEWEST] = -Infinity;
     this.#index = index;
     this.#rings = rings;
     this.#records = records;
     this.#pages = pages;
+    this.locks = locks;
     this.#size = 0;
   }
 

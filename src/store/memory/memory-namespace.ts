@@ -1,7 +1,10 @@
 import type { SyncReceipt } from "../../core/decision.js";
+import { StoreError } from "../../core/errors.js";
 import type { Limit } from "../../core/limit.js";
+import type { KeyLock } from "../../core/locks.js";
+import { strike } from "../../core/locks.js";
 import { allows, emptyAfter, retryAfter, status } from "../../core/sliding-window.js";
-import type { KeyState, SyncNamespace, SyncStoreResult } from "../store.js";
+import type { KeyState, LockStatus, SyncNamespace, SyncStoreResult } from "../store.js";
 import { MAX_MOVED } from "../store.js";
 import type { StoreTime } from "../store-time.js";
 import type { Evictor } from "./evictor.js";
@@ -37,23 +40,27 @@ export class MemoryNamespace implements SyncNamespace {
     time.read();
     const place = this.find(key, limits);
     const isAdmitted =
-      place !== NOWHERE && cost === 1 && table.limits === limits
+      place !== NOWHERE && cost === 1 && table.limits === limits && table.locks === undefined
         ? table.admitOne(place, limits, time.now, time.timestamp)
-        : this.#allowsOther(place, limits, cost) && this.#recordIfRoom(place, key, limits, cost) === 0;
+        : this.#allowsOther(place, key, limits, cost, this.isLocked(key), true) &&
+          this.#recordIfRoom(place, key, limits, cost) === 0;
     if (isAdmitted) this.#sweepSometimes();
     return isAdmitted;
   }
 
-  check(key: string, limits: readonly Limit[], cost: number): SyncStoreResult {
+  check(key: string, limits: readonly Limit[], cost: number, mayStrike: boolean = true): SyncStoreResult {
     const { time, table } = this;
     time.read();
     const place = this.find(key, limits);
-    if (place === NOWHERE || cost !== 1 || table.limits !== limits) {
-      if (!this.#allowsOther(place, limits, cost)) return this.result(place, limits, cost);
+    if (place === NOWHERE || cost !== 1 || table.limits !== limits || table.locks !== undefined) {
+      const isLocked = this.isLocked(key);
+      if (!this.#allowsOther(place, key, limits, cost, isLocked, mayStrike)) {
+        return this.result(place, key, limits, cost, isLocked);
+      }
       const waitForRoomMs = this.#recordIfRoom(place, key, limits, cost);
-      if (waitForRoomMs !== 0) return this.result(place, limits, cost, waitForRoomMs);
+      if (waitForRoomMs !== 0) return this.result(place, key, limits, cost, false, waitForRoomMs);
     } else if (!table.admitOne(place, limits, time.now, time.timestamp)) {
-      return this.result(place, limits, cost);
+      return this.result(place, key, limits, cost, false);
     }
     // A new key has the last place.
     return this.#recorded(place === NOWHERE ? table.size : place, key, limits, cost);
@@ -64,11 +71,15 @@ export class MemoryNamespace implements SyncNamespace {
     const place = this.find(key, limits);
     const needsRoom = place === NOWHERE && this.allows(place, limits, cost);
     const waitForRoomMs = needsRoom ? this.evictor.plan([this.table], this.time.now).waitMs : 0;
-    return this.result(place, limits, cost, waitForRoomMs);
+    return this.result(place, key, limits, cost, this.isLocked(key), waitForRoomMs);
   }
 
-  reset(key?: string): boolean {
+  reset(key?: string, lockedUntil?: number | null): boolean {
     this.time.assertNotReading();
+    if (key !== undefined && lockedUntil !== undefined) {
+      this.time.read();
+      if (isNewer(this.table.lockOf(key, this.time.now), lockedUntil)) return false;
+    }
     const place = key === undefined ? NOWHERE : this.table.placeOf(key);
     if (key === undefined) this.table.clear();
     else if (place !== NOWHERE) this.table.forgetAt(place);
@@ -77,9 +88,31 @@ export class MemoryNamespace implements SyncNamespace {
 
   state(key: string): KeyState {
     this.time.read();
-    const lastReset = this.time.now - this.table.longestMs;
+    const { now } = this.time;
+    const lastReset = now - this.table.longestMs;
     const calls = this.table.logAt(this.table.placeOf(key)).countAfter(lastReset);
-    return { calls, lastReset, lockedForMs: 0, strikes: 0, lockedUntil: null };
+    const lock = this.table.lockOf(key, now);
+    const lockedForMs = lock === undefined ? 0 : Math.max(0, lock.lockedUntil - now);
+    return { calls, lastReset, lockedForMs, strikes: lock?.strikes ?? 0, lockedUntil: lock?.lockedUntil ?? null };
+  }
+
+  lock(key: string, ms: number): void {
+    const { time, table } = this;
+    time.read();
+    const known = table.placeOf(key);
+    if (known === NOWHERE && this.evictor.makeRoom(table, time.now) > 0) {
+      throw new StoreError("There is no room for a key to lock");
+    }
+    const place = known === NOWHERE ? table.add(key) : known;
+    table.lock(place, { lockedUntil: time.now + ms, strikes: table.lockOf(key, time.now)?.strikes ?? 0 });
+  }
+
+  unlock(key: string, lockedUntil?: number | null): boolean {
+    this.time.read();
+    const lock = this.table.lockOf(key, this.time.now);
+    if (lock === undefined || isNewer(lock, lockedUntil)) return false;
+    this.table.locks?.delete(key);
+    return true;
   }
 
   close(): void {
@@ -99,6 +132,11 @@ export class MemoryNamespace implements SyncNamespace {
     return allows(this.table.logAt(place), limits, cost, this.time.now);
   }
 
+  /** Whether a key is locked at the store's present. */
+  isLocked(key: string): boolean {
+    return (this.table.lockOf(key, this.time.now)?.lockedUntil ?? -Infinity) > this.time.now;
+  }
+
   /** Records a call that every limit allows, and for which there is room. */
   record(place: number, key: string, limits: readonly Limit[], cost: number): SyncStoreResult {
     return this.#recorded(this.#append(place, key, limits, cost), key, limits, cost);
@@ -107,36 +145,51 @@ export class MemoryNamespace implements SyncNamespace {
   /**
    * The result of a call that was refused or, with a receipt, recorded.
    *
+   * @param isLocked - whether the key was locked before the call.
    * @param waitForRoomMs - milliseconds until there may be room for its key, if that is all it lacks.
    */
   result(
     place: number,
+    key: string,
     limits: readonly Limit[],
     cost: number,
+    isLocked: boolean,
     waitForRoomMs: number = 0,
     receipt?: SyncReceipt,
   ): SyncStoreResult {
     const { now } = this.time;
     const log = this.table.logAt(place);
     const layers = status(log, limits, cost, now);
-    let retryAfterMs = waitForRoomMs;
+    const lock = this.table.locks === undefined ? undefined : this.#lockStatus(key, isLocked);
+    let retryAfterMs = Math.max(waitForRoomMs, lock?.lockedForMs ?? 0);
     for (const layer of layers) retryAfterMs = Math.max(retryAfterMs, layer.retryAfterMs);
     return {
       retryAfterMs,
       resetAfterMs: emptyAfter(log, this.table.longestMs, now),
       layers,
-      lock: undefined,
+      lock,
       noRoom: waitForRoomMs > 0,
       source: "memory",
       receipt,
     };
   }
 
+  /** Notes a refusal for the evictor, and locks the key if it is a strike. */
+  noteRefusal(place: number, key: string, limits: readonly Limit[], cost: number, mayStrike: boolean): void {
+    const { policy } = this.table;
+    this.#keepRefused(place, limits, cost);
+    if (policy === undefined || !mayStrike) return;
+    const { now } = this.time;
+    const lock = strike(this.table.lockOf(key, now), policy, this.table.logAt(place), limits, cost, now);
+    // The limits refuse no call of a key without a log and allow it later, so the key has a place.
+    if (lock !== undefined) this.table.lock(place, lock);
+  }
+
   /**
    * Notes when a refused call would be admitted: until then its key is not evicted. The evictor itself only determines whether
    * a call of cost 1 would be admitted by the limits of the table.
    */
-  noteRefusal(place: number, limits: readonly Limit[], cost: number): void {
+  #keepRefused(place: number, limits: readonly Limit[], cost: number): void {
     if (place === NOWHERE || (cost === 1 && this.table.limits === limits)) return;
     const waitMs = retryAfter(this.table.logAt(place), limits, cost, this.time.now);
     // A call that can never be admitted gains nothing by the loss of a log.
@@ -152,11 +205,26 @@ export class MemoryNamespace implements SyncNamespace {
     return table.removeTimestamps(place, timestamp, cost, MAX_MOVED) > 0;
   }
 
-  /** Whether every limit allows a call of a new key, of a cost above 1, or with its own limits. Notes a refusal for the evictor. */
-  #allowsOther(place: number, limits: readonly Limit[], cost: number): boolean {
-    const isAllowed = this.allows(place, limits, cost);
-    if (!isAllowed) this.noteRefusal(place, limits, cost);
+  /**
+   * Whether a call is allowed of a new key, of a cost above 1, with its own limits, or of a limiter with locks. Notes a refusal.
+   */
+  #allowsOther(
+    place: number,
+    key: string,
+    limits: readonly Limit[],
+    cost: number,
+    isLocked: boolean,
+    mayStrike: boolean,
+  ): boolean {
+    const isAllowed = !isLocked && this.allows(place, limits, cost);
+    if (!isAllowed) this.noteRefusal(place, key, limits, cost, mayStrike && !isLocked);
     return isAllowed;
+  }
+
+  #lockStatus(key: string, isLocked: boolean): LockStatus | undefined {
+    const { now } = this.time;
+    const lock = this.table.lockOf(key, now);
+    return lock && { lockedForMs: Math.max(0, lock.lockedUntil - now), strikes: lock.strikes, refuses: isLocked };
   }
 
   /** Records a call that every limit allows, if there is room for its key. Returns the milliseconds until there may be room, else 0. */
@@ -171,7 +239,7 @@ export class MemoryNamespace implements SyncNamespace {
     // If this fails, a new key stays with an empty log, which is idle.
     this.table.append(own, cost, this.time.now, this.time.timestamp);
     // The next call may be refused, and the evictor must spare the key before that as well, as it does by the limits of the table.
-    if (this.table.limits !== limits) this.noteRefusal(own, limits, cost);
+    if (this.table.limits !== limits) this.#keepRefused(own, limits, cost);
     return own;
   }
 
@@ -179,7 +247,7 @@ export class MemoryNamespace implements SyncNamespace {
   #recorded(place: number, key: string, limits: readonly Limit[], cost: number): SyncStoreResult {
     const receipt = new MemoryReceipt(this, key, this.table.idAt(place), this.time.timestamp, cost);
     // With a cost of 0 every `retryAfterMs` is 0. With the own cost it would be the wait for another call of that cost.
-    const result = this.result(place, limits, 0, 0, receipt);
+    const result = this.result(place, key, limits, 0, false, 0, receipt);
     // Last, because a sweep moves keys from place to place.
     this.#sweepSometimes();
     return result;
@@ -190,6 +258,11 @@ export class MemoryNamespace implements SyncNamespace {
     this.#admissions = 0;
     this.evictor.sweep(this.time.now);
   }
+}
+
+/** Whether a lock is another than the one that ends at `lockedUntil`, and so a newer one. */
+function isNewer(lock: KeyLock | undefined, lockedUntil: number | null | undefined): boolean {
+  return lock !== undefined && lockedUntil !== undefined && lock.lockedUntil !== lockedUntil;
 }
 
 /** What one call recorded. */

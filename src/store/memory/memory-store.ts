@@ -1,6 +1,7 @@
 import type { Clock } from "../../core/clock.js";
 import { clockFrom, monotonicClock } from "../../core/clock.js";
 import { publish } from "../../core/copies.js";
+import type { LockPolicy } from "../../core/locks.js";
 import { rangeError, parseOptions, assertOneOf, assertInteger } from "../../core/validate.js";
 import type { SyncNamespace, SyncStore } from "../store.js";
 import { assertNameIsFree } from "../store.js";
@@ -30,8 +31,9 @@ export interface MemoryStoreOptions {
  * Keeps the logs of one process in memory. A limiter without a `store` option creates one.
  *
  * Idle keys, whose calls have all expired, are removed while calls are admitted, without a timer. A new key that there is no room
- * for replaces an idle key, or one that has calls left (counted in `evictions`), but never a key at its limit, nor one whose
- * last call was refused for its cost. If only such keys are visited, the new key is refused, with `refusedBy: "capacity"`.
+ * for replaces an idle key, or one that has calls left (counted in `evictions`), but never a key at its limit, a locked one, nor
+ * one whose last call was refused for its cost. If only such keys are visited, the new key is refused, with
+ * `refusedBy: "capacity"`. A key whose calls have expired is kept while it is locked or has strikes.
  *
  * Several limiters may share one store, with its cap and its clock; each needs a `name` then. Half of `maxKeys` is reserved for
  * them in equal parts, so that the keys of one cannot keep out those of another.
@@ -71,15 +73,15 @@ export class MemoryStore implements SyncStore {
     return this.#evictor.size;
   }
 
-  /** How many keys with unexpired calls were replaced by new keys. Each may have been admitted more than its limit. */
+  /** How many keys with unexpired calls or strikes were replaced by new keys. Each may have been admitted more than its limit. */
   get evictions(): number {
     return this.#evictor.evictions;
   }
 
   /** Opens a namespace. Limiters do, in their constructors. @throws RangeError when the name is invalid, or in use. */
-  open(name: string, periodsMs: readonly number[]): SyncNamespace {
+  open(name: string, periodsMs: readonly number[], locks?: LockPolicy): SyncNamespace {
     assertNameIsFree(name, this.#names);
-    const table = new KeyTable(longestOf(periodsMs));
+    const table = new KeyTable(longestOf(periodsMs), locks);
     this.#names.add(name);
     this.#evictor.add(table);
     return new MemoryNamespace(this.#time, this.#evictor, table, () => {
