@@ -58,7 +58,7 @@ export class RedisBackend implements Backend {
         words.push("all", String(call.members.length), "0");
         for (const member of call.members) {
           keys.push(member.key);
-          words.push(member.mayRefuse ? "must" : "may", "1", ...this.#wordsOf(member));
+          words.push(...lockWordsOf(member), member.mayRefuse ? "must" : "may", "1", ...this.#wordsOf(member));
         }
       } else {
         keys.push(call.key);
@@ -67,8 +67,9 @@ export class RedisBackend implements Backend {
           words[sizeAt] = String(size);
         } else {
           size = 1;
-          sizeAt = words.length + 1;
-          words.push(call.method, "1", ...this.#wordsOf(call));
+          words.push(...lockWordsOf(call), call.method);
+          sizeAt = words.length;
+          words.push("1", ...this.#wordsOf(call));
         }
       }
       previous = call;
@@ -87,9 +88,21 @@ export class RedisBackend implements Backend {
       }
       return [String(2 + words.length), longest, String(call.cost), ...words];
     }
-    if (call.method === "state") return ["1", longest];
-    const { epoch, timestamp, cost } = call.recorded;
-    return ["4", longest, String(epoch), String(timestamp), String(cost)];
+    switch (call.method) {
+      case "state":
+        return ["1", longest];
+      case "refund": {
+        const { epoch, timestamp, cost } = call.recorded;
+        return ["4", longest, String(epoch), String(timestamp), String(cost)];
+      }
+      case "lock":
+        return ["2", longest, String(call.ms)];
+      case "unlock":
+      case "reset": {
+        const { lockedUntil } = call;
+        return lockedUntil === undefined ? ["1", longest] : ["2", longest, String(lockedUntil ?? 0)];
+      }
+    }
   }
 
   /** The hash tag, since keys with one tag share a slot. A server without slots has one group. */
@@ -180,10 +193,23 @@ export class RedisBackend implements Backend {
 const CLUSTER_ADVICE =
   "pass the store the client of the cluster, and give keys that are checked together one tag with `hashTagged`";
 
+/** The words of the lock policy, which are before those of the call. */
+function lockWordsOf(call: Exclude<RemoteCall, { method: "all" }> | AllMember): readonly string[] {
+  if (call.locks === undefined) return [];
+  const { stepsMs, forgetAfterMs } = call.locks;
+  const limits = "limits" in call && call.mayStrike ? call.limits : [];
+  const steps = limits.length > 0 ? stepsMs : [];
+  const isReduced = limits.some(({ reducedFrom }) => reducedFrom !== undefined);
+  const depths = isReduced ? limits.map(({ maxCalls, reducedFrom }) => reducedFrom ?? maxCalls) : [];
+  const words = [forgetAfterMs, steps.length, ...steps, ...depths];
+  return ["locks", String(words.length), ...words.map(String)];
+}
+
 /** Whether two calls have the same words. */
 function differInKeyOnly(one: RemoteCall, other: RemoteCall): boolean {
   if (!("limits" in one && "limits" in other)) return false;
-  const { method, limits, cost, longestMs } = other;
+  const { method, limits, cost, longestMs, locks, mayStrike } = other;
+  if (one.locks !== locks || one.mayStrike !== mayStrike) return false;
   return one.method === method && one.limits === limits && one.cost === cost && one.longestMs === longestMs;
 }
 

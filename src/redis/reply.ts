@@ -4,9 +4,10 @@ import { memberOf } from "../core/validate.js";
 import type { Limit } from "../core/limit.js";
 import type { AllMember, AllReply, DecisionReply, RemoteCall, Replies } from "../store/remote/backend.js";
 
-/** The count of numbers before the layers, and of each layer. */
+/** The count of numbers before the layers, of each layer, and of a lock behind them. */
 const COMMON = 4;
 const PER_LAYER = 3;
+const OF_LOCK = 3;
 
 /**
  * Parses the reply to one run of the script: the reply to each call, or the `Error` of one that failed.
@@ -27,48 +28,43 @@ export function repliesOf(reply: unknown, calls: readonly RemoteCall[]): readonl
 function replyOf(reply: unknown, call: RemoteCall): Replies[RemoteCall["method"]] {
   switch (call.method) {
     case "admit": {
-      const number = numberIn(reply);
+      const [number = 0, lockedForMs = 0] = numbersIn(reply, 1, 1);
       // 0 means that the call can never pass.
-      return number > 0 ? 0 : -number || Infinity;
+      return { retryAfterMs: number > 0 ? 0 : -number || Infinity, lockedForMs };
     }
     case "check":
     case "peek":
-      return decisionIn(numbersIn(reply, lengthFor(call.limits)), call.limits);
+      return decisionIn(reply, call.limits);
     case "state": {
-      const [calls = 0, lastReset = 0] = numbersIn(reply, 2);
-      return { calls, lastReset, lockedForMs: 0, strikes: 0, lockedUntil: null };
+      const [calls = 0, lastReset = 0, lockedForMs = 0, strikes = 0, lockedUntil = 0] = numbersIn(reply, 5);
+      return { calls, lastReset, lockedForMs, strikes, lockedUntil: lockedUntil === 0 ? null : lockedUntil };
     }
     case "refund":
-      return numberIn(reply) > 0;
+    case "lock":
+    case "unlock":
+    case "reset":
+      return numbersIn(reply, 1)[0] !== 0;
     case "all":
       return allReplyOf(reply, call.members);
   }
 }
 
 function allReplyOf(reply: unknown, members: readonly AllMember[]): AllReply {
-  const numbers = numbersIn(
-    reply,
-    members.reduce((sum, { limits }) => sum + lengthFor(limits), 1),
-  );
-  let start = 1;
-  const decisions = members.map(({ limits }) => {
-    const decision = decisionIn(numbers, limits, start);
-    start += lengthFor(limits);
-    return decision;
-  });
-  return { isRecorded: numbers[0] === 1, members: decisions };
+  const [isRecorded, ...decisions] = String(reply).split(",");
+  if (decisions.length !== members.length) throw unreadable(reply);
+  return {
+    isRecorded: isRecorded === "1",
+    members: members.map(({ limits }, at) => decisionIn(decisions[at], limits)),
+  };
 }
 
-/** How many numbers the script returns for a call with these limits. */
-function lengthFor(limits: readonly Limit[]): number {
-  return COMMON + PER_LAYER * limits.length;
-}
-
-/** Parses the part of a reply that is about a call with these limits and begins at `start`. */
-function decisionIn(numbers: readonly number[], limits: readonly Limit[], start = 0): DecisionReply {
-  const [passed, epoch = 0, time = 0, newest = 0] = numbers.slice(start, start + COMMON);
+/** Parses the reply to a call with these limits. */
+function decisionIn(reply: unknown, limits: readonly Limit[]): DecisionReply {
+  const atLock = COMMON + PER_LAYER * limits.length;
+  const numbers = numbersIn(reply, atLock, OF_LOCK);
+  const [passed, epoch = 0, time = 0, newest = 0] = numbers;
   const layers = limits.map(({ name, maxCalls, periodMs, reducedFrom }, at): LayerStatus => {
-    const first = start + COMMON + PER_LAYER * at;
+    const first = COMMON + PER_LAYER * at;
     const used = numbers[first] as number;
     return {
       name,
@@ -82,21 +78,23 @@ function decisionIn(numbers: readonly number[], limits: readonly Limit[], start 
       resetAfterMs: Math.max(0, newest + periodMs),
     };
   });
-  return { passed: passed === 1, epoch, timestamp: time + newest, layers };
+  const [refuses, lockedForMs = 0, strikes = 0] = numbers.slice(atLock);
+  const lock = refuses === undefined ? undefined : { lockedForMs, strikes, refuses: refuses === 1 };
+  return { passed: passed === 1, epoch, timestamp: time + newest, layers, lock };
 }
 
-/** Parses integers that are separated by spaces. @throws StoreError if there are not exactly `count` integers. */
-function numbersIn(reply: unknown, count: number): readonly number[] {
-  const numbers = String(reply).split(" ").map(Number);
-  if (numbers.length === count && numbers.every(Number.isSafeInteger)) return numbers;
+/**
+ * Parses integers that are separated by spaces. Clients return a single one as a number, a bigint or a string.
+ *
+ * @param optional - how many more there may be: all of them or none.
+ * @throws StoreError if there are not exactly as many integers.
+ */
+function numbersIn(reply: unknown, count: number, optional = 0): readonly number[] {
+  const words = String(reply).split(" ");
+  const numbers = words.map(Number);
+  const hasAll = numbers.length === count || numbers.length === count + optional;
+  if (hasAll && numbers.every(Number.isSafeInteger) && !words.includes("")) return numbers;
   throw unreadable(reply);
-}
-
-/** Parses one integer: clients return it as a number, a bigint or a string. @throws StoreError if it is not an integer. */
-function numberIn(reply: unknown): number {
-  const number = Number(reply);
-  if (reply === null || reply === "" || !Number.isSafeInteger(number)) throw unreadable(reply);
-  return number;
 }
 
 /** The script returns -1 for a call that can never pass. */

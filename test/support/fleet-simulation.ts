@@ -214,7 +214,7 @@ export function simulateFleet(options: FleetOptions): FleetReport {
   };
 
   const receive = ({ denyCache }: Process, { key, stamp }: Call, retryAfterMs: number, decidedAt: number): void => {
-    if (retryAfterMs > 0) return denyCache.store(key, limits, 1, retryAfterMs, undefined, stamp);
+    if (retryAfterMs > 0) return denyCache.store(key, limits, 1, { retryAfterMs }, undefined, stamp);
     denyCache.admitted(key, 1);
     admitted(key, decidedAt);
   };

@@ -1,7 +1,8 @@
 import type { LayerStatus, Source } from "../../core/decision.js";
 import { StoreError } from "../../core/errors.js";
 import type { Limit } from "../../core/limit.js";
-import type { KeyState } from "../store.js";
+import type { LockPolicy } from "../../core/locks.js";
+import type { KeyState, LockStatus } from "../store.js";
 
 /**
  * A server that keeps logs, as a {@link RemoteStore} uses it: one of these is a new store. The store adds the deadline, the
@@ -65,39 +66,59 @@ export class CircuitOpenError extends UnreachableError {}
 export class CrossSlotError extends StoreError {}
 
 /** A call on one key, or on several at once. */
-export type RemoteCall = DecisionCall | StateCall | RefundCall | AllCall;
+export type RemoteCall = DecisionCall | StateCall | RefundCall | LockCall | UnlockCall | AllCall;
 
-/** `admit`, `check` or `peek` of an `AsyncNamespace`. */
-export interface DecisionCall {
-  readonly method: "admit" | "check" | "peek";
+/** What every call on one key has. */
+interface KeyCall {
   /** The key, with the prefix of the store and the namespace. */
   readonly key: string;
   /** The longest period of the namespace: younger timestamps are kept. */
   readonly longestMs: number;
+  /** The lock policy of the namespace; undefined if it has none, and so no strikes. */
+  readonly locks: LockPolicy | undefined;
+}
+
+/** `admit`, `check` or `peek` of an `AsyncNamespace`. */
+export interface DecisionCall extends KeyCall {
+  readonly method: "admit" | "check" | "peek";
   /** A limiter passes the same array until its limits change. */
   readonly limits: readonly Limit[];
   readonly cost: number;
+  /** Whether the refusal of `admit` or `check` can be a strike: if there is a lock policy. */
+  readonly mayStrike: boolean;
 }
 
 /** `state` of an `AsyncNamespace`. */
-export interface StateCall {
+export interface StateCall extends KeyCall {
   readonly method: "state";
-  readonly key: string;
-  readonly longestMs: number;
 }
 
 /** Removes what one call recorded. */
-export interface RefundCall {
+export interface RefundCall extends KeyCall {
   readonly method: "refund";
-  readonly key: string;
-  readonly longestMs: number;
   readonly recorded: Recorded;
 }
 
-/** Checks several keys, all or nothing: if no key that may refuse does, the call is recorded in each key that allows it. */
+/** `lock` of an `AsyncNamespace`. */
+export interface LockCall extends KeyCall {
+  readonly method: "lock";
+  readonly ms: number;
+}
+
+/** `unlock` of an `AsyncNamespace`, or `reset` of one key if it has one lock only. */
+export interface UnlockCall extends KeyCall {
+  readonly method: "unlock" | "reset";
+  /** The end of the lock that the key must have, or `null` for no lock; undefined for any. */
+  readonly lockedUntil: number | null | undefined;
+}
+
+/**
+ * Checks several keys, all or nothing: if no key that may refuse does, the call is recorded in each key that allows it. A refusal
+ * is a strike as `checkBatch` of an `AsyncStore` defines it.
+ */
 export interface AllCall {
   readonly method: "all";
-  /** No key twice. */
+  /** In the order of the caller, no key twice. */
   readonly members: readonly AllMember[];
 }
 
@@ -109,14 +130,27 @@ export interface AllMember extends Omit<DecisionCall, "method"> {
 
 /** The reply to each kind of call. */
 export interface Replies {
-  /** Milliseconds until the call would be admitted: 0 if it was, `Infinity` for never. */
-  readonly admit: number;
+  readonly admit: AdmitReply;
   readonly check: DecisionReply;
   readonly peek: DecisionReply;
   readonly state: KeyState;
   /** Whether anything was removed. */
   readonly refund: boolean;
+  /** `true`. */
+  readonly lock: boolean;
+  /** Whether a lock or strikes were removed. */
+  readonly unlock: boolean;
+  /** False if the key has another lock. */
+  readonly reset: boolean;
   readonly all: AllReply;
+}
+
+/** The short form of a {@link DecisionReply}. */
+export interface AdmitReply {
+  /** Milliseconds until the call may be admitted, at the earliest: 0 if it was, `Infinity` for never. */
+  readonly retryAfterMs: number;
+  /** Milliseconds until the lock of the key ends; 0 if it is not locked after the call. */
+  readonly lockedForMs: number;
 }
 
 /** What was recorded, and the status of each limit. */
@@ -127,6 +161,8 @@ export interface DecisionReply {
   /** The newest timestamp of the log: that of the call, if it was recorded. */
   readonly timestamp: number;
   readonly layers: readonly LayerStatus[];
+  /** The lock and the strikes of the key after the call; undefined if it has neither. */
+  readonly lock: LockStatus | undefined;
 }
 
 /** The reply to an {@link AllCall}. */

@@ -12,6 +12,8 @@ export interface BatchEntry {
   readonly willSend: () => void;
   /** The result of the deny cache; undefined if it does not refuse the call. */
   readonly cachedDenial: () => StoreResult | undefined;
+  /** Whether a refusal of this key may be a strike. */
+  readonly mayStrike: boolean;
   /** The result of the reply. */
   readonly resultOf: (reply: DecisionReply, isRecorded: boolean) => StoreResult;
   /** Decides while the server is unreachable. */
@@ -19,7 +21,7 @@ export interface BatchEntry {
 }
 
 /**
- * Checks several keys by one call, all or nothing. Returns undefined if one call cannot do that: then nothing was recorded.
+ * Checks several keys by one call, all or nothing, in the order of the entries. Returns undefined if one call cannot do that: then nothing was recorded.
  *
  * If the keys belong to several stores of one client, the timeout and the circuit breaker of the first one apply.
  *
@@ -37,7 +39,9 @@ export async function checkBatch(entries: readonly (BatchEntry | undefined)[]): 
   if (!areIndependent || !known.every((entry) => entry.server.backend === backend)) return undefined;
   if (new Set(members.map(({ key }) => backend.groupOf(key))).size > 1) return undefined;
   const denials = known.map(({ member, cachedDenial }) => (member.mayRefuse ? cachedDenial() : undefined));
-  if (denials.some((denial) => denial !== undefined)) return { results: denials };
+  // A refusal is a strike if no member before it refuses, so a denial decides nothing for those before it that may strike.
+  const decisive = denials.findIndex((denial) => denial !== undefined);
+  if (decisive >= 0 && !known.slice(0, decisive).some(({ mayStrike }) => mayStrike)) return { results: denials };
   for (const { willSend } of known) willSend();
   // Calls of these keys may wait for other runs: earlier ones are sent before this one, and later ones after it.
   const isSpread = known.some((entry) => !entry.server.sharesRuns(server));

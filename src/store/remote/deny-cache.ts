@@ -11,6 +11,14 @@ export interface RequestStamp {
   readonly changes: number;
 }
 
+/** How long the server refuses a call. */
+export interface Wait {
+  /** Milliseconds until the call can pass at the earliest; `Infinity` if it never can. */
+  readonly retryAfterMs: number;
+  /** Milliseconds until the lock of the key ends. @default 0, for none */
+  readonly lockedForMs?: number;
+}
+
 /** A refusal by the server. */
 interface Denial {
   readonly limits: readonly Limit[];
@@ -20,6 +28,8 @@ interface Denial {
   readonly receivedAt: number;
   /** The first instant at which the call could pass; `Infinity` for never. */
   readonly freeAt: number;
+  /** Until when its key is certainly locked; `-Infinity` if it was not. */
+  readonly lockedUntil: number;
   /** Calls are refused by it until then. */
   until: number;
   /** Whether a call was sent after `until`, to find out if the denial still holds. */
@@ -28,6 +38,7 @@ interface Denial {
 
 /**
  * Refuses calls that the server has refused before, so that a key under attack costs one command a second, and not one for each call.
+ * It swallows no strike: a call whose refusal may be one is refused only while its key is locked.
  *
  * A denial holds until the first instant at which the call could pass, and no longer than `maxAgeMs`: for calls of at least
  * its cost, by limits none of which is higher. It is counted from when the call was sent, so it never holds too long. After
@@ -70,14 +81,12 @@ export class DenyCache {
 
   /**
    * Stores a denial, unless its key was changed after the call was sent: the server may have refused the call before the change.
-   *
-   * @param retryAfterMs - an upper bound. `Infinity` if the call can never pass.
    */
   store(
     key: string,
     limits: readonly Limit[],
     cost: number,
-    retryAfterMs: number,
+    { retryAfterMs, lockedForMs = 0 }: Wait,
     result: StoreResult | undefined,
     sent: RequestStamp,
   ): void {
@@ -90,7 +99,8 @@ export class DenyCache {
     if (until <= receivedAt) return;
     // All at once, because a Map that loses its oldest entry again and again slows down.
     if (this.#denials.size >= MOST_KEYS && !this.#denials.has(key)) this.#denials.clear();
-    this.#denials.set(key, { limits, cost, result, receivedAt, freeAt, until, isReviewed: false });
+    const lockedUntil = lockedForMs > 0 ? sent.at + lockedForMs - 1 : -Infinity;
+    this.#denials.set(key, { limits, cost, result, receivedAt, freeAt, lockedUntil, until, isReviewed: false });
   }
 
   /** Drops the denial if an admitted call of this cost disproves it. */
@@ -99,15 +109,23 @@ export class DenyCache {
     if (denial !== undefined && cost >= denial.cost) this.#denials.delete(key);
   }
 
-  /** Whether a call is certain to be refused. */
-  refuses(key: string, limits: readonly Limit[], cost: number): boolean {
-    const denial = this.#find(key, cost);
+  /**
+   * Whether a call is certain to be refused.
+   *
+   * @param mayStrike - whether its refusal may be a strike. @default false
+   */
+  refuses(key: string, limits: readonly Limit[], cost: number, mayStrike: boolean = false): boolean {
+    const denial = this.#find(key, cost, mayStrike);
     return denial !== undefined && areBounded(limits, denial.limits);
   }
 
-  /** The result of a call that is certain to be refused, with `used` as of the denial; undefined for any other call. */
-  resultOf(key: string, limits: readonly Limit[], cost: number): StoreResult | undefined {
-    const denial = this.#find(key, cost);
+  /**
+   * The result of a call that is certain to be refused, with `used` as of the denial; undefined for any other call.
+   *
+   * @param mayStrike - whether its refusal may be a strike. @default false
+   */
+  resultOf(key: string, limits: readonly Limit[], cost: number, mayStrike: boolean = false): StoreResult | undefined {
+    const denial = this.#find(key, cost, mayStrike);
     if (denial?.result === undefined) return undefined;
     // In both directions: a lower limit refuses as well, and for longer.
     if (!areBounded(limits, denial.limits) || !areBounded(denial.limits, limits)) return undefined;
@@ -135,9 +153,11 @@ export class DenyCache {
     if (key !== undefined) this.#changed.set(key, this.#changes);
   }
 
-  #find(key: string, cost: number): Denial | undefined {
+  #find(key: string, cost: number, mayStrike: boolean): Denial | undefined {
     const denial = this.#denials.get(key);
-    return denial !== undefined && cost >= denial.cost && this.#clock.now() < denial.until ? denial : undefined;
+    if (denial === undefined || cost < denial.cost) return undefined;
+    const now = this.#clock.now();
+    return now < denial.until && (!mayStrike || now < denial.lockedUntil) ? denial : undefined;
   }
 }
 
@@ -173,8 +193,11 @@ function areBounded(limits: readonly Limit[], bounds: readonly Limit[]): boolean
 /** A result as of some time later, if no call is recorded meanwhile. */
 function aged(result: StoreResult, ms: number): StoreResult {
   const later = (wait: number): number => Math.max(0, wait - ms);
+  const lockedForMs = later(result.lock?.lockedForMs ?? 0);
   return {
     ...result,
+    // The denial may be the refusal that locked the key.
+    lock: result.lock && { ...result.lock, lockedForMs, refuses: lockedForMs > 0 },
     retryAfterMs: later(result.retryAfterMs),
     resetAfterMs: later(result.resetAfterMs),
     layers: result.layers.map((layer) => ({

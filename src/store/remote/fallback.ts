@@ -1,15 +1,28 @@
 import { monotonicClock } from "../../core/clock.js";
 import type { Limit } from "../../core/limit.js";
+import type { LockPolicy } from "../../core/locks.js";
 import type { StoreError } from "../../core/errors.js";
 import { freshResult } from "../store.js";
 import type { KeyState, Namespace, Store, StoreResult } from "../store.js";
 
-/** Decides the calls of one namespace while the server cannot. Every method but `reset` and `close` gets its failure. */
+/**
+ * Decides the calls of one namespace while the server cannot. Every method but `unlock`, `reset` and `close` gets its failure.
+ *
+ * It has locks of its own: none that the server has, and none that was set by hand.
+ */
 export interface Fallback {
   admit(failure: StoreError, key: string, limits: readonly Limit[], cost: number): Promise<boolean>;
-  check(failure: StoreError, key: string, limits: readonly Limit[], cost: number): Promise<StoreResult>;
+  check(
+    failure: StoreError,
+    key: string,
+    limits: readonly Limit[],
+    cost: number,
+    mayStrike?: boolean,
+  ): Promise<StoreResult>;
   peek(failure: StoreError, key: string, limits: readonly Limit[], cost: number): Promise<StoreResult>;
   state(failure: StoreError, key: string): Promise<KeyState>;
+  /** Removes the lock and the strikes of a key. True if it had any. */
+  unlock(key: string): Promise<boolean>;
   /** Forgets what the fallback recorded for a key, or for all keys. */
   reset(key?: string): Promise<void>;
   /** Called when the limiter is closed. Calls that are under way may still be decided afterwards. */
@@ -22,6 +35,7 @@ export const denyFallback: Fallback = {
   check: (failure) => Promise.reject(failure),
   peek: (failure) => Promise.reject(failure),
   state: (failure) => Promise.reject(failure),
+  unlock: () => Promise.resolve(false),
   reset: () => Promise.resolve(),
   close: () => undefined,
 };
@@ -32,6 +46,7 @@ export const allowFallback: Fallback = {
   check: (_failure, _key, limits, cost) => Promise.resolve(freshResult(limits, cost, "fallback")),
   peek: (_failure, _key, limits) => Promise.resolve(freshResult(limits, 0, "fallback")),
   state: (failure) => Promise.reject(failure),
+  unlock: () => Promise.resolve(false),
   reset: () => Promise.resolve(),
   close: () => undefined,
 };
@@ -48,13 +63,14 @@ export function storeFallback(namespaces: FallbackNamespaces, owner: FallbackOwn
   const own = (limits: readonly Limit[]): readonly Limit[] => (instances === 1 ? limits : limits.map(divided));
   return {
     admit: async (_failure, key, limits, cost) => namespaces.use(owner).admit(key, own(limits), cost),
-    check: async (_failure, key, limits, cost) => {
-      return asFallback(await namespaces.use(owner).check(key, own(limits), cost));
+    check: async (_failure, key, limits, cost, mayStrike) => {
+      return asFallback(await namespaces.use(owner).check(key, own(limits), cost, mayStrike));
     },
     peek: async (_failure, key, limits, cost) => {
       return asFallback(await namespaces.use(owner).peek(key, own(limits), cost));
     },
     state: async (_failure, key) => namespaces.use(owner).state(key),
+    unlock: (key) => namespaces.unlock(owner, key),
     reset: (key) => namespaces.reset(owner, key),
     close: () => namespaces.release(owner),
   };
@@ -75,6 +91,7 @@ export interface FallbackOwner {
   readonly name: string;
   readonly keyPrefix: string;
   readonly periodsMs: readonly number[];
+  readonly locks: LockPolicy | undefined;
 }
 
 interface Entry {
@@ -82,14 +99,14 @@ interface Entry {
   readonly namespace: Namespace;
   /** The number of open limiters that have reserved the name. */
   users: number;
-  /** When all that was recorded will have expired; undefined if the namespace was never used. */
+  /** When all that was recorded will have expired, and no strike counts; undefined if the namespace was never used. */
   expiresAt: number | undefined;
 }
 
 /**
  * The namespaces of one store that decide during an outage of the server.
  *
- * A namespace outlives the limiters that use it until its longest period has passed: a limiter that is opened, used and
+ * A namespace outlives the limiters that use it while anything in it counts: a limiter that is opened, used and
  * closed for each request enforces its limit during an outage as well. There is no timer: expired namespaces are closed when
  * another one is used.
  */
@@ -132,9 +149,16 @@ export class FallbackNamespaces {
    */
   use(owner: FallbackOwner): Namespace {
     const entry = this.#entryOf(owner);
-    entry.expiresAt = monotonicClock.now() + Math.max(...owner.periodsMs);
+    const { periodsMs, locks } = owner;
+    const lastMs = locks === undefined ? 0 : Math.max(...locks.stepsMs, ...periodsMs) + locks.forgetAfterMs;
+    entry.expiresAt = monotonicClock.now() + Math.max(...periodsMs, lastMs);
     if (entry.users === 0) this.#keepIdle(entry);
     return entry.namespace;
+  }
+
+  /** Removes the lock and the strikes of a key. True if it had any. */
+  async unlock(owner: FallbackOwner, key: string): Promise<boolean> {
+    return (await this.#find(owner)?.namespace.unlock?.(key)) ?? false;
   }
 
   /** Forgets what was recorded for a key, or for all keys. */
@@ -147,7 +171,7 @@ export class FallbackNamespaces {
     if (known !== undefined) return known;
     const other = this.#entries.get(owner.name);
     if (other?.users === 0) this.#close(other);
-    const namespace = this.#store.open(owner.name, owner.periodsMs);
+    const namespace = this.#store.open(owner.name, owner.periodsMs, owner.locks);
     const entry: Entry = { owner, namespace, users: 0, expiresAt: undefined };
     this.#entries.set(owner.name, entry);
     return entry;
@@ -176,7 +200,7 @@ export class FallbackNamespaces {
 }
 
 function isSameOwner(one: FallbackOwner, other: FallbackOwner): boolean {
-  return (
-    one.client === other.client && one.keyPrefix === other.keyPrefix && one.periodsMs.join() === other.periodsMs.join()
-  );
+  const termsOf = ({ keyPrefix, periodsMs, locks }: FallbackOwner): string =>
+    JSON.stringify([keyPrefix, periodsMs, locks]);
+  return one.client === other.client && termsOf(one) === termsOf(other);
 }

@@ -1,5 +1,6 @@
 import type { AsyncReceipt } from "../../core/decision.js";
 import type { Limit } from "../../core/limit.js";
+import type { LockPolicy } from "../../core/locks.js";
 import type { BatchItem, AsyncNamespace, KeyState, StoreResult } from "../store.js";
 import type { AllMember, DecisionCall, DecisionReply, Recorded } from "./backend.js";
 import { CircuitOpenError, UnreachableError } from "./backend.js";
@@ -7,6 +8,9 @@ import type { BatchEntry } from "./check-batch.js";
 import type { DenyCache, RequestStamp } from "./deny-cache.js";
 import type { Fallback } from "./fallback.js";
 import type { GuardedBackend } from "./guarded-backend.js";
+
+/** The key of a call, with what its namespace adds. */
+type KeyTerms = Pick<DecisionCall, "key" | "longestMs" | "locks">;
 
 /** What the store does for its namespace. */
 export interface NamespaceEvents {
@@ -22,6 +26,7 @@ export class RemoteNamespace implements AsyncNamespace {
   readonly #server: GuardedBackend;
   readonly #prefix: string;
   readonly #longestMs: number;
+  readonly #locks: LockPolicy | undefined;
   readonly #fallback: Fallback;
   readonly #denyCache: DenyCache;
   readonly #events: NamespaceEvents;
@@ -32,6 +37,7 @@ export class RemoteNamespace implements AsyncNamespace {
     server: GuardedBackend,
     prefix: string,
     periodsMs: readonly number[],
+    locks: LockPolicy | undefined,
     fallback: Fallback,
     denyCache: DenyCache,
     events: NamespaceEvents,
@@ -39,6 +45,7 @@ export class RemoteNamespace implements AsyncNamespace {
     this.#server = server;
     this.#prefix = prefix;
     this.#longestMs = Math.max(...periodsMs);
+    this.#locks = locks;
     this.#fallback = fallback;
     this.#denyCache = denyCache;
     this.#events = events;
@@ -46,26 +53,27 @@ export class RemoteNamespace implements AsyncNamespace {
 
   admit(key: string, limits: readonly Limit[], cost: number): Promise<boolean> {
     const name = this.#keyOf(key);
-    if (this.#denyCache.refuses(name, limits, cost)) return Promise.resolve(false);
+    if (this.#denyCache.refuses(name, limits, cost, this.#mayStrike(limits, cost))) return Promise.resolve(false);
     const sent = this.#denyCache.stamp(name, cost);
     return this.#server.run(this.#call("admit", name, limits, cost)).then(
-      (retryAfterMs) => {
-        if (retryAfterMs > 0) this.#denyCache.store(name, limits, cost, retryAfterMs, undefined, sent);
-        else this.#denyCache.admitted(name, cost);
-        return retryAfterMs === 0;
+      (wait) => {
+        const isAdmitted = wait.retryAfterMs === 0;
+        if (isAdmitted) this.#denyCache.admitted(name, cost);
+        else this.#denyCache.store(name, limits, cost, wait, undefined, sent);
+        return isAdmitted;
       },
       (failure: unknown) => this.#fallback.admit(this.#unreachable(failure), key, limits, cost),
     );
   }
 
-  check(key: string, limits: readonly Limit[], cost: number): Promise<StoreResult> {
+  check(key: string, limits: readonly Limit[], cost: number, mayStrike: boolean = true): Promise<StoreResult> {
     const name = this.#keyOf(key);
-    const denied = this.#denyCache.resultOf(name, limits, cost);
+    const denied = this.#denyCache.resultOf(name, limits, cost, mayStrike && this.#mayStrike(limits, cost));
     if (denied !== undefined) return Promise.resolve(denied);
     const sent = this.#denyCache.stamp(name, cost);
-    return this.#server.run(this.#call("check", name, limits, cost)).then(
+    return this.#server.run(this.#call("check", name, limits, cost, mayStrike)).then(
       (reply) => this.#checked(reply, name, limits, cost, sent),
-      (failure: unknown) => this.#fallback.check(this.#unreachable(failure), key, limits, cost),
+      (failure: unknown) => this.#fallback.check(this.#unreachable(failure), key, limits, cost, mayStrike),
     );
   }
 
@@ -79,13 +87,29 @@ export class RemoteNamespace implements AsyncNamespace {
 
   state(key: string): Promise<KeyState> {
     return this.#server
-      .run({ method: "state", key: this.#keyOf(key), longestMs: this.#longestMs })
+      .run({ method: "state", ...this.#ofKey(this.#keyOf(key)) })
       .catch((failure: unknown) => this.#fallback.state(this.#unreachable(failure), key));
   }
 
+  /** Rejects if the server is unreachable, whatever `whenDown` is: other processes would not know of the lock. */
+  async lock(key: string, ms: number): Promise<void> {
+    await this.#change(this.#keyOf(key), (own) => this.#server.run({ method: "lock", ...own, ms }));
+  }
+
+  /** Rejects as {@link lock} does. */
+  async unlock(key: string, lockedUntil?: number | null): Promise<boolean> {
+    // The fallback has other locks than the server.
+    const isUnlocked = lockedUntil === undefined && (await this.#fallback.unlock(key));
+    const unlock = (own: KeyTerms): Promise<boolean> => this.#server.run({ method: "unlock", ...own, lockedUntil });
+    return (await this.#change(this.#keyOf(key), unlock)) || isUnlocked;
+  }
+
   /** Rejects if the server is unreachable, whatever `whenDown` is: its keys would still be refused. */
-  async reset(key?: string): Promise<boolean> {
-    await this.#fallback.reset(key);
+  async reset(key?: string, lockedUntil?: number | null): Promise<boolean> {
+    if (lockedUntil === undefined) await this.#fallback.reset(key);
+    else if (key !== undefined) {
+      return this.#change(this.#keyOf(key), (own) => this.#server.run({ method: "reset", ...own, lockedUntil }));
+    }
     const name = key === undefined ? undefined : this.#keyOf(key);
     await this.#events.whileChanging(name, () =>
       name === undefined ? this.#server.deleteAll(this.#prefix) : this.#server.deleteKey(name),
@@ -103,6 +127,7 @@ export class RemoteNamespace implements AsyncNamespace {
   batchEntry({ key, limits, cost, mayRefuse }: Omit<BatchItem, "namespace">): BatchEntry {
     const name = this.#keyOf(key);
     const member: AllMember = { ...this.#call("check", name, limits, cost), mayRefuse };
+    const mayStrike = this.#mayStrike(limits, cost);
     let sent: RequestStamp;
     return {
       server: this.#server,
@@ -110,10 +135,11 @@ export class RemoteNamespace implements AsyncNamespace {
       willSend: () => {
         sent = this.#denyCache.stamp(name, cost);
       },
-      cachedDenial: () => this.#denyCache.resultOf(name, limits, cost),
+      cachedDenial: () => this.#denyCache.resultOf(name, limits, cost, mayStrike),
+      mayStrike,
       resultOf: (reply, isRecorded) => this.#checked(reply, name, limits, cost, sent, isRecorded),
       fallback: (failure) => ({
-        check: (...[own, ownLimits, ownCost]) => this.#fallback.check(failure, own, ownLimits, ownCost),
+        check: (...args) => this.#fallback.check(failure, ...args),
       }),
     };
   }
@@ -130,12 +156,34 @@ export class RemoteNamespace implements AsyncNamespace {
     key: string,
     limits: readonly Limit[],
     cost: number,
+    mayStrike: boolean = true,
   ): DecisionCall & { readonly method: M } {
     if (!this.#isUsed) {
       this.#isUsed = true;
       this.#events.firstLimits(limits);
     }
-    return { method, key, longestMs: this.#longestMs, limits, cost };
+    return { method, ...this.#ofKey(key), limits, cost, mayStrike };
+  }
+
+  #ofKey(key: string): KeyTerms {
+    return { key, longestMs: this.#longestMs, locks: this.#locks };
+  }
+
+  /** Whether the refusal of a call may be a strike. One that the full limits never allow is none. */
+  #mayStrike(limits: readonly Limit[], cost: number): boolean {
+    return this.#locks !== undefined && limits.every(({ maxCalls, reducedFrom }) => cost <= (reducedFrom ?? maxCalls));
+  }
+
+  /** Runs a call that changes a key, so that no older denial of it is kept. */
+  #change<T>(key: string, run: (own: KeyTerms) => Promise<T>): Promise<T> {
+    return this.#events.whileChanging(key, async () => {
+      try {
+        return await run(this.#ofKey(key));
+      } catch (failure) {
+        this.#server.reportFailure(failure);
+        throw failure;
+      }
+    });
   }
 
   #keyOf(key: string): string {
@@ -154,18 +202,18 @@ export class RemoteNamespace implements AsyncNamespace {
     isRecorded = true,
   ): StoreResult {
     const result = this.#result(reply, name, isRecorded ? cost : 0);
-    const { retryAfterMs } = result;
-    if (retryAfterMs > 0) this.#denyCache.store(name, limits, cost, retryAfterMs, result, sent);
-    else this.#denyCache.admitted(name, cost);
+    const { retryAfterMs, lock } = result;
+    if (retryAfterMs === 0) this.#denyCache.admitted(name, cost);
+    else this.#denyCache.store(name, limits, cost, { retryAfterMs, lockedForMs: lock?.lockedForMs ?? 0 }, result, sent);
     return result;
   }
 
-  #result({ passed, epoch, timestamp, layers }: DecisionReply, name: string, spent: number): StoreResult {
+  #result({ passed, epoch, timestamp, layers, lock }: DecisionReply, name: string, spent: number): StoreResult {
     return {
-      retryAfterMs: layers.reduce((wait, layer) => Math.max(wait, layer.retryAfterMs), 0),
+      retryAfterMs: layers.reduce((wait, layer) => Math.max(wait, layer.retryAfterMs), lock?.lockedForMs ?? 0),
       resetAfterMs: layers.reduce((quiet, layer) => Math.max(quiet, layer.resetAfterMs), 0),
       layers,
-      lock: undefined,
+      lock,
       noRoom: false,
       source: this.#server.backend.source,
       receipt: passed && spent > 0 ? this.#receipt(name, { epoch, timestamp, cost: spent }) : undefined,
@@ -179,11 +227,9 @@ export class RemoteNamespace implements AsyncNamespace {
         if (isRefunded) return false;
         // Before the reply: a refund that was sent may have been done, even if no reply arrives.
         isRefunded = true;
-        const refund = () => this.#server.run({ method: "refund", key, longestMs: this.#longestMs, recorded });
         try {
-          return await this.#events.whileChanging(key, refund);
+          return await this.#change(key, (own) => this.#server.run({ method: "refund", ...own, recorded }));
         } catch (error) {
-          this.#server.reportFailure(error);
           if (error instanceof CircuitOpenError) isRefunded = false;
           throw error;
         }

@@ -1,5 +1,6 @@
 import { parseDuration } from "../../core/duration.js";
 import type { Duration } from "../../core/duration.js";
+import type { LockPolicy } from "../../core/locks.js";
 import {
   rangeError,
   assertBoolean,
@@ -39,8 +40,9 @@ export interface RemoteStoreOptions {
    */
   readonly instances?: number | undefined;
   /**
-   * Refuses calls without a command if the server has refused them and would refuse them again. A reset, a refund or a raised
-   * limit in another process takes effect within `maxAge` and a round trip. Such a decision has the source `"deny-cache"`.
+   * Refuses calls without a command if the server has refused them and would refuse them again. A reset, an unlock, a refund or a
+   * raised limit in another process takes effect within `maxAge` and a round trip. Such a decision has the source `"deny-cache"`.
+   * With `lockFor` it refuses only calls of locked keys, and those that never pass: another refusal may be a strike.
    * @default { maxAge: "1s" }
    */
   readonly denyCache?: false | { readonly maxAge?: Duration | undefined } | undefined;
@@ -117,15 +119,15 @@ export class RemoteStore implements AsyncStore {
     this.#server = new GuardedBackend(this.#shared, keyPrefix, timeoutMs, options.onStoreError);
   }
 
-  open(name: string, periodsMs: readonly number[]): AsyncNamespace {
+  open(name: string, periodsMs: readonly number[], locks?: LockPolicy): AsyncNamespace {
     assertNameIsFree(name, this.#names);
     const prefix = `${this.#keyPrefix}:${name}:`;
     const client = this.#shared;
-    const fallback = this.#fallbackFor({ client, name, keyPrefix: this.#keyPrefix, periodsMs });
+    const fallback = this.#fallbackFor({ client, name, keyPrefix: this.#keyPrefix, periodsMs, locks });
     const shared = client.namespace(prefix);
     this.#names.add(name);
     shared.join(name, this.#warns);
-    return new RemoteNamespace(this.#server, prefix, periodsMs, fallback, shared.denyCache(this.#denyMs), {
+    return new RemoteNamespace(this.#server, prefix, periodsMs, locks, fallback, shared.denyCache(this.#denyMs), {
       firstLimits: (limits) => {
         if (this.#warns) shared.compareLimits(limits);
       },
@@ -178,7 +180,7 @@ function fallbackFrom(whenDown: unknown, instances: number): FallbackFor {
     case "local":
       return ({ client, ...owner }) => {
         // A name may not hold a `:`. Nothing is reserved or opened before the first failure.
-        const name = JSON.stringify([owner.keyPrefix, owner.name, owner.periodsMs]).replaceAll(":", "\n");
+        const name = JSON.stringify([owner.keyPrefix, owner.name, owner.periodsMs, owner.locks]).replaceAll(":", "\n");
         return storeFallback(client.localFallbacks, { client, ...owner, name }, instances);
       };
   }

@@ -168,7 +168,7 @@ describe.skipIf(withoutRedis !== undefined)("allOf over one Redis", () => {
     const [a, b] = ["a", "b"].map(
       (name) => new RedisRateLimiter({ ...HOUR, name, client, onStoreError: () => heard.push(name) }),
     ) as [RedisRateLimiter, RedisRateLimiter];
-    const both = allOf({ b, a });
+    const both = allOf({ a, b });
     await both.check({ a: "key", b: "key" });
     expect(heard).toEqual(["a", "b"]);
     // The third failure opens the circuit: later calls are not sent.

@@ -11,6 +11,7 @@ export function scriptStandIn(
     const [keys, words] = [rest.slice(0, Number(count)), rest.slice(Number(count))];
     const replies: (string | number)[] = [];
     while (replies.length < keys.length) {
+      if (words[0] === "locks") words.splice(0, 2 + Number(words[1]));
       const [method = "", size, length] = words;
       words.splice(0, 3 + Number(length));
       for (let at = 0; at < Number(size); at += 1) replies.push(reply(method, keys[replies.length] as string));

@@ -39,7 +39,7 @@ describe("the batcher", () => {
     }),
     reasonInWords: String,
   };
-  const state = (key: string): RemoteCall => ({ method: "state", key, longestMs: 1 });
+  const state = (key: string): RemoteCall => ({ method: "state", key, longestMs: 1, locks: undefined });
   const run = (key: string, prefix = "p"): Promise<unknown> =>
     batcher.run(state(key), prefix).catch((failure: unknown) => {
       if (!(failure instanceof CircuitOpenError)) reported.push(failure as StoreError);

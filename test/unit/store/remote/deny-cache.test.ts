@@ -17,7 +17,7 @@ describe("a cache of denials", () => {
   it("refuses until the first instant at which the call could pass, from when it was sent, or for maxAge", () => {
     const sent = cache.stamp("ada", 1);
     now = 30;
-    cache.store("ada", LIMITS, 1, 500, undefined, sent);
+    cache.store("ada", LIMITS, 1, { retryAfterMs: 500 }, undefined, sent);
     expect(refuses()).toBe(true);
     // A millisecond early: the server may have begun its own before this was sent.
     now = 498.9;
@@ -26,7 +26,7 @@ describe("a cache of denials", () => {
     expect(refuses()).toBe(false);
     for (const wait of [1001, 60_000, Infinity]) {
       now = 0;
-      cache.store("ada", LIMITS, 1, wait, undefined, cache.stamp("ada", 1));
+      cache.store("ada", LIMITS, 1, { retryAfterMs: wait }, undefined, cache.stamp("ada", 1));
       now = 999.9;
       expect(refuses()).toBe(true);
       now = 1000;
@@ -37,7 +37,7 @@ describe("a cache of denials", () => {
   it("sends one call after maxAge, and refuses others until its reply, the wait or another maxAge is over", () => {
     const review = (wait: number): ReturnType<DenyCache["stamp"]> => {
       now = 0;
-      cache.store("ada", LIMITS, 1, wait, undefined, cache.stamp("ada", 1));
+      cache.store("ada", LIMITS, 1, { retryAfterMs: wait }, undefined, cache.stamp("ada", 1));
       now = 1200;
       expect(refuses()).toBe(false);
       const sent = cache.stamp("ada", 1);
@@ -45,7 +45,7 @@ describe("a cache of denials", () => {
       return sent;
     };
     // Refused again: for maxAge from then on.
-    cache.store("ada", LIMITS, 1, 58_800, undefined, review(60_000));
+    cache.store("ada", LIMITS, 1, { retryAfterMs: 58_800 }, undefined, review(60_000));
     now = 2199;
     expect(refuses()).toBe(true);
     // Admitted: the limit was reset elsewhere.
@@ -71,14 +71,14 @@ describe("a cache of denials", () => {
   it("keeps a denial when the reply to an earlier call arrives too late to refuse anything", () => {
     const early = cache.stamp("ada", 1);
     now = 900;
-    cache.store("ada", LIMITS, 1, 60_000, undefined, cache.stamp("ada", 1));
+    cache.store("ada", LIMITS, 1, { retryAfterMs: 60_000 }, undefined, cache.stamp("ada", 1));
     now = 1001;
-    cache.store("ada", LIMITS, 1, 60_000, undefined, early);
+    cache.store("ada", LIMITS, 1, { retryAfterMs: 60_000 }, undefined, early);
     expect(refuses()).toBe(true);
   });
 
   it("keeps a denial when a call of lower cost is admitted", () => {
-    cache.store("ada", LIMITS, 2, 60_000, undefined, cache.stamp("ada", 2));
+    cache.store("ada", LIMITS, 2, { retryAfterMs: 60_000 }, undefined, cache.stamp("ada", 2));
     cache.admitted("ada", 1);
     expect(refuses(2)).toBe(true);
     now = 1000;
@@ -91,7 +91,7 @@ describe("a cache of denials", () => {
   });
 
   it("refuses at least that cost, by limits none of which is higher", () => {
-    cache.store("ada", LIMITS, 2, 500, undefined, cache.stamp("ada", 2));
+    cache.store("ada", LIMITS, 2, { retryAfterMs: 500 }, undefined, cache.stamp("ada", 2));
     expect([refuses(1), refuses(2), refuses(3)]).toEqual([false, true, true]);
     const [limit] = LIMITS as [(typeof LIMITS)[number]];
     expect(refuses(2, [{ ...limit, maxCalls: 1 }])).toBe(true);
@@ -112,25 +112,26 @@ describe("a cache of denials", () => {
         if (moment === "during") sent = cache.stamp("ada", 1);
       });
       if (moment === "after") sent = cache.stamp("ada", 1);
-      cache.store("ada", LIMITS, 1, 500, undefined, sent);
+      cache.store("ada", LIMITS, 1, { retryAfterMs: 500 }, undefined, sent);
       expect([moment, refuses()]).toEqual([moment, isNoted || moment === "after"]);
     }
   });
 
   it("drops the denial of a key that is changed, whatever comes of the change, and no other", async () => {
-    for (const key of ["ada", "ben"]) cache.store(key, LIMITS, 1, 500, undefined, cache.stamp(key, 1));
+    for (const key of ["ada", "ben"])
+      cache.store(key, LIMITS, 1, { retryAfterMs: 500 }, undefined, cache.stamp(key, 1));
     await expect(whileChanging(caches(), "ada", () => Promise.reject(new Error("gone")))).rejects.toThrow("gone");
     expect([refuses(), cache.refuses("ben", LIMITS, 1)]).toEqual([false, true]);
   });
 
   it("stores no stale denial after more changes than it holds, and keeps the denials of unchanged keys", async () => {
-    cache.store("ben", LIMITS, 1, 500, undefined, cache.stamp("ben", 1));
+    cache.store("ben", LIMITS, 1, { retryAfterMs: 500 }, undefined, cache.stamp("ben", 1));
     const sent = cache.stamp("ada", 1);
     await whileChanging(caches(), "ada", async () => undefined);
     for (let key = 0; key < 10_000; key += 1) await whileChanging(caches(), String(key), async () => undefined);
-    cache.store("ada", LIMITS, 1, 500, undefined, sent);
+    cache.store("ada", LIMITS, 1, { retryAfterMs: 500 }, undefined, sent);
     expect([refuses(), cache.refuses("ben", LIMITS, 1)]).toEqual([false, true]);
-    cache.store("ada", LIMITS, 1, 500, undefined, cache.stamp("ada", 1));
+    cache.store("ada", LIMITS, 1, { retryAfterMs: 500 }, undefined, cache.stamp("ada", 1));
     expect(refuses()).toBe(true);
   });
 
@@ -141,7 +142,7 @@ describe("a cache of denials", () => {
       return held;
     };
     for (let key = 0; key < 25_000; key += 1) {
-      cache.store(String(key), LIMITS, 1, 500, undefined, cache.stamp(String(key), 1));
+      cache.store(String(key), LIMITS, 1, { retryAfterMs: 500 }, undefined, cache.stamp(String(key), 1));
       if (key === 9999) expect(size()).toBe(10_000);
     }
     expect(size()).toBe(5000);
@@ -173,7 +174,7 @@ describe("a cache of denials", () => {
       const { allowed, retryAfterMs } = model.check("ada", limits, cost, Math.floor(now), Math.ceil(now));
       now += pick(300) / 100;
       if (allowed) own.admitted("ada", cost);
-      else own.store("ada", limits, cost, retryAfterMs, undefined, sent);
+      else own.store("ada", limits, cost, { retryAfterMs }, undefined, sent);
     }
     expect(refusedHere).toBeGreaterThan(2000);
   });
