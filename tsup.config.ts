@@ -27,6 +27,10 @@ export default defineConfig([
     ...shared,
     format: "cjs",
     outDir: "dist/cjs",
+    // As `require`: jest runs no `import()` in CommonJS.
+    esbuildOptions: (options) => {
+      options.supported = { ...options.supported, "dynamic-import": false };
+    },
     onSuccess: () => writeFile("dist/cjs/package.json", '{ "type": "commonjs" }\n'),
   },
 ]);

@@ -21,6 +21,7 @@ const LAYERS: Readonly<Record<string, number>> = {
   http: 6,
   "http/adapters": 7,
   login: 7,
+  nest: 7,
   index: 9,
 };
 
@@ -82,9 +83,12 @@ describe("the modules of src", () => {
     expect(cycles).toEqual([]);
   });
 
-  it("import no package, and modules of Node only to measure the load of the process", () => {
-    const outside = imports.filter(({ from, to }) => !to.endsWith(".ts") && from !== "http/adapters/fastify-types.ts");
-    expect(outside.filter(({ from, to }) => !(moduleOf(from) === "load" && to.startsWith("node:")))).toEqual([]);
+  it("import no package but those of the framework they adapt, and modules of Node only to measure the load of the process", () => {
+    const isAllowed = ({ from, to }: Import): boolean =>
+      (from === "http/adapters/fastify-types.ts" && to === "fastify") ||
+      (moduleOf(from) === "nest" && /^@nestjs\/(common|core)$/.test(to)) ||
+      (moduleOf(from) === "load" && to.startsWith("node:"));
+    expect(imports.filter((imported) => !imported.to.endsWith(".ts") && !isAllowed(imported))).toEqual([]);
   });
 
   it("import fastify for its types only", () => {
@@ -93,7 +97,7 @@ describe("the modules of src", () => {
   });
 
   it("use stores through limiters only, in HTTP", () => {
-    const web = ["http", "http/adapters"];
+    const web = ["http", "http/adapters", "nest"];
     const stores = ["store", "store/memory", "store/remote"];
     expect(inside.filter(({ from, to }) => web.includes(moduleOf(from)) && stores.includes(moduleOf(to)))).toEqual([]);
   });

@@ -260,9 +260,10 @@ const RENAMED: Readonly<Record<string, string>> = {
 /**
  * Validates all options except the limiters, and returns a copy.
  *
+ * @param own - the names of further options of an adapter, which are not validated.
  * @throws TypeError for an option that is unknown or of the wrong type, RangeError for one out of range.
  */
-export function checkedHttpOptions<O extends CommonOptions<never, never>>(options: O): O {
+export function checkedHttpOptions<O extends CommonOptions<never, never>>(options: O, own: readonly string[] = []): O {
   if (typeof memberOf(options, "check") === "function") {
     throw typeError("options", "an object such as `{ limiter }`, and not the limiter itself", options);
   }
@@ -270,7 +271,7 @@ export function checkedHttpOptions<O extends CommonOptions<never, never>>(option
     const rule = "an object such as `{ limiter }`, and not a request: write `app.use(rateLimit({ limiter }))`";
     throw typeError("options", rule, options);
   }
-  const checked = parseOptions("options", options, NAMES, RENAMED);
+  const checked = parseOptions("options", options, [...NAMES, ...own], RENAMED);
   const {
     cost,
     skip,

@@ -23,6 +23,7 @@ import { onFastify, onFastify4 } from "../support/http/rigs/fastify.js";
 import { onFetch } from "../support/http/rigs/fetch.js";
 import { onHono, onHonoWithResponses } from "../support/http/rigs/hono.js";
 import { onKoa, onKoa2 } from "../support/http/rigs/koa.js";
+import { onNestWithExpress, onNestWithFastify } from "../support/http/rigs/nest.js";
 import { onNode } from "../support/http/rigs/node.js";
 
 const FRAMEWORKS: readonly (readonly [name: string, rig: Rig])[] = [
@@ -37,13 +38,15 @@ const FRAMEWORKS: readonly (readonly [name: string, rig: Rig])[] = [
   ["hono", onHono],
   ["hono, with responses that its handlers create", onHonoWithResponses],
   ["fetch", onFetch],
+  ["nest on express", onNestWithExpress],
+  ["nest on fastify", onNestWithFastify],
 ];
 
 /**
  * The frameworks that fail over HTTP/2 without any middleware. Express replaces the prototypes of requests and responses by those
  * of node:http, and then `response.setHeader` fails; its adapter is tested by connect and node. Koa 2 never responds to HEAD.
  */
-const HTTP_1_ONLY = ["express 5", "express 4", "koa 2"];
+const HTTP_1_ONLY = ["express 5", "express 4", "koa 2", "nest on express"];
 
 const RIGS = FRAMEWORKS.flatMap(([name, rig]) =>
   (["HTTP/1.1", "HTTP/2"] as const)
@@ -810,8 +813,8 @@ describe.each(RIGS)("on $name over $protocol", ({ name, rig, protocol }) => {
       },
       () => Promise.reject(error),
     ]) {
-      // Hono's error handler responds with 500 to every error that has no `getResponse`.
-      expect((await send(await serve({ limiter, onRefused }))).status).toBe(name.startsWith("hono") ? 500 : 418);
+      // Hono's error handler responds with 500 to every error that has no `getResponse`, and Nest's to all but its own exceptions.
+      expect((await send(await serve({ limiter, onRefused }))).status).toBe(/^(hono|nest)/.test(name) ? 500 : 418);
     }
   });
 

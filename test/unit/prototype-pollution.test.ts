@@ -2,6 +2,7 @@ import { createHash, createHmac } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { ExecutionContextHost } from "@nestjs/core/helpers/execution-context-host.js";
 import * as root from "sluicegate";
 import type { Decision, LimiterLike } from "sluicegate";
 import * as onExpress from "sluicegate/express";
@@ -12,9 +13,11 @@ import * as http from "sluicegate/http";
 import * as onKoa from "sluicegate/koa";
 import * as load from "sluicegate/load";
 import * as login from "sluicegate/login";
+import * as nest from "sluicegate/nest";
 import * as redis from "sluicegate/redis";
 import * as testing from "sluicegate/testing";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { RouteLimits } from "../../src/nest/route-limits.js";
 import { plainView } from "../support/http/view.js";
 
 const { ManualClock } = testing;
@@ -30,6 +33,7 @@ const ENTRY_POINTS: Readonly<Record<string, object>> = {
   "./koa": onKoa,
   "./load": load,
   "./login": login,
+  "./nest": nest,
   "./redis": redis,
   "./testing": testing,
 };
@@ -248,6 +252,22 @@ function throughFetch(limited: (handler: () => unknown) => (request: unknown) =>
   };
 }
 
+/** A call of a method in Nest. */
+function nestContext(type: string, args: unknown[], owner: new () => object = Date): ExecutionContextHost {
+  const context = new ExecutionContextHost(args, owner, () => undefined);
+  context.setType(type);
+  return context;
+}
+
+function throughNest(options: object): Scenario {
+  const guard = new nest.RateLimitGuard(new RouteLimits(options));
+  return async () => {
+    const response = nodeResponse();
+    const result = await outcome(() => guard.canActivate(nestContext("http", [{ ...nodeRequest() }, response])));
+    return [result, response.seen];
+  };
+}
+
 const inFetch = (options: object): object => ({ ...options, client: { header: "x-key" } });
 
 /** A client that is offline. One for each use: limiters of one client and name share what stands in for Redis. */
@@ -417,6 +437,42 @@ const SCENARIOS: Readonly<Record<string, Readonly<Record<string, Scenario>>>> = 
       return [seen, await logins.state("ada"), await outcome(() => logins.attempt({} as never))];
     },
     foldAccount: () => login.foldAccount(" ADA"),
+  },
+  "./nest": {
+    RateLimitGuard: () => served(throughNest),
+    RateLimitModule: async () => [
+      Object.keys(nest.RateLimitModule.forRoot({ limiter: fake })),
+      await outcome(() => nest.RateLimitModule.forRoot({ store: {} as never })),
+    ],
+    RateLimit: async () => {
+      class Limited extends Date {}
+      nest.RateLimit("ip", minute)(Limited);
+      const limits = new RouteLimits({ limiters: { ip: { limiter: new root.AsyncRateLimiter(minute) } } });
+      const guard = new nest.RateLimitGuard(limits);
+      const request = { ...nodeRequest() } as nest.NestRequest;
+      await guard.canActivate(nestContext("graphql", [{}, {}, { req: request }], Limited));
+      return [request.rateLimit?.layers, await outcome(() => nest.RateLimit({ ...minute, maxCalls: -1 })(Limited))];
+    },
+    SkipRateLimit: async () => {
+      class Free extends Date {}
+      nest.SkipRateLimit()(Free);
+      const guard = new nest.RateLimitGuard(new RouteLimits({ limiter: closed }));
+      return guard.canActivate(nestContext("http", [{ ...nodeRequest() }, nodeResponse()], Free));
+    },
+    RateLimitException: async () => {
+      const guard = new nest.RateLimitGuard(new RouteLimits({ limiter: fake }));
+      const args = [{ ...nodeRequest() }, nodeResponse()];
+      const exception = await guard.canActivate(nestContext("http", args)).catch((error: unknown) => error);
+      const { name, message, problem } = exception as nest.RateLimitException;
+      return [name, message, problem];
+    },
+    requestOf: () => [
+      nest.requestOf(nestContext("graphql", [{}, {}, { req: { headers } }])),
+      nest.requestOf(nestContext("ws", [{ handshake: { headers, address: "203.0.113.7" } }])),
+      nest.requestOf(nestContext("ws", [{ _socket: { remoteAddress: "203.0.113.7" } }])),
+      nest.requestOf(nestContext("rpc", [])),
+    ],
+    clientKey: () => http.clientKey(nodeRequest()),
   },
   "./redis": {
     RedisRateLimiter: () => exercised(new redis.RedisRateLimiter({ ...minute, ...redisOptions() })),
