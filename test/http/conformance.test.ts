@@ -19,7 +19,7 @@ import { clientOf, HANG_UPS, openRequest, openSession, send as sendOver } from "
 import type { AnyOptions, Got, Handler, Open, Rig, Sent, Served } from "../support/http/rig.js";
 import { onConnect } from "../support/http/rigs/connect.js";
 import { onExpress, onExpress4 } from "../support/http/rigs/express.js";
-import { onFastify, onFastify4 } from "../support/http/rigs/fastify.js";
+import { onFastify, onFastify4, onFastifyRoute } from "../support/http/rigs/fastify.js";
 import { onFetch } from "../support/http/rigs/fetch.js";
 import { onHono, onHonoWithResponses } from "../support/http/rigs/hono.js";
 import { onKoa, onKoa2 } from "../support/http/rigs/koa.js";
@@ -32,6 +32,7 @@ const FRAMEWORKS: readonly (readonly [name: string, rig: Rig])[] = [
   ["connect", onConnect],
   ["node", onNode],
   ["fastify 5", onFastify],
+  ["fastify 5, in hooks of a route", onFastifyRoute],
   ["fastify 4", onFastify4],
   ["koa 3", onKoa],
   ["koa 2", onKoa2],

@@ -85,6 +85,37 @@ export async function types(): Promise<unknown> {
   // @ts-expect-error no such format
   server.get("/wrong", { config: { rateLimit: { limiter, headers: "draft-5" } } }, async () => "wrong");
 
+  await server.register(onFastify, { limiter: users, hook: "preHandler", key: (request) => `user:${request.ip}` });
+  // @ts-expect-error no such hook
+  await server.register(onFastify, { limiter, hook: "onSend" });
+  // @ts-expect-error an option of a route
+  await server.register(onFastify, { limiter, replaces: "all" });
+  server.get(
+    "/own",
+    { config: { rateLimit: { limiter, hook: "preValidation", replaces: "none" } } },
+    async () => "own",
+  );
+  // @ts-expect-error no such choice
+  server.get("/wrong", { config: { rateLimit: { limiter, replaces: "outer" } } }, async () => "wrong");
+  // @ts-expect-error where the hook is listed decides when it runs
+  server.rateLimit({ limiter, hook: "preHandler" });
+  const byRequest = server.rateLimit({ limiter: layered, key: (request) => request.hostname });
+  server.post<{ Body: { email: string } }>(
+    "/hooks",
+    {
+      onRequest: server.rateLimit(),
+      preParsing: [server.rateLimit({ cost: 2 })],
+      preValidation: byRequest,
+      preHandler: [async () => undefined, byRequest],
+    },
+    async (request) => request.body.email,
+  );
+  server.addHook("preParsing", byRequest);
+  server.setNotFoundHandler({ preHandler: server.rateLimit(), preValidation: [byRequest] }, (_, reply) => reply.send());
+  server.setNotFoundHandler({ config: { rateLimit: false } }, (_, reply) => reply.send());
+  const overHttp2 = fastify({ http2: true });
+  overHttp2.get("/", { preHandler: overHttp2.rateLimit({ limiter }) }, async () => "in");
+
   const koa = new Koa<RateLimitState>();
   koa.use(onKoa({ limiter, key: (context) => context.get("x-key") }));
   koa.use((context) => {

@@ -26,9 +26,9 @@ declare module "fastify" {
   interface FastifyContextConfig {
     /**
      * Options of this route, or of this not-found handler, which override those of the nearest registration of `rateLimit`. The
-     * registrations further out count its requests as well. `false` switches off all of them.
+     * registrations further out count its requests as well, unless `replaces` says otherwise. `false` switches off all of them.
      */
-    rateLimit?: FastifyOptions | false | undefined;
+    rateLimit?: FastifyRouteOptions | false | undefined;
   }
   // Merged interfaces must have the same type parameters.
   interface FastifyInstance<
@@ -38,6 +38,18 @@ declare module "fastify" {
     Logger extends FastifyBaseLogger = FastifyBaseLogger,
     TypeProvider extends FastifyTypeProvider = FastifyTypeProviderDefault,
   > {
+    /**
+     * Creates a hook that limits one handler, in addition to the registrations around it:
+     * `preHandler: [authenticate, app.rateLimit({ limiter, key })]`. Options that are absent are those of the nearest registration.
+     *
+     * Without options, it is the limit of the nearest registration itself, which counts a request once: for a route whose
+     * `config.rateLimit` is `false`.
+     *
+     * @throws TypeError for an option that is unknown or of the wrong type, or if neither the options nor the registration has a
+     *   limiter; RangeError for an option out of range.
+     */
+    rateLimit(options?: FastifyHandlerOptions): FastifyLimitHook;
+
     /** Sets the not-found handler with a `config`, which fastify accepts but its types omit. */
     setNotFoundHandler(
       options: { config: FastifyContextConfig },
@@ -66,12 +78,45 @@ export type RouteOptions<R, P, K extends string = string> =
     });
 
 /**
- * Options of the plugin, and of a route in `config.rateLimit`. If the plugin has no limiter, it limits only routes that have one.
+ * Options of `app.rateLimit`.
  *
  * The type of keys is `any`: fastify infers the types of options only from plugins without type parameters, and with `string`
  * a limiter of narrower keys would not be assignable.
  */
 // eslint-disable-next-line @typescript-eslint/no-explicit-any -- as explained above
-export type FastifyOptions = RouteOptions<FastifyRequest, FastifyReply, any>;
+export type FastifyHandlerOptions = RouteOptions<FastifyRequest, FastifyReply, any>;
+
+/** The phases of a request in which a limit can run, in their order. */
+export type HookName = "onRequest" | "preParsing" | "preValidation" | "preHandler";
+
+/** Options of the plugin. If the plugin has no limiter, it limits only routes that have one. */
+export type FastifyOptions = FastifyHandlerOptions & {
+  /**
+   * The phase in which the limit runs, behind the hooks of the app that were added before the plugin and before the hooks of a
+   * route. From `preParsing` on `onRequest` hooks have run, from `preValidation` on `request.body` is read, and in `preHandler`
+   * it is validated: an invalid request is then refused without being counted.
+   * @default "onRequest"
+   */
+  readonly hook?: HookName | undefined;
+};
+
+/** Options of a route in `config.rateLimit`. */
+export type FastifyRouteOptions = FastifyHandlerOptions & {
+  /**
+   * The phase in which the limit of this route runs, behind the hooks that the route itself has in this phase. In a not-found
+   * handler it is a `TypeError` for each request: there `app.rateLimit` creates a hook.
+   * @default the phase of the registration, before the hooks of the route
+   */
+  readonly hook?: HookName | undefined;
+  /**
+   * Which limits around the route the limit of the route replaces: `"nearest"` for that of the nearest registration, `"all"` for
+   * those of all registrations, `"none"` if it counts in addition to all of them. With `"none"`, a limiter is required.
+   * @default "nearest"
+   */
+  readonly replaces?: "nearest" | "all" | "none" | undefined;
+};
+
+/** A hook that `app.rateLimit` creates, for each of the phases of {@link HookName}. */
+export type FastifyLimitHook = (request: object, reply: object, ...rest: unknown[]) => void;
 
 export type { FastifyContextConfig, FastifyReply, FastifyRequest };

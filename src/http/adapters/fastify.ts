@@ -1,45 +1,25 @@
-import type { Decision } from "../../core/decision.js";
-import { typeError, memberOf, ownCopy } from "../../core/validate.js";
-import type { HeaderEntry } from "../headers.js";
-import { EXPOSE_HEADERS } from "../headers.js";
-import { warnIfUnanswered } from "../misuse.js";
+import { assertOneOf, memberOf, ownCopy, typeError } from "../../core/validate.js";
 import { checkedHttpOptions } from "../options.js";
-import type { Outcome } from "../pipeline.js";
-import { HttpRateLimiter, PROBLEM_TYPE, appendHeader, callbackError, closing, runWithCallback } from "../pipeline.js";
-import type { RequestView } from "../request-view.js";
-import { nodeRequestView } from "../request-view.js";
-import { whenSent } from "../response-end.js";
+import type { Done, FastifyLimiter } from "./fastify-enforce.js";
+import { enforce, fastifyLimiter } from "./fastify-enforce.js";
 import type {
   FastifyContextConfig,
+  FastifyHandlerOptions,
   FastifyOptions,
   FastifyReply,
   FastifyRequest,
+  FastifyRouteOptions,
+  HookName,
   RouteOptions,
 } from "./fastify-types.js";
-
-/** A global of Node that the ES2022 types omit. */
-declare const TextEncoder: new () => { encode(text: string): Uint8Array };
 
 /** The members of a fastify app that the plugin uses. */
 export interface FastifyLike {
   hasRequestDecorator(name: string): boolean;
   decorateRequest(name: string, value: null): unknown;
-  addHook(name: "onRegister" | "onRoute" | "onRequest", hook: (...given: never[]) => unknown): unknown;
+  decorate(name: string, value: unknown): unknown;
+  addHook(name: HookName | "onRegister" | "onRoute", hook: (...given: never[]) => unknown): unknown;
 }
-
-type FastifyLimiter = HttpRateLimiter<FastifyRequest, readonly [reply: FastifyReply]>;
-
-const requestView: RequestView<FastifyRequest> = {
-  ...nodeRequestView,
-  // A route of several methods, such as `app.all`, has an array here; a route of one method a string, a not-found handler nothing.
-  isPlain: ({ routeOptions }) => {
-    const methods = memberOf(routeOptions, "method");
-    return Array.isArray(methods) && methods.some((method) => method !== "OPTIONS");
-  },
-};
-
-/** Continues after the hook, or calls the error handler. */
-type Done = (error?: Error) => void;
 
 /**
  * The property of an app that holds its nearest registration: the last one in the app itself, or else in the nearest enclosing
@@ -48,16 +28,28 @@ type Done = (error?: Error) => void;
 const NEAREST = Symbol.for("sluicegate.fastify.nearest");
 
 interface App extends FastifyLike {
-  [NEAREST]?: object;
+  [NEAREST]?: Registration;
 }
+
+/** The property of the `config` of a route whose own limit is one of the route's hooks. */
+const IS_ROUTE_HOOK = Symbol("sluicegate.fastify.routeHook");
+
+/** The options of a route, as `onRoute` hooks may change them. */
+type Route = { config?: FastifyContextConfig } & Partial<Record<HookName, unknown>>;
+
+/** A hook of any phase: `preParsing` hooks get the payload before the callback. */
+type Hook = (request: FastifyRequest, reply: FastifyReply, payload: unknown, done?: Done) => void;
+
+const HOOKS: readonly HookName[] = ["onRequest", "preParsing", "preValidation", "preHandler"];
 
 /**
  * A fastify plugin that limits the requests to the app that registers it and to the apps inside, including unknown routes.
  *
  * A request counts in every registration around its route. `config.rateLimit` of a route, or of a not-found handler, overrides
- * the options of the nearest registration; `false` switches off all registrations. A refused request gets a response of status
- * 429 and `application/problem+json`, before its body is read. The decision is `request.rateLimit`. Errors of your code, such as
- * an invalid `key`, go to the error handler of fastify.
+ * the options of the nearest registration, unless `replaces` says otherwise; `false` switches off all registrations.
+ * `app.rateLimit(options)` creates a hook for one handler, which counts in addition. A refused request gets a response of status
+ * 429 and `application/problem+json`, by default before its body is read. The decision is `request.rateLimit`. Errors of your
+ * code, such as an invalid `key`, go to the error handler of fastify.
  *
  * @throws TypeError for an option that is unknown or of the wrong type, RangeError for one out of range. For options
  *   of the plugin, `register` rejects. For options of a route, adding the route throws. For a not-found handler, or a route that
@@ -66,51 +58,34 @@ interface App extends FastifyLike {
  * @example
  * await app.register(rateLimit, { limiter: new AsyncRateLimiter({ maxCalls: 100, period: "1m" }) });
  * app.post("/login", { config: { rateLimit: { limiter: logins } } }, login);
- * app.setNotFoundHandler({ config: { rateLimit: { limiter: misses } } }, notFound);
+ * app.post("/invite", { preHandler: [authenticate, app.rateLimit({ limiter: invitations, key: userOf })] }, invite);
+ * app.setNotFoundHandler({ preHandler: app.rateLimit({ limiter: misses }) }, notFound);
  */
 export async function rateLimit(app: FastifyLike, options: FastifyOptions): Promise<void> {
-  const registration = {};
-  const markNearest = (marked: App): void => void (marked[NEAREST] = registration);
+  const { hook = "onRequest" } = ownCopy(options);
+  assertOneOf("hook", hook, HOOKS);
   // Fastify passes the options of `register` itself to the plugin as well.
-  const plugin = without(options, ["prefix", "logLevel", "logSerializers"]);
-  const limiter = limiterFrom(plugin);
+  const registration = new Registration(without(options, ["prefix", "logLevel", "logSerializers", "hook"]), hook);
+  const markNearest = (marked: App): void => void (marked[NEAREST] = registration);
+
   if (!app.hasRequestDecorator("rateLimit")) app.decorateRequest("rateLimit", null);
-
-  const limiters = new WeakMap<object, FastifyLimiter>();
-  const limiterOf = (own: FastifyOptions): FastifyLimiter => {
-    const known = limiters.get(own);
-    if (known !== undefined) return known;
-    if (typeof own !== "object" || (own as unknown) === null) {
-      throw typeError("config.rateLimit", "an object of options, or false", own);
-    }
-    const created = limiterFrom(mergeRouteOptions(plugin, own));
-    if (created === undefined) {
-      throw typeError("config.rateLimit.limiter", "a limiter, because the plugin has none", undefined);
-    }
-    limiters.set(own, created);
-    return created;
-  };
-
+  if ((app as App)[NEAREST] === undefined) {
+    app.decorate("rateLimit", function (this: Required<App>, own?: FastifyHandlerOptions) {
+      return this[NEAREST].hook(own);
+    });
+  }
   markNearest(app);
-  // Runs for the same apps and in the same order as the `onRequest` hook: an app inherits both when it is created.
+  // Runs for the same apps and in the same order as the hook of the limit: an app inherits both when it is created.
   app.addHook("onRegister", markNearest);
 
-  app.addHook("onRoute", function (this: App, { config }: { config?: FastifyContextConfig }) {
-    const own = routeOptionsIn(config);
-    // Only reports invalid options early: fastify does not call this hook for a not-found handler, or for a route that was added
-    // before the hook.
-    if (own !== undefined && own !== false && this[NEAREST] === registration) limiterOf(own);
+  // Fastify does not call this hook for a not-found handler, or for a route that was added before the hook.
+  app.addHook("onRoute", function (this: App, route: Route) {
+    if (this[NEAREST] === registration) registration.prepare(route);
   });
 
-  // Uses a callback, because each promise of a hook slows fastify noticeably.
-  app.addHook("onRequest", function rateLimit(request: FastifyRequest, reply: FastifyReply, done: Done) {
-    const own = routeOptionsIn(request.routeOptions.config);
-    if (own === false) return done();
-    const isOwn = own !== undefined && (request.server as App)[NEAREST] === registration;
-    const applying = isOwn ? limiterOf(own) : limiter;
-    if (applying === undefined) return done();
-    runWithCallback(applying, request, reply.raw, (outcome) => proceed(applying, outcome, request, reply, done), done);
-  });
+  app.addHook(hook, function rateLimit(request, reply, payload, done = payload as Done) {
+    registration.enforce(request, reply, done);
+  } satisfies Hook);
 }
 
 // Fastify does not encapsulate a plugin with `skip-override`: the plugin acts on the app that registers it.
@@ -119,18 +94,128 @@ Object.assign(rateLimit, {
   [Symbol.for("fastify.display-name")]: "sluicegate",
 });
 
+/** A route's own limit. */
+interface RouteLimit {
+  readonly limiter: FastifyLimiter;
+  /** The phase of the route's own hook; undefined if the limit runs in the hook of the registration. */
+  readonly hook: HookName | undefined;
+  readonly replaces: "nearest" | "all" | "none";
+}
+
+/** A registration of the plugin, with the limits of its routes. */
+class Registration {
+  readonly #options: FastifyHandlerOptions;
+  readonly #limiter: FastifyLimiter | undefined;
+  readonly #routeLimits = new WeakMap<object, RouteLimit>();
+  /** The requests that the limiter has counted; undefined while its hook runs once for each request. */
+  #counted: WeakSet<FastifyRequest> | undefined;
+
+  constructor(options: FastifyHandlerOptions, hook: HookName) {
+    this.#options = options;
+    this.#limiter = limiterFrom(options);
+    // `reply.callNotFound` runs the hooks of this phase again.
+    this.#counted = hook === "preHandler" ? new WeakSet() : undefined;
+  }
+
+  /** Checks the own limit of a route, and makes it a hook of the route if it has a phase of its own. */
+  prepare(route: Route): void {
+    const own = routeOptionsIn(route.config);
+    if (own === undefined || own === false) return;
+    const { limiter, hook } = this.#routeLimit(own);
+    if (hook === undefined) return;
+    route[hook] = [memberOf(route, hook) ?? [], hookOf(limiter)].flat();
+    route.config = Object.assign({}, route.config, { [IS_ROUTE_HOOK]: true });
+  }
+
+  /** Enforces the limits of this registration on a request, and the route's own limit if it belongs to this registration. */
+  enforce(request: FastifyRequest, reply: FastifyReply, done: Done): void {
+    const { config } = request.routeOptions;
+    const own = routeOptionsIn(config);
+    if (own === undefined) return this.#count(request, reply, done);
+    if (own === false) return done();
+    if ((request.server as unknown as App)[NEAREST] !== this) {
+      return memberOf(own, "replaces") === "all" ? done() : this.#count(request, reply, done);
+    }
+    const { limiter, hook, replaces } = this.#routeLimit(own);
+    if (hook !== undefined && !(IS_ROUTE_HOOK in config)) {
+      const rule =
+        "absent in a not-found handler, and in a route that is added before the plugin is loaded; `app.rateLimit(…)` creates a hook for these";
+      throw typeError("config.rateLimit.hook", rule, hook);
+    }
+    const next = hook === undefined ? (): void => enforce(limiter, request, reply, done) : done;
+    if (replaces !== "none") return next();
+    this.#count(request, reply, (error) => (error === undefined ? next() : done(error)));
+  }
+
+  /**
+   * Returns a hook that enforces a limit of its own, or without options the limit of this registration.
+   *
+   * @throws TypeError or RangeError for invalid options.
+   */
+  hook(own: FastifyHandlerOptions | undefined): Hook {
+    if (own !== undefined) return hookOf(this.#limiterOf(assertOptions("options", own), "limiter"));
+    if (this.#limiter === undefined) throw missingLimiter("limiter", own);
+    this.#counted ??= new WeakSet();
+    return (request, reply, payload, done = payload as Done) => this.#count(request, reply, done);
+  }
+
+  /** Enforces the limiter of this registration once for each request. */
+  #count(request: FastifyRequest, reply: FastifyReply, done: Done): void {
+    if (this.#limiter === undefined || this.#counted?.has(request) === true) return done();
+    this.#counted?.add(request);
+    enforce(this.#limiter, request, reply, done);
+  }
+
+  #routeLimit(own: FastifyRouteOptions): RouteLimit {
+    const known = this.#routeLimits.get(own);
+    if (known !== undefined) return known;
+    const {
+      hook,
+      replaces = "nearest",
+      limiter,
+      limiters,
+    } = ownCopy(assertOptions("config.rateLimit", own, ", or false"));
+    if (hook !== undefined) assertOneOf("config.rateLimit.hook", hook, HOOKS);
+    assertOneOf("config.rateLimit.replaces", replaces, ["nearest", "all", "none"]);
+    if (replaces === "none" && limiter === undefined && limiters === undefined) {
+      throw typeError("config.rateLimit.limiter", 'a limiter, because `replaces` is "none"', limiter);
+    }
+    const options = without(own, ["hook", "replaces"]);
+    const created = { limiter: this.#limiterOf(options, "config.rateLimit.limiter"), hook, replaces };
+    this.#routeLimits.set(own, created);
+    return created;
+  }
+
+  #limiterOf(own: FastifyHandlerOptions, name: string): FastifyLimiter {
+    const created = limiterFrom(mergeRouteOptions(this.#options, own));
+    if (created === undefined) throw missingLimiter(name, undefined);
+    return created;
+  }
+}
+
+function assertOptions<T>(name: string, value: T, others: string = ""): T {
+  if (typeof value !== "object" || value === null) throw typeError(name, `an object of options${others}`, value);
+  return value;
+}
+
+function missingLimiter(name: string, value: unknown): TypeError {
+  return typeError(name, "a limiter, because the plugin has none", value);
+}
+
+function hookOf(limiter: FastifyLimiter): Hook {
+  return (request, reply, payload, done = payload as Done) => enforce(limiter, request, reply, done);
+}
+
 /** The options of a route, ignoring `Object.prototype`: a `rateLimit` of `false` there would switch off every limit. */
 function routeOptionsIn(config: FastifyContextConfig | undefined): FastifyContextConfig["rateLimit"] {
   return memberOf(config, "rateLimit") as FastifyContextConfig["rateLimit"];
 }
 
 /** Creates the limiter for these options; undefined if they have none, because only the routes do. */
-function limiterFrom(options: FastifyOptions): FastifyLimiter | undefined {
+function limiterFrom(options: FastifyHandlerOptions): FastifyLimiter | undefined {
   // Before the limiter is missed: options of another package have none, and the error must name them.
   checkedHttpOptions(options);
-  return options.limiter === undefined && options.limiters === undefined
-    ? undefined
-    : new HttpRateLimiter(options, requestView);
+  return options.limiter === undefined && options.limiters === undefined ? undefined : fastifyLimiter(options);
 }
 
 /**
@@ -148,66 +233,13 @@ function without<T extends object>(options: T, names: readonly string[]): T {
   return ownCopy(Object.fromEntries(Object.entries(options).filter(([name]) => !names.includes(name))) as T);
 }
 
-function proceed(
-  limiter: FastifyLimiter,
-  { decision, fields, rejection, onResponse }: Outcome,
-  request: FastifyRequest,
-  reply: FastifyReply,
-  done: Done,
-): void {
-  const isFirst = request.rateLimit === null;
-  if (decision !== undefined) request.rateLimit = decision;
-  // Other code has responded meanwhile, and the request ends there.
-  if (reply.sent) return;
-  setFields(reply, fields, isFirst);
-  if (rejection === undefined) {
-    if (onResponse !== undefined) whenSent(reply.raw, onResponse);
-    return done();
-  }
-  setFields(reply, rejection.fields, true);
-  if (limiter.throws && rejection.error !== undefined) return done(rejection.error((name) => reply.getHeader(name)));
-  if (limiter.onRefused !== undefined && decision !== undefined) {
-    const { raw } = reply;
-    const before = raw.statusCode;
-    // `reply.code` cannot be undone: fastify would prefer this status to that of a redirect or an error.
-    raw.statusCode = rejection.status;
-    callOnRefused(limiter.onRefused, request, decision, reply)
-      .then(() => {
-        if (limiter.warns && !reply.sent) warnIfUnanswered(raw);
-      })
-      .catch((error: unknown) => {
-        if (raw.statusCode === rejection.status) raw.statusCode = before;
-        done(callbackError(error));
-      })
-      .catch(closing(raw));
-    return;
-  }
-  reply.code(rejection.status);
-  reply.header("Content-Type", PROBLEM_TYPE);
-  // Sent as bytes: fastify adds a charset to a text, and `application/problem+json` has no such parameter.
-  reply.send(rejection.body === undefined ? undefined : new TextEncoder().encode(rejection.body));
-}
-
-/** Calls `onRefused`, which sends the response or returns its payload. */
-async function callOnRefused(
-  onRefused: NonNullable<FastifyLimiter["onRefused"]>,
-  request: FastifyRequest,
-  decision: Decision,
-  reply: FastifyReply,
-): Promise<void> {
-  const payload = await onRefused(request, decision, reply);
-  // As with a handler of fastify, undefined means that the callback sends the response itself, now or later.
-  if (payload !== undefined && payload !== reply && !reply.sent) reply.send(payload);
-}
-
-/** @param isFirst - no other limiter has set fields, so there are none to append to but those of CORS. */
-function setFields(reply: FastifyReply, fields: readonly HeaderEntry[], isFirst: boolean): void {
-  for (const field of fields) {
-    const isOnly = isFirst && field[0] !== EXPOSE_HEADERS;
-    reply.header(field[0], isOnly ? field[1] : appendHeader(field, reply.getHeader(field[0])));
-  }
-}
-
 export type { HttpOptions } from "../options.js";
 export { clientKey } from "../client-ip.js";
-export type { FastifyOptions, RouteOptions } from "./fastify-types.js";
+export type {
+  FastifyHandlerOptions,
+  FastifyLimitHook,
+  FastifyOptions,
+  FastifyRouteOptions,
+  HookName,
+  RouteOptions,
+} from "./fastify-types.js";

@@ -1,12 +1,25 @@
 import type { AddressInfo } from "node:net";
-import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import type { FastifyInstance, FastifyReply, FastifyRequest, RouteShorthandOptions } from "fastify";
 import fastify from "fastify";
 import fastify4 from "fastify4";
 import { rateLimit } from "sluicegate/fastify";
-import type { Rig } from "../rig.js";
+import type { AnyOptions, Rig } from "../rig.js";
 import { disconnecter } from "../rig.js";
 
-const rigOf = (createApp: typeof fastify): Rig => ({
+/** Adds the limits to an app, and returns the options of its route. */
+type AddLimits = (app: FastifyInstance, limits: readonly AnyOptions[]) => Promise<RouteShorthandOptions>;
+
+const byPlugin: AddLimits = async (app, limits) => {
+  for (const options of limits) await app.register(rateLimit, options);
+  return {};
+};
+
+const byHooksOfRoute: AddLimits = async (app, limits) => {
+  await app.register(rateLimit);
+  return { preParsing: limits.map((options) => app.rateLimit(options)) };
+};
+
+const rigOf = (createApp: typeof fastify, addLimits: AddLimits): Rig => ({
   isPlain: true,
   header: (request: FastifyRequest, name) => request.headers[name] as string | undefined,
   respond: (_, body, [reply]: readonly FastifyReply[]) => reply?.send(body),
@@ -14,8 +27,7 @@ const rigOf = (createApp: typeof fastify): Rig => ({
     const app = (protocol === "HTTP/1.1" ? createApp() : createApp({ http2: true })) as FastifyInstance;
     const disconnect = disconnecter(app.server);
     app.addHook("onRequest", async (_, reply) => void reply.headers(before));
-    for (const options of limits) await app.register(rateLimit, options);
-    app.all("/*", async (request, reply) => {
+    app.all("/*", await addLimits(app, limits), async (request, reply) => {
       const { status, body } = await handler(request.url, request.rateLimit);
       return reply.code(status).send(body);
     });
@@ -31,5 +43,6 @@ const rigOf = (createApp: typeof fastify): Rig => ({
   },
 });
 
-export const onFastify = rigOf(fastify);
-export const onFastify4 = rigOf(fastify4 as unknown as typeof fastify);
+export const onFastify = rigOf(fastify, byPlugin);
+export const onFastifyRoute = rigOf(fastify, byHooksOfRoute);
+export const onFastify4 = rigOf(fastify4 as unknown as typeof fastify, byPlugin);
