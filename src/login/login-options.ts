@@ -30,8 +30,9 @@ export type LoginProtectionOptions = {
    */
   readonly secret: string | readonly string[] | undefined;
   /**
-   * The attempts on one account from all browsers together that are not known.
-   * @default 5 in 15 minutes
+   * The attempts on one account from all browsers together that are not known. The attempt after them locks the account for
+   * strangers, if the limit has a `lockFor`.
+   * @default 5 in 15 minutes, and locks of 15 minutes, 30 minutes and, from the third on, 1 hour
    */
   readonly strangers?: LoginLimit | undefined;
   /** The attempts of one known browser on its account. @default 10 in 1 hour */
@@ -63,7 +64,7 @@ const DEFAULTS: Readonly<Record<(typeof SET)[number], LoginLimit>> = {
   network: { maxCalls: 100, period: "1h" },
   address: { maxCalls: 30, period: "1h" },
   browser: { maxCalls: 10, period: "1h" },
-  strangers: { maxCalls: 5, period: "15m" },
+  strangers: { maxCalls: 5, period: "15m", lockFor: ["15m", "30m", "1h"] },
 };
 
 /** What NIST SP 800-63B, section 3.2.2, allows: 100 failures in a row. After 30 days, the oldest one counts no longer. */

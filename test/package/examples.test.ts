@@ -62,6 +62,21 @@ describe("npm run demo", () => {
   });
 });
 
+describe("npm run demo:login", () => {
+  it("prints what the botnets, the stuffed accounts and the owner got, and exits 0, with TESTING=1 too", async () => {
+    const { stdout } = await run(process.execPath, ["examples/dist/login.js"], {
+      cwd: root,
+      env: { ...process.env, TESTING: "1" },
+    });
+    expect(stdout).toMatch(
+      /^ {2}a botnet that tries until it is refused +1,300 guesses verified, 100 in the busiest 30 days$/m,
+    );
+    expect(stdout).toMatch(/^ {2}Ada on her laptop meanwhile +365 of 365 logins$/m);
+    expect(stdout).toMatch(/^ {2}the botnet +15 of 36,000 guesses verified$/m);
+    expect(stdout).toMatch(/^ {2}from 100 addresses in one network +100 of 100,000/m);
+  });
+});
+
 describe("npm run demo:fleet", () => {
   it.skipIf(withoutRedis !== undefined)(
     "shows a Redis that is killed and restarted, keeps its limits, prints no stack traces and exits 0",

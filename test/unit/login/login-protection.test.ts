@@ -176,6 +176,57 @@ describe("the attempts of known browsers", () => {
   });
 });
 
+describe("the lock of strangers", () => {
+  const ladder = { member: "strangers", allowed: false } as const;
+
+  it("is set by the attempt above the limit, for 15 minutes, 30 minutes and then 1 hour", async () => {
+    const { clock, attempt } = setup();
+    for (const [at, minutes] of [15, 30, 60, 60].entries()) {
+      expect(await allowedOf(5, () => attempt())).toBe(5);
+      const lock = { ...ladder, refusedBy: "limit", strikes: at + 1, lockedForMs: minutes * 60_000 };
+      expect((await attempt()).decision).toMatchObject(lock);
+      clock.advance(`${minutes * 60_000 - 1}ms`);
+      expect((await attempt()).decision).toMatchObject({ ...lock, refusedBy: "lock", lockedForMs: 1, retryAfterMs: 1 });
+      clock.advance("1ms");
+    }
+  });
+
+  it("does not concern known browsers, and no success removes it", async () => {
+    const { logins, attempt, login } = setup();
+    const cookie = await login();
+    const [stranger] = [await attempt(), await allowedOf(4, () => attempt())];
+    await attempt();
+    const { lockedUntil } = (await logins.state("ada@example.org")).strangers;
+    expect(lockedUntil).not.toBeNull();
+    // Both attempts are older than the lock.
+    await stranger.succeeded();
+    await login({ cookie });
+    expect((await logins.state("ada@example.org")).strangers).toMatchObject({ lockedUntil, calls: 4 });
+    expect((await attempt()).decision).toMatchObject({ ...ladder, refusedBy: "lock" });
+    expect((await attempt({ cookie })).allowed).toBe(true);
+  });
+
+  it("is removed by `unlock`, with its strikes", async () => {
+    const { logins, attempt } = setup();
+    await allowedOf(9, () => attempt());
+    expect((await logins.state("ada@example.org")).strangers).toMatchObject({ strikes: 1, lockedForMs: 900_000 });
+    await logins.unlock("ada@example.org");
+    expect((await logins.state("ada@example.org")).strangers).toMatchObject({ strikes: 0, lockedForMs: 0 });
+    expect(await allowedOf(9, () => attempt())).toBe(5);
+  });
+
+  it("can be another one, or none, for each limit that can be set", async () => {
+    const { attempt } = setup({
+      address: { maxCalls: 1, period: "1s", lockFor: "1d", forgetAfter: "1w" },
+      strangers: { maxCalls: 5, period: "15m" },
+    });
+    await allowedOf(2, () => attempt({ address: "192.0.2.7" }));
+    expect((await attempt({ address: "192.0.2.7" })).decision).toMatchObject({ member: "address", refusedBy: "lock" });
+    expect(await allowedOf(9, () => attempt())).toBe(4);
+    expect((await attempt()).decision).toMatchObject({ refusedBy: "limit", lockedForMs: 0 });
+  });
+});
+
 describe("the limits over all accounts", () => {
   it("bound one address, and of IPv6 one /64, in any notation", async () => {
     const { attempt } = setup();
@@ -286,9 +337,9 @@ describe("an attempt", () => {
           const recent = counted.filter(({ at }) => at > clock.now() - 900_000).length;
           if (what === "wait") clock.advance("4m");
           else if (what === "guess") {
+            const isLocked = (await logins.state("ada@example.org")).strangers.lockedForMs > 0;
             const made = await attempt();
-            const { lockedForMs } = (await logins.state("ada@example.org")).strangers as { lockedForMs?: number };
-            if (lockedForMs === undefined || lockedForMs === 0) expect(made.allowed).toBe(recent < 5);
+            expect(made.allowed).toBe(!isLocked && recent < 5);
             if (made.allowed) counted.push({ at: clock.now(), attempt: made });
             open.push(made);
           } else if (what === "browser") cookie = await login({ cookie: cookie ?? (await login()) });
@@ -352,7 +403,7 @@ describe("the options of a login", () => {
     const onDecision = vi.fn();
     const { logins, attempt, login } = setup({ mode: "shadow", onDecision });
     expect(await allowedOf(9, () => attempt({ address: "192.0.2.7" }))).toBe(9);
-    const shadow = { member: "strangers", allowed: true, shadowed: true, refusedBy: "limit" };
+    const shadow = { member: "strangers", allowed: true, shadowed: true, refusedBy: "lock" };
     expect(onDecision.mock.calls.filter(([{ shadowed }]) => shadowed as boolean).length).toBe(4);
     expect((await attempt()).decision).toMatchObject(shadow);
     expect((await logins.limiters.address.state("192.0.2.7")).calls).toBe(5);
