@@ -35,16 +35,16 @@ export class RateLimitExceededError extends Error {
 
   /**
    * The HTTP status of the refusal, where frameworks look for it: 429 if the caller used its limit up; 503 if the service is short
-   * of capacity (`decision.refusedBy` is `"load"` or `"capacity"`).
+   * of capacity (`decision.refusedBy` is `"load"` or `"capacity"`). The HTTP option `lockedStatus` makes it 403 for a locked key.
    */
-  readonly status: 429 | 503;
+  readonly status: 429 | 503 | 403;
 
   /** The same, for the frameworks that read this property. */
-  readonly statusCode: 429 | 503;
+  readonly statusCode: 429 | 503 | 403;
 
   /**
    * Whole **seconds** until the call would be admitted, rounded up, for `Retry-After`: never more than the window of the
-   * limit that refused, rounded up. `Infinity` if no wait helps; send no such header then.
+   * limit that refused, or the lock, rounded up. `Infinity` if no wait helps; send no such header then.
    */
   readonly retryAfter: number;
 

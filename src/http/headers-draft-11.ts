@@ -1,6 +1,6 @@
 import { wholeSeconds } from "../core/decision.js";
 import type { HeaderEntry, HeaderFormat, HeaderSettings, LimiterResult } from "./headers.js";
-import { quotaOf } from "./headers.js";
+import { quotaOf, shownMoreAfterMs, shownRemaining } from "./headers.js";
 import { partitionKeyOf } from "./partition-key.js";
 import { policyFormatter, policyList } from "./policies.js";
 
@@ -21,7 +21,7 @@ const policiesOf = policyFormatter((name, limit) => `${name};q=${quotaOf(limit)}
  * `RateLimit-Policy` contains the quota `q` and the window `w` of each limit, in seconds. If load has reduced a limit, `q` is its
  * quota without load, because a policy must not change. A request with its own `maxCalls` has that as its quota. `RateLimit`
  * contains the remaining quota `r` and the effective window `t`: the seconds until more than `r` can be used. `t` is absent if
- * nothing is used, or if the limit never allows a call. Both fields can contain the partition key `pk`.
+ * nothing is used, or if the limit never allows a call. While the key is locked, nothing remains until the lock ends. Both fields can contain the partition key `pk`.
  *
  * Windows are rounded up to whole seconds. A client that complies with `10 in 1 s` also complies with `10 in 500 ms`.
  *
@@ -34,10 +34,11 @@ function rateLimitDraft11(results: readonly LimiterResult[], { partitionKey }: H
     const policies = policiesOf(result);
     const pk = partitionKey ? `;pk=:${partitionKeyOf(result.key)}:` : "";
     policy += `${policy === "" ? "" : ", "}${policyList(policies, pk)}`;
-    for (const [index, { remaining, moreAfterMs, periodMs }] of result.decision.layers.entries()) {
-      status += `${status === "" ? "" : ", "}${policies.names[index] ?? ""};r=${remaining}`;
-      // Directly after a call, `moreAfterMs` exceeds the period by a millisecond, because time is rounded up to be safe.
-      if (moreAfterMs < Infinity) status += `;t=${wholeSeconds(Math.min(moreAfterMs, periodMs))}`;
+    const { decision } = result;
+    for (const [index, layer] of decision.layers.entries()) {
+      status += `${status === "" ? "" : ", "}${policies.names[index] ?? ""};r=${shownRemaining(layer, decision)}`;
+      const moreAfterMs = shownMoreAfterMs(layer, decision);
+      if (moreAfterMs < Infinity) status += `;t=${wholeSeconds(moreAfterMs)}`;
       status += pk;
     }
   }

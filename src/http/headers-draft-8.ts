@@ -1,6 +1,6 @@
 import { wholeSeconds } from "../core/decision.js";
 import type { HeaderEntry, HeaderFormat, HeaderSettings, LimiterResult } from "./headers.js";
-import { layerResetMs, quotaOf } from "./headers.js";
+import { layerResetMs, quotaOf, shownRemaining } from "./headers.js";
 import { partitionKeyOf } from "./partition-key.js";
 import { policyFormatter, policyList } from "./policies.js";
 
@@ -28,9 +28,10 @@ function rateLimitDraft8(results: readonly LimiterResult[], { partitionKey }: He
   for (const result of results) {
     const policies = policiesOf(result);
     policy.push(policyList(policies, partitionKey ? `; pk=:${partitionKeyOf(result.key)}:` : ""));
-    for (const [index, layer] of result.decision.layers.entries()) {
-      const seconds = wholeSeconds(layerResetMs(layer));
-      status.push(`${policies.names[index] ?? ""}; r=${layer.remaining}; t=${seconds}`);
+    const { decision } = result;
+    for (const [index, layer] of decision.layers.entries()) {
+      const seconds = wholeSeconds(layerResetMs(layer, decision));
+      status.push(`${policies.names[index] ?? ""}; r=${shownRemaining(layer, decision)}; t=${seconds}`);
     }
   }
   return [

@@ -1,4 +1,4 @@
-import type { Decision } from "../core/decision.js";
+import type { Decision, LayerStatus } from "../core/decision.js";
 import type { HeaderEntry, HeaderFormat, ResetFormat } from "./headers.js";
 import { formatReset, resetMs } from "./headers.js";
 
@@ -14,8 +14,8 @@ export const LEGACY: HeaderFormat = {
 /**
  * Returns the `X-RateLimit-*` fields, a convention from before the IETF draft. They describe `decision.limit`: `Limit` is its
  * number of calls, `Remaining` the calls left, and `Reset` the time at which all calls are available again: in seconds since 1970
- * as at GitHub, or in seconds from now as in @fastify/rate-limit. `Reset` is never later than the end of a window that starts now,
- * rounded up to a second.
+ * as at GitHub, or in seconds from now as in @fastify/rate-limit. `Reset` is never later than the end of a window or a lock that
+ * starts now, rounded up to a second.
  *
  * If the store has no room for a new key, `Reset` is the time of the next attempt, as in `Retry-After`. A limit of 0 has no `Reset`.
  */
@@ -26,8 +26,11 @@ function xRateLimit(decision: Decision, resetFormat: ResetFormat): HeaderEntry[]
     ["X-RateLimit-Remaining", String(remaining)],
   ];
   if (limit.maxCalls > 0) {
-    const ms = resetMs(decision, (layer) => layer.resetAfterMs);
-    fields.push(["X-RateLimit-Reset", formatReset(ms, resetFormat)]);
+    fields.push(["X-RateLimit-Reset", formatReset(resetMs(decision, allAvailableMs), resetFormat)]);
   }
   return fields;
+}
+
+function allAvailableMs({ resetAfterMs, periodMs }: LayerStatus, { lockedForMs }: Decision): number {
+  return Math.max(Math.min(resetAfterMs, periodMs), lockedForMs > 0 ? lockedForMs : 0);
 }

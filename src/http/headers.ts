@@ -71,25 +71,47 @@ export function quotaOf(limit: Limit): number {
   return (memberOf(limit, "reducedFrom") as number | undefined) ?? limit.maxCalls;
 }
 
+/** The calls that a layer shows as left: none while the key is locked, whatever the log allows. */
+export function shownRemaining({ remaining }: LayerStatus, { lockedForMs }: Decision): number {
+  return lockedForMs > 0 ? 0 : remaining;
+}
+
 /**
- * Returns the milliseconds to the reset of the limit that binds, for a format that shows one limit: never more than its window,
- * but for the wait for room in a full store, which belongs to no window.
- *
- * @param ofLayer - returns the milliseconds to the reset of a layer, by the definition of the format.
+ * Returns the milliseconds in which no more than {@link shownRemaining} calls of a layer can be used: until its next call expires,
+ * which is at most its window, and at least until the lock of the key ends. `Infinity` if nothing is used, or nothing is ever
+ * allowed.
  */
-export function resetMs(decision: Decision, ofLayer: (layer: LayerStatus) => number): number {
-  const { limit, layers, refusedBy, retryAfterMs, resetAfterMs } = decision;
-  if (refusedBy === "capacity" && retryAfterMs < Infinity) return retryAfterMs;
-  const binding = layers.find(({ name, periodMs }) => name === limit.name && periodMs === limit.periodMs);
-  return binding === undefined ? resetAfterMs : Math.min(ofLayer(binding), binding.periodMs);
+export function shownMoreAfterMs(layer: LayerStatus, { lockedForMs }: Decision): number {
+  const { remaining, moreAfterMs, periodMs } = layer;
+  // Directly after a call, `moreAfterMs` exceeds the period by a millisecond, because time is rounded up to be safe.
+  const ms = moreAfterMs < Infinity ? Math.min(moreAfterMs, periodMs) : Infinity;
+  return lockedForMs > 0 ? Math.max(lockedForMs, remaining > 0 ? 0 : ms) : ms;
 }
 
 /**
  * Returns the milliseconds to the reset of a layer by the drafts up to 8: until the refused call would be allowed, because it
  * should be the same time as `Retry-After`, and otherwise until more remains. If that never happens, the window.
  */
-export function layerResetMs({ retryAfterMs, moreAfterMs, periodMs }: LayerStatus): number {
-  return Math.min(retryAfterMs > 0 && retryAfterMs < Infinity ? retryAfterMs : moreAfterMs, periodMs);
+export function layerResetMs(layer: LayerStatus, decision: Decision): number {
+  const { retryAfterMs, periodMs } = layer;
+  if (retryAfterMs > 0 && retryAfterMs < Infinity) {
+    return Math.max(Math.min(retryAfterMs, periodMs), decision.lockedForMs > 0 ? decision.lockedForMs : 0);
+  }
+  const ms = shownMoreAfterMs(layer, decision);
+  return ms < Infinity ? ms : periodMs;
+}
+
+/**
+ * Returns the milliseconds to the reset of the limit that binds, for a format that shows one limit. If the store has no room for
+ * the key, it is the wait for room.
+ *
+ * @param ofLayer - returns the milliseconds to the reset of a layer, by the definition of the format.
+ */
+export function resetMs(decision: Decision, ofLayer: (layer: LayerStatus, decision: Decision) => number): number {
+  const { limit, layers, refusedBy, retryAfterMs, resetAfterMs } = decision;
+  if (refusedBy === "capacity" && retryAfterMs < Infinity) return retryAfterMs;
+  const binding = layers.find(({ name, periodMs }) => name === limit.name && periodMs === limit.periodMs);
+  return binding === undefined ? resetAfterMs : ofLayer(binding, decision);
 }
 
 /** Formats the time of a reset, rounded up to a whole second. */

@@ -17,5 +17,5 @@ export type {
   WhenDown,
 } from "./options.js";
 export type { Outcome, Rejection, RejectionError } from "./pipeline.js";
-export type { Problem } from "./problem.js";
+export type { LockedStatus, Problem } from "./problem.js";
 export type { RequestView } from "./request-view.js";

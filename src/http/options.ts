@@ -1,6 +1,7 @@
 import type { Decision } from "../core/decision.js";
 import {
   assertBoolean,
+  rangeError,
   typeError,
   memberOf,
   parseOptions,
@@ -16,6 +17,7 @@ import { parseAcquireOptions, WAIT_OPTIONS } from "../limiter/acquire-options.js
 import type { ClientKeyOptions } from "./client-ip.js";
 import type { HeaderOptions } from "./header-formats.js";
 import { checkHeaderOptions } from "./header-formats.js";
+import type { LockedStatus } from "./problem.js";
 import type { LimiterLike } from "../wrap/limiter-like.js";
 
 /** A value, or a promise of one: what a callback may return. */
@@ -177,6 +179,12 @@ export interface CommonOptions<R, A extends readonly unknown[]> extends HeaderOp
    */
   readonly wait?: WaitOptions | undefined;
   /**
+   * The HTTP status of a request whose key is locked (`refusedBy: "lock"`): 429, or 403 for a ban that the client need not wait
+   * for. The refusal that locks the key has the status 429. `Retry-After` is sent with both.
+   * @default 429
+   */
+  readonly lockedStatus?: LockedStatus | undefined;
+  /**
    * A function that returns whether a request is refunded, by the status of its response: `(_, status) => status < 400` counts
    * failures only. It returns a boolean, or a promise of one, for which no response waits. If it fails, a process warning is
    * emitted, and the request stays counted.
@@ -219,7 +227,7 @@ export type WhenDown = "allow" | "deny";
 
 const NAMES = [
   ...["limiter", "limiters", "key", "client", "cost", "maxCalls", "skip", "countPreflights", "onRefused", "refundWhen"],
-  ...["wait", "headers", "resetFormat", "partitionKey", "exposeHeaders"],
+  ...["wait", "lockedStatus", "headers", "resetFormat", "partitionKey", "exposeHeaders"],
   ...["whenDown", "onStoreError", "throw", "warnings"],
 ];
 
@@ -252,6 +260,8 @@ const RENAMED: Readonly<Record<string, string>> = {
   period: "period",
   name: "name",
   identifier: "name",
+  ban: "lockFor",
+  blockDuration: "lockFor",
   store: "store",
   redis: "store",
   onExceeded: "onDecision",
@@ -283,6 +293,7 @@ export function checkedHttpOptions<O extends CommonOptions<never, never>>(option
     onStoreError,
     throw: throws,
     warnings,
+    lockedStatus,
   } = checked;
   const { key, maxCalls } = checked as { key?: unknown; maxCalls?: unknown };
   for (const [name, value] of Object.entries({ key, skip, onRefused, refundWhen, onStoreError })) {
@@ -295,10 +306,16 @@ export function checkedHttpOptions<O extends CommonOptions<never, never>>(option
   if (wait !== undefined) parseAcquireOptions(parseOptions("wait", wait, WAIT_OPTIONS));
   if (maxCalls !== undefined && typeof maxCalls !== "function") assertOwnMaxCalls("maxCalls", maxCalls);
   checkHeaderOptions(checked);
+  if (lockedStatus !== undefined) checkLockedStatus(lockedStatus);
   if (whenDown !== undefined && typeof whenDown !== "function")
     assertOneOf("whenDown", whenDown, ["allow", "deny"], " or a function of the error and the request");
   if (throws === true && onRefused !== undefined) {
     throw typeError("onRefused", "absent beside `throw`, which leaves the response to the error handler", onRefused);
   }
   return checked;
+}
+
+function checkLockedStatus(value: unknown): void {
+  if (value === 429 || value === 403) return;
+  throw (typeof value === "number" ? rangeError : typeError)("lockedStatus", "429 or 403", value);
 }

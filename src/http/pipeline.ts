@@ -38,7 +38,7 @@ export interface Outcome {
 
 /** The response to a request that does not pass. */
 export interface Rejection {
-  /** The HTTP status: 429, 503, or 400 if the client has disconnected. */
+  /** The HTTP status: 429, 503, 403 for a locked key if `lockedStatus` says so, or 400 if the client has disconnected. */
   readonly status: number;
   /** Further fields of the response, without those of its body. */
   readonly fields: readonly HeaderEntry[];
@@ -222,7 +222,8 @@ export class HttpRateLimiter<R, A extends readonly unknown[] = readonly [], K ex
     const results = call.resultsOf(decision);
     const fields = this.#headers.fieldsOf(decision, results);
     if (!decision.allowed) {
-      const problem = problemOf(decision, results, call.isAbuse(decision));
+      const { lockedStatus = 429 } = this.#options;
+      const problem = problemOf(decision, results, call.isAbuse(decision), lockedStatus);
       return makeOutcome(decision, fields, this.#rejection(decision, problem, fields, waitFailedBy));
     }
     const { refundWhen } = this.#options;
@@ -272,8 +273,10 @@ export class HttpRateLimiter<R, A extends readonly unknown[] = readonly [], K ex
       fields,
       body: JSON.stringify(problem),
       error: (currentHeader) => {
-        const headers = [...limits, ...fields].map((field) => [field[0], valueOf(currentHeader?.(field[0]), field)]);
-        return Object.assign(error(), { headers: Object.fromEntries(headers) as Record<string, string>, expose: true });
+        const entries = [...limits, ...fields].map((field) => [field[0], valueOf(currentHeader?.(field[0]), field)]);
+        const headers = Object.fromEntries(entries) as Record<string, string>;
+        const { status } = problem;
+        return Object.assign(error(), { headers, expose: true, status, statusCode: status });
       },
     };
   }

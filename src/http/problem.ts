@@ -1,4 +1,4 @@
-import type { Decision, LayerStatus } from "../core/decision.js";
+import type { Decision } from "../core/decision.js";
 import { isShortage } from "../core/errors.js";
 import type { LimiterResult } from "./headers.js";
 import { policyName } from "./headers.js";
@@ -14,6 +14,9 @@ export interface Problem {
   /** The names of the limits that refused, as in the `RateLimit` header. */
   readonly "violated-policies"?: readonly string[];
 }
+
+/** The statuses that a request of a locked key can get. */
+export type LockedStatus = 429 | 403;
 
 const REGISTRY = "https://iana.org/assignments/http-problem-types#";
 
@@ -31,28 +34,35 @@ const ABUSE = {
 };
 
 /**
- * Returns the problem of a refusal. The status is 503 if the service is short of capacity, otherwise 429.
+ * Returns the problem of a refusal. The status is 503 if the service is short of capacity, `lockedStatus` if the key is locked, and
+ * otherwise 429.
  *
  * @param isAbuse - whether the limiter guards against abnormal use, and does not enforce a quota.
  * @see draft-ietf-httpapi-ratelimit-headers-11, section 5
  */
-export function problemOf(decision: Decision, results: readonly LimiterResult[], isAbuse: boolean): Problem {
+export function problemOf(
+  decision: Decision,
+  results: readonly LimiterResult[],
+  isAbuse: boolean,
+  lockedStatus: LockedStatus,
+): Problem {
   const isShort = isShortage(decision);
+  const isLocked = decision.refusedBy === "lock";
   return {
-    ...(isShort ? CAPACITY : isAbuse ? ABUSE : QUOTA),
-    status: isShort ? 503 : 429,
+    ...(isShort ? CAPACITY : isAbuse || isLocked ? ABUSE : QUOTA),
+    status: isShort ? 503 : isLocked ? lockedStatus : 429,
     "violated-policies": violatedPolicies(results),
   };
 }
 
-/** Returns the names of the limits that refused, in order. */
+/** Returns the names of the limits that refused, in order: all limits of a limiter that has locked the key. */
 function violatedPolicies(results: readonly LimiterResult[]): string[] {
-  const refusing = ({ retryAfterMs }: LayerStatus): boolean => retryAfterMs > 0;
   // A limiter in shadow mode allows the call although a layer may be exceeded.
   const refusals = results.filter(({ decision }) => !decision.allowed);
-  return refusals.flatMap(({ name, decision }) =>
-    decision.layers.filter(refusing).map((layer) => policyName(name, layer)),
-  );
+  return refusals.flatMap(({ name, decision: { layers, refusedBy } }) => {
+    const refusing = layers.filter(({ retryAfterMs }) => refusedBy === "lock" || retryAfterMs > 0);
+    return refusing.map((layer) => policyName(name, layer));
+  });
 }
 
 /** The problem of a request that was refused because the store failed. It names no quota. */

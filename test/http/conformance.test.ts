@@ -830,6 +830,106 @@ describe.each(RIGS)("on $name over $protocol", ({ name, rig, protocol }) => {
     expect((await send(await serve({ limiter: down, key, throw: true }))).status).toBe(503);
   });
 
+  describe("with locks", () => {
+    const abnormal = {
+      type: "https://iana.org/assignments/http-problem-types#abnormal-usage-detected",
+      title: "Request not satisfied due to detection of abnormal request pattern",
+    };
+    const locking = { ...minute, maxCalls: 1, lockFor: "15m" } as const;
+
+    it("sends the lock as the wait of the refusal that sets it and of those after it, which report abnormal usage", async () => {
+      const port = await serve({ limiter: new AsyncRateLimiter(locking), key });
+      expect((await send(port, as("ada"))).status).toBe(200);
+      clock.advance("10s");
+      const striking = await send(port, as("ada"));
+      expect(striking.status).toBe(429);
+      expect(striking.headers).toMatchObject({ "retry-after": "900", ratelimit: `"1-in-1m";r=0;t=900` });
+      expect(JSON.parse(striking.body)).toEqual({ ...QUOTA, "violated-policies": ["1-in-1m"] });
+
+      // The log would allow the request again.
+      clock.advance("60500ms");
+      const locked = await send(port, as("ada"));
+      expect(locked.status).toBe(429);
+      expect(locked.headers).toMatchObject({
+        "retry-after": "840",
+        "ratelimit-policy": `"1-in-1m";q=1;w=60`,
+        ratelimit: `"1-in-1m";r=0;t=840`,
+        "cache-control": "no-store",
+        "content-type": "application/problem+json",
+      });
+      expect(JSON.parse(locked.body)).toEqual({ ...abnormal, status: 429, "violated-policies": ["1-in-1m"] });
+      expect((await send(port, as("ben"))).status).toBe(200);
+
+      clock.advance("839499ms");
+      expect((await send(port, as("ada"))).headers["retry-after"]).toBe("1");
+      clock.advance("1ms");
+      expect((await send(port, as("ada"))).status).toBe(200);
+    });
+
+    it("responds to a locked key with 403 if lockedStatus says so, and with 429 to the refusal that locks it", async () => {
+      vi.spyOn(console, "error").mockReturnValue();
+      for (const options of [{}, { throw: true }] as const) {
+        const limiter = new AsyncRateLimiter(locking);
+        const port = await serve({ limiter, lockedStatus: 403, ...options });
+        const [passed, striking, locked] = [await send(port), await send(port), await send(port)];
+        expect([passed.status, striking.status, locked.status]).toEqual([200, 429, 403]);
+        expect(locked.headers["retry-after"]).toBe("900");
+        if (!("throw" in options)) expect(JSON.parse(locked.body)).toMatchObject({ ...abnormal, status: 403 });
+      }
+    });
+
+    it("passes the lock to onRefused, which responds with the standard status", async () => {
+      const limiter = new AsyncRateLimiter(minute);
+      await limiter.lock("ada", "1h");
+      const onRefused = (request: unknown, decision: Decision, ...rest: unknown[]): unknown =>
+        rig.respond(request as never, `${decision.refusedBy} ${decision.lockedForMs}`, rest as never[]);
+      const port = await serve({ limiter, key, onRefused });
+      expect(await send(port, as("ada"))).toMatchObject({ status: 429, body: "lock 3600000" });
+    });
+
+    it("sends a lock that was set by hand in every format, although no call is recorded", async () => {
+      vi.spyOn(Date, "now").mockReturnValue(1_800_000_000_000);
+      const limiter = new AsyncRateLimiter(minute);
+      await limiter.lock("foo", "2m");
+      const fields = async (headers: AnyOptions["headers"]): Promise<object> => {
+        const got = await send(await serve({ limiter, key: () => "foo", headers }));
+        expect([got.status, got.headers["retry-after"]]).toEqual([429, "120"]);
+        return Object.fromEntries(Object.entries(got.headers).filter(([field]) => field.includes("ratelimit")));
+      };
+      expect(await fields("draft-11")).toMatchObject({ ratelimit: `"2-in-1m";r=0;t=120` });
+      expect(await fields("draft-8")).toMatchObject({ ratelimit: `"2-in-1m"; r=0; t=120` });
+      expect(await fields("draft-7")).toMatchObject({ ratelimit: "limit=2, remaining=0, reset=120" });
+      expect(await fields("draft-6")).toMatchObject({ "ratelimit-remaining": "0", "ratelimit-reset": "120" });
+      expect(await fields("legacy")).toMatchObject({
+        "x-ratelimit-remaining": "0",
+        "x-ratelimit-reset": "1800000120",
+      });
+      expect(await fields(false)).toEqual({});
+    });
+
+    it("refuses a request if one of several limiters has locked its key, and counts it in none", async () => {
+      const ip = new AsyncRateLimiter({ ...minute, maxCalls: 5 });
+      const user = new AsyncRateLimiter(minute);
+      await user.lock("ada", "90s");
+      const port = await serve({ limiters: { ip: { limiter: ip }, user: { limiter: user, key } } });
+      const locked = await send(port, as("ada"));
+      expect([locked.status, locked.headers["retry-after"]]).toEqual([429, "90"]);
+      expect(JSON.parse(locked.body)).toEqual({ ...abnormal, status: 429, "violated-policies": ["user"] });
+      expect(locked.headers["ratelimit"]).toContain(`"user";r=0;t=90`);
+      expect((await ip.peek("127.0.0.1")).remaining).toBe(5);
+      expect((await send(port, as("ben"))).status).toBe(200);
+    });
+
+    it("lets a request of a locked key pass in shadow mode", async () => {
+      const limiter = new AsyncRateLimiter({ ...locking, mode: "shadow" });
+      const port = await serve({ limiter });
+      for (const remaining of ["r=0;t=60", "r=0;t=900", "r=0;t=900"]) {
+        const { status, headers } = await send(port);
+        expect([status, headers["ratelimit"]]).toEqual([200, `"1-in-1m";${remaining}`]);
+      }
+    });
+  });
+
   describe("with refundWhen", () => {
     const large = "x".repeat(protocol === "HTTP/1.1" ? 16_000_000 : 1_000_000);
     const refundWhen = vi.fn(() => true);

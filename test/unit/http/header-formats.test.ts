@@ -346,6 +346,9 @@ describe("the header options", () => {
       /^Expected `partitionKey` to be absent unless `headers` is one of "draft-11", "draft-8", "both"/,
     ],
     [{ headers: false, partitionKey: true }, TypeError, /^Expected `partitionKey` to be absent/],
+    [{ lockedStatus: 404 }, RangeError, /^Expected `lockedStatus` to be 429 or 403/],
+    [{ lockedStatus: "403" }, TypeError, /^Expected `lockedStatus` to be 429 or 403/],
+    [{ ban: 3 }, TypeError, /lockFor/],
     [{ exposeHeaders: "*" }, TypeError, /^Expected `exposeHeaders` to be a boolean/],
   ])("%j throw if they are invalid", (options, type, message) => {
     expect(make(options)).toThrow(type);
@@ -355,6 +358,39 @@ describe("the header options", () => {
   it("allow partitionKey: false with every format", () => {
     for (const headers of ["draft-6", "draft-7", "legacy", false]) {
       expect(make({ headers, partitionKey: false })).not.toThrow();
+    }
+  });
+});
+
+describe("the headers of a locked key", () => {
+  it.each([
+    // A lock that was set by hand ends before the window allows more.
+    ["10s", `"2-in-1m";r=0;t=30`, "60"],
+    ["40s", `"2-in-1m";r=0;t=40`, "60"],
+    ["90s", `"2-in-1m";r=0;t=90`, "90"],
+  ] as const)("show that nothing remains until lock and window allow it: %s", async (duration, expected, reset) => {
+    const limiter = new AsyncRateLimiter({ maxCalls: 2, period: "1m", clock });
+    const of = (options: HeaderOptions): Promise<Fields> =>
+      fieldsOf(new HttpRateLimiter({ limiter, key: () => "foo", ...options }, plainView));
+    await limiter.check("foo");
+    clock.set(30_000);
+    await limiter.check("foo");
+    await limiter.lock("foo", duration);
+    expect((await of({}))["RateLimit"]).toBe(expected);
+    expect((await of({ headers: "legacy", resetFormat: "seconds" }))["X-RateLimit-Reset"]).toBe(reset);
+  });
+
+  it.each(["draft-6", "draft-7", "draft-8"] as const)("refer in %s to the time of Retry-After", async (headers) => {
+    const limiter = new AsyncRateLimiter({ maxCalls: 2, period: "1m", clock });
+    const http = new HttpRateLimiter({ limiter, key: () => "foo", headers }, plainView);
+    await limiter.check("foo");
+    for (const duration of ["10s", "90s"] as const) {
+      await limiter.lock("foo", duration);
+      const fields = await fieldsOf(http);
+      const seconds = Number.parseInt(duration);
+      expect(fields["Retry-After"]).toBe(String(seconds));
+      const reset = fields["RateLimit-Reset"] ?? /(?:reset|t)=(\d+)$/.exec(fields["RateLimit"] ?? "")?.[1];
+      expect(reset).toBe(String(seconds));
     }
   });
 });
