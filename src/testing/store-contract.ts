@@ -1,5 +1,5 @@
 import type { Decision, Source } from "../core/decision.js";
-import { parseOptions, typeError } from "../core/validate.js";
+import { assertBoolean, parseOptions, typeError } from "../core/validate.js";
 import { AdaptiveRateLimiter } from "../limiter/adaptive-rate-limiter.js";
 import { allOf } from "../limiter/all-of.js";
 import { AsyncRateLimiter } from "../limiter/async-rate-limiter.js";
@@ -25,6 +25,8 @@ export interface StoreContractOptions {
   readonly store: () => Store;
   /** The source that its decisions must have. @default any */
   readonly source?: Source | undefined;
+  /** Whether its namespaces have `lock` and `unlock`, which are optional. Then these are checked as well. @default false */
+  readonly locks?: boolean | undefined;
 }
 
 /** A check with the stores that it needs. */
@@ -45,10 +47,11 @@ type Check = (given: { readonly store: () => Store; readonly source: object }) =
  * for (const { name, run } of storeContract({ store: () => new MyStore() })) test(name, run);
  */
 export function storeContract(options: StoreContractOptions): readonly StoreCheck[] {
-  const { store, source } = parseOptions("options", options, ["store", "source"]);
+  const { store, source, locks = false } = parseOptions("options", options, ["store", "source", "locks"]);
+  assertBoolean("locks", locks);
   if (typeof store !== "function") throw typeError("store", "a function that makes a store", store);
   const given = { store, source: source === undefined ? {} : { source } };
-  return Object.entries(CHECKS).map(([name, check]) => ({
+  return Object.entries(locks ? { ...CHECKS, ...LOCK_CHECKS } : CHECKS).map(([name, check]) => ({
     name,
     run: () => withinAMinute(`a store that ${name}`, check(given)),
   }));
@@ -419,6 +422,172 @@ const CHECKS: Readonly<Record<string, Check>> = {
     const decision = await both.check({ ip: "10.0.0.1", user: null });
     expectMatch("the refund of a call of one key", await both.refund(decision), true);
     expectMatch("peek() of that key", await ip.peek("10.0.0.1"), { remaining: 4 });
+  },
+};
+
+/** A limit whose first lock outlasts its window. */
+const LOCKING = { ...HOUR, lockFor: ["2h", "3h"] } as const;
+
+const LOCK_CHECKS: Readonly<Record<string, Check>> = {
+  "locks a key by the refusal that finds no lock, up a ladder": async ({ store }) => {
+    const limiter = new AsyncRateLimiter({ ...LOCKING, store: store() });
+    const admitted = await limiter.check("ada", { cost: 3 });
+    expectMatch("a call within the limit", admitted, { allowed: true, lockedForMs: 0, strikes: 0 });
+    const refused = await limiter.check("ada");
+    expectMatch("the first refusal", refused, { refusedBy: "limit", strikes: 1, remaining: 0 });
+    const { lockedForMs, retryAfterMs } = refused;
+    expectThat("lockedForMs", "two hours", lockedForMs, lockedForMs > 7_100_000 && lockedForMs <= 7_200_000);
+    expectMatch("retryAfterMs", retryAfterMs, lockedForMs);
+    const locked = { allowed: false, refusedBy: "lock", reason: "Locked", strikes: 1, remaining: 0 };
+    expectMatch("the second refusal", await limiter.check("ada"), locked);
+    expectMatch("peek()", await limiter.peek("ada"), locked);
+    expectMatch("isAllowed()", await limiter.isAllowed("ada"), false);
+    expectMatch(`state("ada")`, await limiter.state("ada"), { calls: 3, strikes: 1 });
+    expectMatch("a call of another key", await limiter.check("ben"), { allowed: true, lockedForMs: 0, strikes: 0 });
+    await limiter.lock("ada", "5ms");
+    await sleep(50);
+    expectMatch("peek() after the lock", await limiter.peek("ada"), { refusedBy: "limit", lockedForMs: 0, strikes: 1 });
+    expectMatch("isAllowed() after the lock", await limiter.isAllowed("ada"), false);
+    const second = await limiter.state("ada");
+    const { lockedForMs: stepMs } = second;
+    expectMatch("the state after the second lock", second, { calls: 3, strikes: 2 });
+    expectThat("lockedForMs", "three hours", stepMs, stepMs > 10_700_000 && stepMs <= 10_800_000);
+  },
+
+  "counts one strike of many refusals at once, and records none of them": async ({ store }) => {
+    const limiter = new AsyncRateLimiter({ ...LOCKING, store: store() });
+    await limiter.check("ada", { cost: 3 });
+    const refuse = (call: number): Promise<unknown> =>
+      call % 2 === 0 ? limiter.check("ada") : limiter.isAllowed("ada");
+    await Promise.all(Array.from({ length: 50 }, (_, call) => refuse(call)));
+    expectMatch(`state("ada")`, await limiter.state("ada"), { calls: 3, strikes: 1 });
+  },
+
+  "counts no strike of a peek, a waiting call, a cost that is never admitted, and a limit reduced by load": async ({
+    store,
+  }) => {
+    const limiter = new AsyncRateLimiter({ ...LOCKING, store: store() });
+    await limiter.check("ada", { cost: 3 });
+    await limiter.peek("ada");
+    await limiter.check("ada", { cost: 4 });
+    await limiter.isAllowed("ada", { maxCalls: 0 });
+    await rejectionOf("acquire()", limiter.acquire("ada", { timeout: "5s" }));
+    const unlocked = { lockedForMs: 0, strikes: 0, lockedUntil: null };
+    expectMatch(`state("ada")`, await limiter.state("ada"), { calls: 3, ...unlocked });
+    await limiter.isAllowed("ada", { maxCalls: 2 });
+    expectMatch("state() after a refusal by the limit of a call", await limiter.state("ada"), { calls: 3, strikes: 1 });
+
+    const { period, bypass, lockFor } = LOCKING;
+    const adaptive = new AdaptiveRateLimiter({ baseMaxCalls: 4, period, bypass, lockFor, store: store() });
+    adaptive.adjustForLoad(0.9, 0);
+    await adaptive.check("ada", { cost: 2 });
+    expectMatch("a refusal by load", await adaptive.check("ada"), { refusedBy: "load", lockedForMs: 0, strikes: 0 });
+    expectMatch("a refusal by both", await adaptive.check("ada", { cost: 3 }), { refusedBy: "limit", strikes: 1 });
+  },
+
+  "locks a key by hand, with or without lockFor, and keeps its strikes": async ({ store }) => {
+    for (const lockFor of [undefined, "2h" as const]) {
+      const limiter = new AsyncRateLimiter({ ...HOUR, lockFor, store: store() });
+      await limiter.lock("ada", "1h");
+      const decision = await limiter.check("ada");
+      expectMatch("a call of a locked key", decision, { refusedBy: "lock", strikes: 0, remaining: 0 });
+      const { lockedForMs } = decision;
+      expectThat("lockedForMs", "an hour", lockedForMs, lockedForMs > 3_500_000 && lockedForMs <= 3_600_000);
+      await limiter.lock("ada", "5ms");
+      await sleep(50);
+      const admitted = { allowed: true, remaining: 2, lockedForMs: 0, strikes: 0 };
+      expectMatch("a call after a shorter lock", await limiter.check("ada"), admitted);
+    }
+    const limiter = new AsyncRateLimiter({ ...LOCKING, store: store() });
+    await limiter.check("ada", { cost: 3 });
+    await limiter.check("ada");
+    await limiter.lock("ada", "5h");
+    expectMatch("state() of a lock by hand", await limiter.state("ada"), { calls: 3, strikes: 1 });
+  },
+
+  "forgets strikes after their time, counted from the end of the lock": async ({ store }) => {
+    const limiter = new AsyncRateLimiter({ ...LOCKING, forgetAfter: "300ms", store: store() });
+    await limiter.check("ada", { cost: 3 });
+    await limiter.check("ada");
+    await limiter.lock("ada", "5ms");
+    await sleep(400);
+    const unlocked = { calls: 3, lockedForMs: 0, strikes: 0, lockedUntil: null };
+    expectMatch(`state("ada")`, await limiter.state("ada"), unlocked);
+    expectMatch("the next refusal", await limiter.check("ada"), { refusedBy: "limit", strikes: 1 });
+  },
+
+  "unlocks and resets a key, unless it has been locked again": async ({ store }) => {
+    const limiter = new AsyncRateLimiter({ ...LOCKING, store: store() });
+    await limiter.check("ada", { cost: 3 });
+    expectMatch("unlock() of a key without a lock", await limiter.unlock("ada"), false);
+    expectMatch("unlock() of an unused key", await limiter.unlock("ben"), false);
+    await limiter.check("ada");
+    const { lockedUntil } = await limiter.state("ada");
+    await limiter.lock("ada", "5h");
+    expectMatch("unlock() of an earlier lock", await limiter.unlock("ada", { lockedUntil }), false);
+    expectMatch("unlock() of no lock", await limiter.unlock("ada", { lockedUntil: null }), false);
+    await limiter.reset("ada", { lockedUntil });
+    await limiter.reset("ada", { lockedUntil: null });
+    const latest = await limiter.state("ada");
+    expectMatch("state() after them", latest, { calls: 3, strikes: 1 });
+    const latestUntil = { lockedUntil: latest.lockedUntil };
+    expectMatch("unlock() of the latest lock", await limiter.unlock("ada", latestUntil), true);
+    const unlocked = { lockedForMs: 0, strikes: 0, lockedUntil: null };
+    expectMatch("state() after unlock()", await limiter.state("ada"), { calls: 3, ...unlocked });
+    await limiter.check("ada");
+    const { lockedUntil: again } = await limiter.state("ada");
+    await limiter.reset("ada", { lockedUntil: again });
+    expectMatch("state() after reset()", await limiter.state("ada"), { calls: 0, ...unlocked });
+    await limiter.check("ada");
+    await limiter.reset("ada", { lockedUntil: null });
+    expectMatch("state() after reset() of a key without a lock", await limiter.state("ada"), { calls: 0 });
+    await limiter.lock("ada", "1h");
+    await limiter.lock("ben", "1h");
+    await limiter.reset();
+    for (const key of ["ada", "ben"]) expectMatch("a call after reset()", await limiter.isAllowed(key), true);
+  },
+
+  "keeps the lock and the strikes of a key whose calls are refunded": async ({ store }) => {
+    const limiter = new AsyncRateLimiter({ ...LOCKING, store: store() });
+    const decision = await limiter.check("ada", { cost: 3 });
+    await limiter.check("ada");
+    expectMatch("the refund", await limiter.refund(decision), true);
+    expectMatch(`state("ada")`, await limiter.state("ada"), { calls: 0, strikes: 1 });
+    expectMatch("a call", await limiter.check("ada"), { refusedBy: "lock", strikes: 1 });
+    await limiter.lock("ada", "5ms");
+    await sleep(50);
+    expectMatch("a call after the lock", await limiter.check("ada"), { allowed: true, remaining: 2, strikes: 1 });
+    expectMatch("a second refund", await limiter.refund(decision), false);
+  },
+
+  "wakes a waiter when its key is unlocked": async ({ store }) => {
+    const limiter = new AsyncRateLimiter({ ...LOCKING, store: store() });
+    await limiter.lock("ada", "1h");
+    const waiting = limiter.acquire("ada", { timeout: "2h" });
+    await sleep(20);
+    expectMatch("unlock()", await limiter.unlock("ada"), true);
+    expectMatch("acquire()", await waiting, { allowed: true, remaining: 2 });
+  },
+
+  "locks only the first of several keys that refuses a call, and charges none if one is locked": async ({ store }) => {
+    const shared = store();
+    // Created in the listed order, which is the order of the checks in a store without `checkBatch`.
+    const shadow = new AsyncRateLimiter({ ...LOCKING, name: "shadow", mode: "shadow", store: shared });
+    const ip = new AsyncRateLimiter({ ...LOCKING, name: "ip", store: shared });
+    const user = new AsyncRateLimiter({ ...LOCKING, name: "user", store: shared });
+    const all = allOf({ shadow, ip, user });
+    const keys = { shadow: "ada", ip: "10.0.0.1", user: "ada" };
+    await all.check(keys, { cost: 3 });
+    expectMatch("a call that all refuse", await all.check(keys), { allowed: false, refusedBy: "limit" });
+    const strikes = {
+      shadow: await shadow.state("ada"),
+      ip: await ip.state("10.0.0.1"),
+      user: await user.state("ada"),
+    };
+    expectMatch("the states", strikes, { shadow: { strikes: 1 }, ip: { strikes: 1 }, user: { strikes: 0 } });
+    await user.reset();
+    expectMatch("a call of a locked key", await all.check(keys), { allowed: false, member: "ip", refusedBy: "lock" });
+    expectMatch("the state of the other key", await user.state("ada"), { calls: 0, strikes: 0 });
   },
 };
 

@@ -9,7 +9,7 @@ import { RedisProcess, withoutRedis } from "../../support/redis/redis-process.js
 import { SentinelProcess } from "../../support/redis/sentinel-process.js";
 
 describe("a MemoryStore", () => {
-  itIsAStore({ store: () => new MemoryStore(), source: "memory" });
+  itIsAStore({ store: () => new MemoryStore(), source: "memory", locks: true });
 });
 
 /** Keeps prefixes apart: clients share a server. */

@@ -8,7 +8,7 @@ type Replace = (space: SyncNamespace) => Partial<AsyncNamespace>;
 
 /** Runs the checks of these names, or all, each on a store of its own. */
 async function run(replace: Replace, ...names: string[]): Promise<void> {
-  const checks = storeContract({ store: () => asyncStore({ replace }) });
+  const checks = storeContract({ store: () => asyncStore({ replace }), locks: true });
   const chosen = checks.filter(({ name }) => names.length === 0 || names.includes(name));
   await Promise.all(chosen.map((check) => check.run()));
 }
@@ -68,6 +68,36 @@ describe("storeContract", () => {
       (space) => ({ check: async (key, limits, cost) => space.check(key, limits.slice(0, 1), cost) }),
       "checks all layers of one log, and records in all or in none",
       'Expected check("ada", { cost: 2 }).layers.length to be 2, got 1',
+    ],
+    [
+      "counts strikes of waiting calls",
+      (space) => ({ check: async (key, limits, cost) => space.check(key, limits, cost) }),
+      "counts no strike of a peek, a waiting call, a cost that is never admitted, and a limit reduced by load",
+      'Expected state("ada").lockedForMs to be 0, got 7200000',
+    ],
+    [
+      "unlocks a newer lock",
+      (space) => ({ unlock: async (key) => space.unlock?.(key) === true }),
+      "unlocks and resets a key, unless it has been locked again",
+      "Expected unlock() of an earlier lock to be false, got true",
+    ],
+    [
+      "keeps a lock by hand for ever",
+      (space) => ({ lock: async (key) => space.lock?.(key, 3_600_000) }),
+      "locks a key by hand, with or without lockFor, and keeps its strikes",
+      "Expected a call after a shorter lock.allowed to be true, got false",
+    ],
+    [
+      "forgets a lock with the last call",
+      (space) => ({
+        check: async (...call) => {
+          const result = space.check(...call);
+          const refund = async () => space.reset(call[0]);
+          return { ...result, receipt: result.receipt && { refund } };
+        },
+      }),
+      "keeps the lock and the strikes of a key whose calls are refunded",
+      'Expected state("ada").strikes to be 1, got 0',
     ],
   ])("finds a store that %s", async (_fault, replace, check, message) => {
     await expect(run(replace, check)).rejects.toThrow(message);
