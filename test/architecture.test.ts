@@ -85,15 +85,17 @@ describe("the modules of src", () => {
 
   it("import no package but those of the framework they adapt, and modules of Node only to measure the load of the process", () => {
     const isAllowed = ({ from, to }: Import): boolean =>
-      (from === "http/adapters/fastify-types.ts" && to === "fastify") ||
+      from === (to === "fastify" ? "http/adapters/fastify-types.ts" : `http/adapters/${to}.ts`) ||
       (moduleOf(from) === "nest" && /^@nestjs\/(common|core)$/.test(to)) ||
       (moduleOf(from) === "load" && to.startsWith("node:"));
     expect(imports.filter((imported) => !imported.to.endsWith(".ts") && !isAllowed(imported))).toEqual([]);
   });
 
-  it("import fastify for its types only", () => {
-    const code = readFileSync(join(source, "http/adapters/fastify-types.ts"), "utf8");
-    expect(code.match(/^import .*/gm)?.filter((line) => !line.startsWith("import type "))).toEqual([]);
+  it.each(["express", "fastify-types", "hono", "koa"])("import a framework for its types only: %s", (adapter) => {
+    const code = readFileSync(join(source, `http/adapters/${adapter}.ts`), "utf8");
+    const packages = code.match(/^import [^;]* from "[^.].*/gm);
+    expect(packages).not.toBeNull();
+    expect(packages?.filter((line) => !line.startsWith("import type "))).toEqual([]);
   });
 
   it("use stores through limiters only, in HTTP", () => {

@@ -127,6 +127,16 @@ export interface MemberOptions<R> extends RequestLimit<R> {
   readonly key?: ((request: R) => MaybePromise<string | null>) | undefined;
 }
 
+/**
+ * The requests that a middleware accepts: those of its callbacks. If callbacks take every request of the framework, so does the
+ * middleware, by the structural type: the type of the framework would decide on the types of the handlers behind it.
+ *
+ * @typeParam R - the request of the callbacks.
+ * @typeParam F - the type of all requests of the framework.
+ * @typeParam L - the structural type.
+ */
+export type Accepted<R, F, L> = [F] extends [R] ? L : R;
+
 /** The options that do not depend on the choice of limiters. */
 export interface CommonOptions<R, A extends readonly unknown[]> extends HeaderOptions {
   /**

@@ -12,6 +12,7 @@ import { rateLimit as onFastify } from "sluicegate/fastify";
 import { rateLimit as onFetch, withRateLimit } from "sluicegate/fetch";
 import { rateLimit as onHono, type RateLimitVariables } from "sluicegate/hono";
 import { rateLimit as onKoa, type RateLimitState } from "sluicegate/koa";
+import { rateLimit as onNode } from "sluicegate/node";
 
 /** What must compile, and what must not, against the real frameworks. It is type-checked and never run. */
 export async function types(): Promise<unknown> {
@@ -69,8 +70,31 @@ export async function types(): Promise<unknown> {
       onRefused: (_request: Request, decision, response: Response) => response.status(420).json(decision.reason),
     }),
   );
-  connect().use(onExpress({ limiter, key: (request) => clientKey(request, { trustProxy: 1 }) }));
-  const limit = onExpress({ limiter });
+  // Under a path and in a route, callbacks have the types of express, and handlers behind them keep the parameters of the path.
+  app.use(
+    "/api",
+    onExpress({ limiter, key: (request) => request.ip ?? null, skip: (request) => request.get("x") === "" }),
+  );
+  app.get(
+    "/books/:id",
+    onExpress({
+      limiter,
+      key: (request) => request.get("x-key") ?? null,
+      maxCalls: async (request) => Promise.resolve(Number(request.query["calls"])),
+      onRefused: (_request, decision, response) => response.json(decision.reason),
+    }),
+    (request, response) => {
+      response.send(request.params.id.toUpperCase());
+    },
+  );
+  express.Router().use("/api", onExpress({ limiters: { ip: { limiter, key: (request) => request.hostname } } }));
+  type Authenticated = Request & { readonly user: { readonly id: string } };
+  const ofUser = onExpress({ limiter, key: (request: Authenticated) => request.user.id });
+  // @ts-expect-error the requests of this app have no user
+  app.use(ofUser);
+  connect().use(onNode({ limiter, key: (request) => clientKey(request, { trustProxy: 1 }) }));
+  connect().use("/api", onNode({ limiter, key: (request) => request.originalUrl ?? null }));
+  const limit = onNode({ limiter });
   createServer((request, response) => limit(request, response, () => response.end()));
   createHttp2Server((request, response) => limit(request, response, () => response.end()));
 
@@ -117,7 +141,7 @@ export async function types(): Promise<unknown> {
   overHttp2.get("/", { preHandler: overHttp2.rateLimit({ limiter }) }, async () => "in");
 
   const koa = new Koa<RateLimitState>();
-  koa.use(onKoa({ limiter, key: (context) => context.get("x-key") }));
+  koa.use(onKoa({ limiter, key: (context) => context.cookies.get("session") ?? null }));
   koa.use((context) => {
     const decision: Decision | undefined = context.state.rateLimit;
     context.body = decision;
@@ -129,7 +153,12 @@ export async function types(): Promise<unknown> {
     const decision: Decision | undefined = context.get("rateLimit");
     return context.json(decision);
   });
-  new Hono().use("/api/*", onHono({ limiter }));
+  new Hono().use("/api/*", onHono({ limiter, key: (context) => context.req.param("id") ?? null }));
+  hono.get(
+    "/books/:id",
+    onHono({ limiter, key: (context) => context.req.query("key") ?? null, onRefused: (context) => context.json({}) }),
+    (context) => context.text(context.req.param("id").toUpperCase() + String(context.get("rateLimit")?.remaining)),
+  );
 
   const handler = withRateLimit(
     async (request: Request & globalThis.Request, env: { name: string }) => {

@@ -70,7 +70,7 @@ describe("the packed package, installed into an empty project", () => {
       "adapters.mjs",
       `import { createRequire } from "node:module";
       const require = createRequire(import.meta.url);
-      const names = ["http", "express", "fastify", "koa", "hono", "fetch", "login"];
+      const names = ["http", "node", "express", "fastify", "koa", "hono", "fetch", "login"];
       const { AsyncRateLimiter } = require("sluicegate");
       const limiter = new AsyncRateLimiter({ maxCalls: 1, period: "1m" });
       for (const name of names) {
@@ -126,7 +126,7 @@ describe("the packed package, installed into an empty project", () => {
       "quiet.cjs",
       `${watch}
       const { AsyncRateLimiter } = require("sluicegate");
-      for (const name of ["testing", "http", "express", "fastify", "koa", "hono", "fetch", "login", "redis"]) require("sluicegate/" + name);
+      for (const name of ["testing", "http", "node", "express", "fastify", "koa", "hono", "fetch", "login", "redis"]) require("sluicegate/" + name);
       const atImport = seen.length;
       new AsyncRateLimiter({ maxCalls: 1, period: 1, bypass: false });
       process.stdout.write(JSON.stringify({ atImport, seen }));`,
@@ -152,16 +152,12 @@ describe("the types of the packed package", () => {
     import { AsyncRateLimiter, MemoryStore, RATE_LIMITS, RateLimitExceededError, type Decision } from "sluicegate";
     import { ManualClock } from "sluicegate/testing";
     import { clientKey } from "sluicegate/http";
-    import { rateLimit } from "sluicegate/express";
-    import { rateLimit as onKoa } from "sluicegate/koa";
-    import { rateLimit as onHono } from "sluicegate/hono";
+    import { rateLimit } from "sluicegate/node";
     import { withRateLimit } from "sluicegate/fetch";
     import { RedisRateLimiter, RedisStore } from "sluicegate/redis";
 
     const byAddress = new AsyncRateLimiter(RATE_LIMITS.apiGeneral);
     rateLimit({ limiter: byAddress, key: (request) => clientKey(request, { trustProxy: 1 }) });
-    onKoa({ limiter: byAddress, key: (context) => context.ip });
-    onHono({ limiter: byAddress, key: (context) => context.req.header("x-key") ?? null });
     withRateLimit((request) => request.url, { limiter: byAddress });
     const client = async (command: string[]): Promise<unknown> => command.length;
     new RedisRateLimiter({ ...RATE_LIMITS.login, client, timeout: "50ms", whenDown: "deny" });
@@ -226,7 +222,7 @@ describe("the types of the packed package", () => {
       write(
         "mixed.mts",
         `import { AsyncRateLimiter, allOf, rateLimited } from "sluicegate";
-        import { rateLimit } from "sluicegate/express";
+        import { rateLimit } from "sluicegate/node";
         import { plain, ofUsers } from "./limiters.cjs";
         const own = new AsyncRateLimiter({ maxCalls: 1, period: "1m" });
         const all = allOf({ own, plain, ofUsers });

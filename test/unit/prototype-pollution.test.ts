@@ -11,6 +11,7 @@ import * as onFetch from "sluicegate/fetch";
 import * as onHono from "sluicegate/hono";
 import * as http from "sluicegate/http";
 import * as onKoa from "sluicegate/koa";
+import * as onNode from "sluicegate/node";
 import * as load from "sluicegate/load";
 import * as login from "sluicegate/login";
 import * as nest from "sluicegate/nest";
@@ -31,6 +32,7 @@ const ENTRY_POINTS: Readonly<Record<string, object>> = {
   "./hono": onHono,
   "./http": http,
   "./koa": onKoa,
+  "./node": onNode,
   "./load": load,
   "./login": login,
   "./nest": nest,
@@ -74,14 +76,14 @@ const fake: LimiterLike = { check: (key) => closed.peek(key) };
 
 const headers = { "x-key": "ada" };
 const preflight = { origin: "https://example.org", "access-control-request-method": "GET" };
-const nodeRequest = (): onExpress.ExpressRequest => ({
+const nodeRequest = (): onNode.ConnectRequest => ({
   method: "GET",
   url: "/",
   headers,
   socket: { remoteAddress: "203.0.113.7" },
 });
 
-function nodeResponse(): onExpress.ExpressResponse & {
+function nodeResponse(): onNode.ConnectResponse & {
   seen: unknown[];
   listeners: (() => void)[];
   writableEnded: boolean;
@@ -127,29 +129,31 @@ async function served(send: (options: http.HttpOptions<never, string, never>) =>
   return seen;
 }
 
-/** A middleware of express in front of nothing: what it writes, or hands to `next`. */
-function throughExpress(options: object): Scenario {
-  const limit = onExpress.rateLimit(options as never);
-  return async () => {
-    const seen: unknown[] = [];
-    const preflights = [{}, { originalUrl: "/" }].map((own) => ({ method: "OPTIONS", headers: preflight, ...own }));
-    for (const own of [{}, ...preflights]) {
-      const response = nodeResponse();
-      const finish = (): void => {
-        for (const listener of response.listeners) listener();
-      };
-      await new Promise((resolve) => {
-        response.end = (body) => resolve(seen.push(response.statusCode, response.seen, body));
-        limit({ ...nodeRequest(), ...own }, response, (error) => {
-          response.writableEnded = true;
-          finish();
-          resolve(seen.push(response.statusCode, response.seen, "next", String(error)));
+/** A middleware of node or express in front of nothing: what it writes, or hands to `next`. */
+const throughConnect =
+  (rateLimit: typeof onNode.rateLimit) =>
+  (options: object): Scenario => {
+    const limit = rateLimit(options as never);
+    return async () => {
+      const seen: unknown[] = [];
+      const preflights = [{}, { originalUrl: "/" }].map((own) => ({ method: "OPTIONS", headers: preflight, ...own }));
+      for (const own of [{}, ...preflights]) {
+        const response = nodeResponse();
+        const finish = (): void => {
+          for (const listener of response.listeners) listener();
+        };
+        await new Promise((resolve) => {
+          response.end = (body) => resolve(seen.push(response.statusCode, response.seen, body));
+          limit({ ...nodeRequest(), ...own }, response, (error) => {
+            response.writableEnded = true;
+            finish();
+            resolve(seen.push(response.statusCode, response.seen, "next", String(error)));
+          });
         });
-      });
-    }
-    return seen;
+      }
+      return seen;
+    };
   };
-}
 
 function throughKoa(options: object): Scenario {
   const limit = onKoa.rateLimit(options as never);
@@ -362,7 +366,14 @@ const SCENARIOS: Readonly<Record<string, Readonly<Record<string, Scenario>>>> = 
     USER_TIERS: () => new root.TieredRateLimiter({ tiers: root.USER_TIERS, ...fixed() }).checkSync("ada", "free"),
     testingBypass: () => root.testingBypass(),
   },
-  "./express": { rateLimit: () => served(throughExpress), clientKey: () => http.clientKey(nodeRequest()) },
+  "./express": {
+    rateLimit: () => served(throughConnect(onExpress.rateLimit)),
+    clientKey: () => http.clientKey(nodeRequest()),
+  },
+  "./node": {
+    rateLimit: () => served(throughConnect(onNode.rateLimit)),
+    clientKey: () => http.clientKey(nodeRequest()),
+  },
   "./fastify": { rateLimit: () => served(throughFastify), clientKey: () => http.clientKey(nodeRequest()) },
   "./koa": { rateLimit: () => served(throughKoa), clientKey: () => http.clientKey(nodeRequest()) },
   "./hono": { rateLimit: () => served(throughHono), clientKey: () => http.clientKey(nodeRequest()) },

@@ -1,8 +1,9 @@
+import type { Context } from "hono";
 import { isPromiseLike } from "../../core/callbacks.js";
 import type { Decision } from "../../core/decision.js";
 import type { HeaderEntry } from "../headers.js";
 import { EXPOSE_HEADERS } from "../headers.js";
-import type { HttpOptions } from "../options.js";
+import type { Accepted, HttpOptions } from "../options.js";
 import { HttpRateLimiter, PROBLEM_TYPE, appendHeader, missingHeaders } from "../pipeline.js";
 import type { RequestView } from "../request-view.js";
 import type { FetchRequest } from "./fetch-standard.js";
@@ -86,11 +87,11 @@ interface PendingHeaders {
  * @example
  * app.use(rateLimit({ limiter: new AsyncRateLimiter({ maxCalls: 100, period: "1m" }) }));
  */
-export function rateLimit<C extends HonoContext = HonoContext, K extends string = string>(
+export function rateLimit<C extends HonoContext = Context, K extends string = string>(
   options: HttpOptions<C, K>,
-): HonoMiddleware<C> {
+): HonoMiddleware<Accepted<C, Context, HonoContext>> {
   const limiter = new HttpRateLimiter(options, requestView);
-  return async function rateLimit(context, next) {
+  const middleware: HonoMiddleware<C> = async function rateLimit(context, next) {
     const signal = limiter.waits ? hangUpSignal(context.env, context.req.raw) : undefined;
     const outcome = limiter.handle(context, signal);
     const { decision, fields, rejection, onResponse } = isPromiseLike(outcome) ? await outcome : outcome;
@@ -137,6 +138,7 @@ export function rateLimit<C extends HonoContext = HonoContext, K extends string 
     context.res = response;
     if (response.status >= 200) setFields(context, [...missing, ...own]);
   };
+  return middleware as never;
 }
 
 function executionContextOf(context: HonoContext): unknown {

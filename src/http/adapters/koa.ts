@@ -1,6 +1,7 @@
+import type { Context } from "koa";
 import type { Decision } from "../../core/decision.js";
 import type { HeaderEntry } from "../headers.js";
-import type { HttpOptions } from "../options.js";
+import type { Accepted, HttpOptions } from "../options.js";
 import { HttpRateLimiter, PROBLEM_TYPE, appendHeader, callbackError } from "../pipeline.js";
 import type { NodeRequest, RequestView } from "../request-view.js";
 import { nodeRequestView } from "../request-view.js";
@@ -49,11 +50,11 @@ export type KoaMiddleware<C> = (context: C, next: () => Promise<unknown>) => Pro
  * @example
  * app.use(rateLimit({ limiter: new AsyncRateLimiter({ maxCalls: 100, period: "1m" }) }));
  */
-export function rateLimit<C extends KoaContext = KoaContext, K extends string = string>(
+export function rateLimit<C extends KoaContext = Context, K extends string = string>(
   options: HttpOptions<C, K>,
-): KoaMiddleware<C> {
+): KoaMiddleware<Accepted<C, Context, KoaContext>> {
   const limiter = new HttpRateLimiter(options, requestView);
-  return async function rateLimit(context, next) {
+  const middleware: KoaMiddleware<C> = async function rateLimit(context, next) {
     const { decision, fields, rejection, onResponse } = await withErrors(() =>
       limiter.handle(context, limiter.waits ? closeSignal(context.res) : undefined),
     );
@@ -84,6 +85,7 @@ export function rateLimit<C extends KoaContext = KoaContext, K extends string = 
     // For a body of null, koa would send a 204 without a type.
     context.body = rejection.body ?? "";
   };
+  return middleware as never;
 }
 
 /** Converts any value that `run` throws to an error: koa does not respond to a request if another value is thrown. */

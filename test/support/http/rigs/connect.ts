@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import connect from "connect";
-import type { ExpressRequest } from "sluicegate/express";
-import { rateLimit } from "sluicegate/express";
+import type { ConnectRequest } from "sluicegate/node";
+import { rateLimit } from "sluicegate/node";
 import type { Rig } from "../rig.js";
 import { createServerFor, served } from "../rig.js";
 
@@ -16,7 +16,7 @@ export const onConnect: Rig = {
     });
     for (const options of limits) app.use(rateLimit(options));
     app.use((request, response, next: (error: unknown) => void) => {
-      Promise.resolve(handler(request.url ?? "", (request as ExpressRequest).rateLimit)).then(({ status, body }) => {
+      Promise.resolve(handler(request.url ?? "", (request as ConnectRequest).rateLimit)).then(({ status, body }) => {
         response.statusCode = status;
         response.end(body);
       }, next);

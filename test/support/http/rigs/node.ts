@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { RateLimitExceededError } from "sluicegate";
-import type { ExpressRequest } from "sluicegate/express";
-import { rateLimit } from "sluicegate/express";
+import type { ConnectRequest } from "sluicegate/node";
+import { rateLimit } from "sluicegate/node";
 import type { Rig } from "../rig.js";
 import { createServerFor, served } from "../rig.js";
 
@@ -23,7 +23,7 @@ export const onNode: Rig = {
           return limit(request, response, (error) => (error === undefined ? step(at + 1) : failed(error)));
         }
         // A handler that throws before it returns throws out of `next`.
-        Promise.resolve(handler(request.url ?? "", (request as ExpressRequest).rateLimit)).then(({ status, body }) => {
+        Promise.resolve(handler(request.url ?? "", (request as ConnectRequest).rateLimit)).then(({ status, body }) => {
           response.writeHead(status).end(body);
         }, failed);
       };
