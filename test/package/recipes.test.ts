@@ -118,6 +118,13 @@ describe("programs of the documentation, in cases that their pages cannot show",
       readonly query: string;
       readonly operationName?: string;
     }
+    interface Yoga {
+      fetch(request: Request, context: object): Promise<Response>;
+    }
+    const yogaUrl = "http://localhost/graphql";
+    const costly = `{${"name ".repeat(1500)}}`;
+    const posted = (type: string, body: string): Request =>
+      new Request(yogaUrl, { method: "POST", headers: { "content-type": type }, body });
     let app: RequestListener;
     let costOf: CostOf;
     let budget: number;
@@ -277,6 +284,25 @@ describe("programs of the documentation, in cases that their pages cannot show",
         server.close();
       },
     );
+
+    it.each<[string, () => Request]>([
+      ["GET", () => new Request(`${yogaUrl}?query=${encodeURIComponent(costly)}`)],
+      ["a JSON body", () => posted("application/json", JSON.stringify({ query: costly }))],
+      ["a batch", () => posted("application/json", JSON.stringify([{ query: "{ name }" }, { query: costly }]))],
+      ["a form", () => posted("application/x-www-form-urlencoded", new URLSearchParams({ query: costly }).toString())],
+      ["a body that is the query", () => posted("application/graphql", costly)],
+    ])("in Yoga, however the client sends them: by %s", async (_, sent) => {
+      const { code, folder } = programWith("createYoga<");
+      const [program = ""] = code.split(/^createServer\(yoga\)/m);
+      expect(program).not.toBe(code);
+      const { outputText } = ts.transpileModule(`${program}\nexport { yoga };`, {
+        compilerOptions: { module: ts.ModuleKind.ESNext },
+      });
+      writeFileSync(join(folder, "yoga-app.js"), outputText);
+      const { yoga } = (await import(pathToFileURL(join(folder, "yoga-app.js")).href)) as { yoga: Yoga };
+      const answer = await yoga.fetch(sent(), { req: { socket: { remoteAddress: "203.0.113.7" } } });
+      expect(await answer.text()).toContain(`"code":"RATE_LIMIT_EXCEEDED"`);
+    });
 
     it("never below what graphql's executor resolves", () => {
       const fields = [
