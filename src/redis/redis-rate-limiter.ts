@@ -26,12 +26,13 @@ export class RedisRateLimiter<in K extends string = string> extends RateLimiter<
   /** @throws TypeError for an option that is unknown or of the wrong type, RangeError for one out of range. */
   constructor(options: RedisRateLimiterOptions<K>) {
     const checked = checkedOptions(options, ["maxCalls", "period", ...REDIS_OPTIONS], REDIS_RENAMED);
-    const { maxCalls, period, name, bypass, mode, onDecision, store, clock, ...ofStore } = checked;
+    const { maxCalls, period, name, bypass, mode, onDecision, lockFor, forgetAfter, store, clock, ...ofStore } =
+      checked;
     for (const [own, value] of Object.entries({ store, clock } as Record<string, unknown>)) {
       if (value !== undefined) throw typeError(own, "absent: Redis is the store, and its clock counts", value);
     }
     const limit = limitFrom({ maxCalls, period });
-    const { warnings } = checked;
-    super([limit], { name, bypass, mode, onDecision, warnings, store: new RedisStore(ofStore) });
+    const policy = { name, bypass, mode, onDecision, lockFor, forgetAfter, warnings: checked.warnings };
+    super([limit], { ...policy, store: new RedisStore(ofStore) });
   }
 }

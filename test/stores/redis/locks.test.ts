@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { AdaptiveRateLimiter, allOf, AsyncRateLimiter, type PolicyOptions } from "sluicegate";
-import { RedisStore, type RedisStoreOptions } from "sluicegate/redis";
+import { RedisRateLimiter, RedisStore, type RedisStoreOptions } from "sluicegate/redis";
 import { beforeEach, describe, expect, it, vi } from "vitest";
 import { realRedis } from "../../support/redis/real-redis.js";
 import { scriptStandIn } from "../../support/redis/script-stand-in.js";
@@ -28,6 +28,22 @@ describe.skipIf(withoutRedis !== undefined)("locks in Redis", () => {
     // The tests use one key with different limits, which causes a warning.
     vi.spyOn(process, "emitWarning").mockReturnValue();
     await redis.client.flushall();
+  });
+
+  it("are options of a RedisRateLimiter", async () => {
+    const limiter = new RedisRateLimiter({
+      maxCalls: 1,
+      period: "1h",
+      lockFor: "2h",
+      forgetAfter: "3d",
+      client: redis.client,
+      timeout: "5s",
+      whenDown: "deny",
+    });
+    await limiter.check("ada");
+    expect(await limiter.check("ada")).toMatchObject({ refusedBy: "limit", lockedForMs: 2 * HOUR_MS, strikes: 1 });
+    expect(await redis.client.pttl(KEY)).toBeGreaterThan(3 * DAY_MS + 2 * HOUR_MS - 5000);
+    expect(await limiter.check("ada")).toMatchObject({ refusedBy: "lock", strikes: 1 });
   });
 
   describe("the value of a key", () => {
