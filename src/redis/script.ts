@@ -335,9 +335,8 @@ local function create_general()
       return '1'
     end
 
-    local rounded_up = now > time and now + 1 or ceiling
     if op == 'lock' then
-      locked_until = rounded_up + words[2]
+      locked_until = now + words[2]
       kept_until = locked_until + (strikes > 0 and locks and locks[1] or 0)
       high = now
       if not save then create_writers() end
@@ -376,7 +375,7 @@ local function create_general()
     elseif strike_wait > 0 then
       local before, strikes_before, kept_before = locked_until, strikes, kept_until
       strikes = math.min(strikes + 1, ${MOST_STRIKES})
-      locked_until = math.max(rounded_up + locks[2 + math.min(strikes, locks[2])], time + strike_wait)
+      locked_until = math.max(now + locks[2 + math.min(strikes, locks[2])], time + strike_wait)
       kept_until = locked_until + locks[1]
       high = now
       if not save then create_writers() end
@@ -508,5 +507,5 @@ return table.concat(replies, '\\n')
 /** The text of the script, and its SHA-1 in hexadecimal for `EVALSHA`, since edge workers have no `node:crypto`. */
 export const SCRIPT: { readonly text: string; readonly sha1: string } = {
   text: TEXT,
-  sha1: "0ba45c9a412833999524cefbd00018f4927b9979",
+  sha1: "85d79fc0d24d11c8747bb4d20c0a4bb8a4a47815",
 };

@@ -26,8 +26,8 @@ function crowded(store: RedisStore): RedisStore {
       for (const key of ["one", "another"]) void others.admit(key, limits, 1).catch(() => undefined);
       return method(...args);
     };
-  store.open = (name, periodsMs) => {
-    const namespace = open(name, periodsMs);
+  store.open = (...args) => {
+    const namespace = open(...args);
     return Object.assign(namespace, {
       admit: withOthers(namespace.admit.bind(namespace)),
       check: withOthers(namespace.check.bind(namespace)),
@@ -54,6 +54,7 @@ function itIsAStoreThrough(
         new RedisStore({ client: connected.client, keyPrefix: `p${(made += 1)}`, timeout: "5s", whenDown: "deny" }),
       ),
     source: "redis",
+    locks: true,
   });
 }
 

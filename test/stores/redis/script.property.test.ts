@@ -10,7 +10,8 @@ import type {
   DecisionReply,
   RemoteCall,
 } from "../../../src/store/remote/backend.js";
-import { type Admission, Model, type ModelDecision, type ModelLimit } from "../../support/model.js";
+import type { KeyState } from "../../../src/store/store.js";
+import { type Admission, Model, type ModelLimit } from "../../support/model.js";
 import { realRedis } from "../../support/redis/real-redis.js";
 import { withoutRedis } from "../../support/redis/redis-process.js";
 
@@ -51,6 +52,49 @@ const NAMESPACES: readonly (readonly ModelLimit[])[] = [
   ],
   [{ maxCalls: 40, periodMs: 3_600_000 }],
   [{ maxCalls: 6, periodMs: 9_000_000_000 }],
+];
+
+interface Policy {
+  readonly stepsMs: readonly number[];
+  readonly forgetAfterMs: number;
+}
+
+/** The lock of a key, by the rules alone. `until` is 0 without one. */
+class LockModel {
+  until = 0;
+  strikes = 0;
+  readonly #policy: Policy | undefined;
+
+  constructor(policy: Policy | undefined) {
+    this.#policy = policy;
+  }
+
+  /** Moves the time: what counts no longer is forgotten. */
+  at(now: number): void {
+    if (now >= this.until + (this.strikes > 0 ? (this.#policy?.forgetAfterMs ?? 0) : 0)) this.clear();
+  }
+
+  clear(): boolean {
+    const { until } = this;
+    [this.until, this.strikes] = [0, 0];
+    return until > 0;
+  }
+
+  /** Locks the key after a strike at `now`, at least for `waitMs`. */
+  strike(now: number, waitMs: number): void {
+    const { stepsMs } = this.#policy!;
+    this.strikes += 1;
+    const stepMs = stepsMs[Math.min(this.strikes, stepsMs.length) - 1]!;
+    this.until = now + Math.max(stepMs, waitMs);
+  }
+}
+
+/** A few of these end while a test runs, and others never. */
+const POLICIES: readonly (Policy | undefined)[] = [
+  undefined,
+  { stepsMs: [4], forgetAfterMs: 12 },
+  { stepsMs: [1, 30, 2], forgetAfterMs: 100 },
+  { stepsMs: [9, 3_600_000], forgetAfterMs: 5 },
 ];
 
 describe.skipIf(withoutRedis !== undefined)("the script on a real server", () => {
@@ -143,6 +187,139 @@ describe.skipIf(withoutRedis !== undefined)("the script on a real server", () =>
     },
   );
 
+  it("agrees with the model on 60,000 calls of keys with locks and strikes", { timeout: 240_000 }, async () => {
+    const seed = Date.now() % 1_000_000;
+    const pick = random(seed);
+    const backend = new RedisBackend(connectionOf(redis.client));
+    const send = async (call: RemoteCall): Promise<unknown> => (await backend.execute([call], () => false))[0];
+    const keys = NAMESPACES.slice(0, 8).flatMap((limits, at) =>
+      POLICIES.map((locks, policy) => ({
+        own: { key: `locks:${at}:${policy}`, longestMs: Math.max(...limits.map(({ periodMs }) => periodMs)), locks },
+        limits,
+        model: new Model(),
+        lock: new LockModel(locks),
+        recorded: [] as { admission: Admission; epoch: number }[],
+      })),
+    );
+    const outcomes = { strikes: 0, locked: 0, admittedWithStrikes: 0, unlocked: 0, sparedByLoad: 0 };
+    for (let step = 0; step < 60_000; step += 1) {
+      const { own, limits, model, lock, recorded } = keys[pick(keys.length)]!;
+      const context = `seed ${seed}, step ${step}, ${own.key}`;
+      const state = async (): Promise<KeyState> => (await send({ method: "state", ...own })) as KeyState;
+      const choice = pick(100);
+      if (choice < 3) {
+        const ms = 1 + pick(40);
+        const before = (await state()).lastReset + own.longestMs;
+        lock.at(before);
+        await send({ method: "lock", ...own, ms });
+        const { lockedUntil, strikes, lastReset } = await state();
+        const now = lastReset + own.longestMs;
+        // It has ended, or its strikes were forgotten between the calls.
+        if (lockedUntil === null || strikes !== lock.strikes) lock.strikes = strikes;
+        else expect([context, lockedUntil >= before + ms, lockedUntil <= now + ms]).toEqual([context, true, true]);
+        lock.until = lockedUntil ?? 0;
+      } else if (choice < 6) {
+        const { lockedUntil, lastReset } = await state();
+        lock.at(lastReset + own.longestMs);
+        expect([context, lockedUntil ?? 0]).toEqual([context, lock.until]);
+        const wanted = [undefined, lockedUntil, lock.until + 1][pick(3)];
+        const method = pick(4) === 0 ? "reset" : "unlock";
+        const isDone = await send({ method, ...own, lockedUntil: wanted });
+        lock.at((await state()).lastReset + own.longestMs);
+        const isOther = wanted === lock.until + 1;
+        if (isOther && lock.until > 0) expect([context, isDone]).toEqual([context, false]);
+        else if (isDone) {
+          lock.clear();
+          outcomes.unlocked += 1;
+          if (method === "reset") model.reset();
+        } else expect([context, lock.until]).toEqual([context, 0]);
+      } else if (choice < 9 && recorded.length > 0) {
+        const [{ admission, epoch }] = recorded.splice(-1) as [(typeof recorded)[number]];
+        const before = (await state()).lastReset;
+        const isRefunded = await send({ method: "refund", ...own, recorded: { ...admission, epoch } });
+        const after = (await state()).lastReset;
+        // It expired between the calls, so either result is right.
+        if (admission.timestamp > before && admission.timestamp <= after) {
+          if (isRefunded === true) model.admissions = model.admissions.filter((other) => other !== admission);
+        } else
+          expect([context, isRefunded]).toEqual([
+            context,
+            model.refund(admission, [own.longestMs], after + own.longestMs),
+          ]);
+      } else {
+        const cost = pick(3) === 0 ? 1 + pick(limits[0]!.maxCalls > 100 ? 60 : 3) : 1;
+        const isReduced = pick(4) === 0;
+        const full = limits.map((limit) => ({ ...limit, maxCalls: Math.max(1, limit.maxCalls - pick(2)) }));
+        const inForce = isReduced
+          ? full.map((limit) => ({ ...limit, maxCalls: pick(limit.maxCalls), reducedFrom: limit.maxCalls }))
+          : full;
+        const mayStrike = pick(5) > 0;
+        const method = (["admit", "check", "check", "peek"] as const)[pick(4)]!;
+        // In one run with a call that shows its time.
+        const shown: DecisionCall = {
+          method: "peek",
+          key: "no such key",
+          longestMs: 1,
+          locks: undefined,
+          limits: [{ maxCalls: 1, periodMs: 1 }],
+          cost: 1,
+          mayStrike,
+        };
+        const [time, reply] = await backend.execute(
+          [
+            { ...shown, method: "state" },
+            { method, ...own, limits: inForce, cost, mayStrike },
+          ],
+          () => false,
+        );
+        const now = (time as KeyState).lastReset + 1;
+        lock.at(now);
+        const wasLocked = lock.until > now;
+        const log = model.peek("k", inForce, cost, now);
+        const isAllowed = log.allowed && !wasLocked;
+        const ofFull = model.peek("k", full, cost, now);
+        const { retryAfterMs } = ofFull;
+        const isStrike = !log.allowed && !wasLocked && mayStrike && method !== "peek" && own.locks !== undefined;
+        const strikes = isStrike && retryAfterMs > 0 && retryAfterMs < Infinity;
+        if (isStrike && retryAfterMs === 0) outcomes.sparedByLoad += 1;
+        if (strikes) lock.strike(now, retryAfterMs);
+        const leftMs = Math.max(0, lock.until - now);
+        if (method === "admit") {
+          const { retryAfterMs: waitMs, lockedForMs } = reply as AdmitReply;
+          expect([context, waitMs === 0]).toEqual([context, isAllowed]);
+          expect([context, lockedForMs]).toEqual([context, leftMs]);
+        } else {
+          const decision = reply as DecisionReply;
+          expect([context, decision.passed]).toEqual([context, isAllowed]);
+          expect([context, decision.lock?.lockedForMs ?? 0]).toEqual([context, leftMs]);
+          const { refuses = false, strikes: count = 0 } = decision.lock ?? {};
+          expect([context, refuses, count]).toEqual([context, wasLocked, lock.strikes]);
+          const waits = decision.layers.map(({ used, retryAfterMs: ms }) => [used, ms]);
+          const expected = method === "check" && isAllowed ? undefined : log.layers;
+          if (expected !== undefined) {
+            expect([context, waits]).toEqual([context, expected.map(({ used, retryAfterMs: ms }) => [used, ms])]);
+          }
+        }
+        outcomes.strikes += Number(strikes);
+        outcomes.locked += Number(wasLocked);
+        if (!isAllowed || method === "peek") continue;
+        outcomes.admittedWithStrikes += Number(lock.strikes > 0);
+        // The timestamp of `admit` is not known.
+        const { epoch, timestamp } =
+          method === "check"
+            ? (reply as DecisionReply)
+            : ((await send({ method: "peek", ...own, limits, cost: 1, mayStrike })) as DecisionReply);
+        model.check("k", inForce, cost, now, timestamp);
+        recorded.push({ admission: model.admissions.at(-1)!, epoch });
+        const ttl = await redis.client.pttl(own.key);
+        expect([context, ttl === -1]).toEqual([context, false]);
+        const keptMs = Math.max(own.longestMs, lock.until + (own.locks?.forgetAfterMs ?? 0) - now);
+        expect([context, ttl <= keptMs + 1]).toEqual([context, true]);
+      }
+    }
+    expect(Object.values(outcomes).every((count) => count > 100) ? outcomes : JSON.stringify(outcomes)).toBe(outcomes);
+  });
+
   it("agrees with the model on 2,000 runs of many calls, each alone and in order", { timeout: 240_000 }, async () => {
     const seed = Date.now() % 1_000_000;
     const pick = random(seed);
@@ -150,7 +327,9 @@ describe.skipIf(withoutRedis !== undefined)("the script on a real server", () =>
     const LIMITS = NAMESPACES.slice(0, 8);
     const longestOf = (limits: readonly ModelLimit[]): number => Math.max(...limits.map(({ periodMs }) => periodMs));
     const models = new Map<string, Model>();
-    const recorded: { key: string; limits: readonly ModelLimit[]; admission: Admission; epoch: number }[] = [];
+    const locksOf = new Map<string, LockModel>();
+    const recorded: { of: Pick<DecisionCall, "key" | "longestMs" | "locks">; admission: Admission; epoch: number }[] =
+      [];
     await redis.client.lpush("batch:list", "foreign");
     await redis.client.set("batch:text", "foreign");
     for (let run = 0; run < 2000; run += 1) {
@@ -160,19 +339,17 @@ describe.skipIf(withoutRedis !== undefined)("the script on a real server", () =>
         const limits = LIMITS[at]!;
         const key = pick(20) === 0 ? ["batch:list", "batch:text"][pick(2)]! : `batch:${at}:${pick(2)}`;
         const cost = pick(3) === 0 ? 1 + pick(limits[0]!.maxCalls > 100 ? 40 : 4) : 1;
-        return { key, longestMs: longestOf(limits), locks: undefined, limits, cost, mayStrike: true };
+        return { key, longestMs: longestOf(limits), locks: POLICIES[at % 4], limits, cost, mayStrike: pick(5) > 0 };
       };
       const calls: RemoteCall[] = Array.from({ length: 1 + pick(12) }, (): RemoteCall => {
         const choice = pick(20);
-        const { key, longestMs, limits } = decision();
+        const { key, longestMs, locks } = decision();
         if (choice === 0 && recorded.length > 0) {
           const [refunded] = recorded.splice(pick(recorded.length), 1);
-          const { admission, epoch } = refunded!;
-          const longest = longestOf(refunded!.limits);
-          const call = { method: "refund", key: refunded!.key, longestMs: longest, locks: undefined } as const;
-          return { ...call, recorded: { ...admission, epoch } };
+          const { of, admission, epoch } = refunded!;
+          return { method: "refund", ...of, recorded: { ...admission, epoch } };
         }
-        if (choice === 1) return { method: "state", key, longestMs, locks: undefined };
+        if (choice === 1) return { method: "state", key, longestMs, locks };
         if (choice < 5) {
           const members = new Map(
             Array.from({ length: 1 + pick(4) }, () => {
@@ -183,7 +360,7 @@ describe.skipIf(withoutRedis !== undefined)("the script on a real server", () =>
           return { method: "all", members: [...members.values()] };
         }
         const given = decision();
-        return { ...given, limits, key, longestMs, cost: pick(2) === 0 ? 1 : given.cost, method: "check" };
+        return { ...given, cost: pick(2) === 0 ? 1 : given.cost, method: "check" };
       }).map((call) =>
         call.method === "check" ? { ...call, method: (["admit", "check", "check", "peek"] as const)[pick(4)]! } : call,
       );
@@ -201,33 +378,58 @@ describe.skipIf(withoutRedis !== undefined)("the script on a real server", () =>
       const ceiling = (clock as DecisionReply).timestamp;
       const now = ceiling + 1 - (clock as DecisionReply).layers[0]!.moreAfterMs;
       const modelOf = (key: string): Model => models.get(key) ?? models.set(key, new Model()).get(key)!;
-      const expected = (given: Omit<DecisionCall, "method">, isRecorded: boolean): [ModelDecision, number] => {
-        const model = modelOf(given.key);
-        const newest = Math.max(ceiling, ...model.admissions.map(({ timestamp }) => timestamp));
-        const { limits, cost } = given;
-        return [isRecorded ? model.check("k", limits, cost, now, newest) : model.peek("k", limits, cost, now), newest];
+      const lockOf = ({ key, locks }: Pick<DecisionCall, "key" | "locks">): LockModel => {
+        const lock = locksOf.get(key) ?? new LockModel(locks);
+        locksOf.set(key, lock);
+        lock.at(now);
+        return lock;
       };
-      const agrees = (given: Omit<DecisionCall, "method">, reply: DecisionReply, isRecorded: boolean): void => {
-        const [wanted] = expected(given, isRecorded);
-        expect([context, given.key, reply.passed]).toEqual([context, given.key, wanted.allowed]);
+      const passes = (given: Omit<DecisionCall, "method">): boolean =>
+        lockOf(given).until <= now && modelOf(given.key).peek("k", given.limits, given.cost, now).allowed;
+      /** Whether a refusal is a strike, if no other member refuses before. */
+      const mayStrike = (given: Omit<DecisionCall, "method">): boolean => {
+        const { retryAfterMs } = modelOf(given.key).peek("k", given.limits, given.cost, now);
+        const isUnlocked = lockOf(given).until <= now;
+        return (
+          isUnlocked && given.locks !== undefined && given.mayStrike && retryAfterMs > 0 && retryAfterMs < Infinity
+        );
+      };
+      const locksAs = (given: Omit<DecisionCall, "method">, lockedForMs: number, isStrike: boolean): void => {
+        const lock = lockOf(given);
+        const { retryAfterMs } = modelOf(given.key).peek("k", given.limits, given.cost, now);
+        if (isStrike) lock.strike(now, retryAfterMs);
+        expect([context, given.key, lockedForMs]).toEqual([context, given.key, Math.max(0, lock.until - now)]);
+      };
+      const agrees = (
+        given: Omit<DecisionCall, "method">,
+        reply: DecisionReply,
+        isRecorded: boolean,
+        isStrike: boolean,
+      ): void => {
+        const [model, { limits, cost, key }] = [modelOf(given.key), given];
+        const wasLocked = lockOf(given).until > now;
+        const isAllowed = passes(given);
+        const newest = Math.max(ceiling, ...model.admissions.map(({ timestamp }) => timestamp));
+        expect([context, key, reply.passed]).toEqual([context, key, isAllowed]);
+        const recordedNow = isRecorded && isAllowed;
+        locksAs(given, reply.lock?.lockedForMs ?? 0, isStrike);
+        const { refuses = false, strikes = 0 } = reply.lock ?? {};
+        expect([context, key, refuses, strikes]).toEqual([context, key, wasLocked, lockOf(given).strikes]);
+        const wanted = recordedNow ? model.check("k", limits, cost, now, newest) : model.peek("k", limits, cost, now);
         const layers = reply.layers.map(({ used, remaining, retryAfterMs, moreAfterMs, resetAfterMs }) => {
           return { used, remaining, retryAfterMs, moreAfterMs, resetAfterMs };
         });
-        const recordedNow = isRecorded && reply.passed;
-        expect([context, given.key, layers]).toMatchObject([
-          context,
-          given.key,
-          wanted.layers.map((layer) => ({
-            used: layer.used,
-            remaining: layer.remaining,
-            retryAfterMs: recordedNow ? 0 : layer.retryAfterMs,
-            moreAfterMs: layer.moreAfterMs,
-            resetAfterMs: layer.resetAfterMs,
-          })),
-        ]);
+        const expected = wanted.layers.map((layer) => ({
+          used: layer.used,
+          remaining: layer.remaining,
+          retryAfterMs: recordedNow ? 0 : layer.retryAfterMs,
+          moreAfterMs: layer.moreAfterMs,
+          resetAfterMs: layer.resetAfterMs,
+        }));
+        expect([context, key, layers]).toEqual([context, key, expected]);
         if (recordedNow) {
-          const admission = modelOf(given.key).admissions.at(-1)!;
-          recorded.push({ key: given.key, limits: given.limits, admission, epoch: reply.epoch });
+          const of = { key, longestMs: given.longestMs, locks: given.locks };
+          recorded.push({ of, admission: model.admissions.at(-1)!, epoch: reply.epoch });
         }
       };
       for (const [at, call] of calls.entries()) {
@@ -239,9 +441,10 @@ describe.skipIf(withoutRedis !== undefined)("the script on a real server", () =>
           continue;
         }
         if (call.method === "state") {
-          const unlocked = { lockedForMs: 0, strikes: 0, lockedUntil: null };
+          const { until, strikes } = lockOf(call);
           const calls = modelOf(call.key).used("k", call.longestMs, now);
-          expect([context, reply]).toEqual([context, { ...unlocked, calls, lastReset: now - call.longestMs }]);
+          const locked = { lockedForMs: Math.max(0, until - now), strikes, lockedUntil: until === 0 ? null : until };
+          expect([context, reply]).toEqual([context, { ...locked, calls, lastReset: now - call.longestMs }]);
         } else if (call.method === "refund") {
           const admission = modelOf(call.key).admissions.find(
             ({ timestamp, cost }) => timestamp === call.recorded.timestamp && cost === call.recorded.cost,
@@ -249,21 +452,30 @@ describe.skipIf(withoutRedis !== undefined)("the script on a real server", () =>
           const isRefunded = admission !== undefined && modelOf(call.key).refund(admission, [call.longestMs], now);
           expect([context, reply]).toEqual([context, isRefunded]);
         } else if (call.method === "admit") {
-          const [wanted] = expected(call, true);
-          const { retryAfterMs } = reply as AdmitReply;
-          expect([context, retryAfterMs === 0]).toEqual([context, wanted.allowed]);
-          if (!wanted.allowed) {
-            const first = wanted.layers.find(({ retryAfterMs }) => retryAfterMs > 0);
-            expect([context, retryAfterMs]).toEqual([context, first!.retryAfterMs]);
-          }
+          const { retryAfterMs, lockedForMs } = reply as AdmitReply;
+          const model = modelOf(call.key);
+          const isAllowed = passes(call);
+          expect([context, retryAfterMs === 0]).toEqual([context, isAllowed]);
+          const first = model.peek("k", call.limits, call.cost, now).layers.find((layer) => layer.retryAfterMs > 0);
+          locksAs(call, lockedForMs, mayStrike(call));
+          if (!isAllowed) expect([context, retryAfterMs]).toEqual([context, lockedForMs || first!.retryAfterMs]);
+          const newest = Math.max(ceiling, ...model.admissions.map(({ timestamp }) => timestamp));
+          if (isAllowed) model.check("k", call.limits, call.cost, now, newest);
         } else if (call.method === "all") {
           const { isRecorded, members } = reply as AllReply;
-          const passes = call.members.map((member) => expected(member, false)[0].allowed);
-          expect([context, isRecorded]).toEqual([context, call.members.every((m, i) => !m.mayRefuse || passes[i])]);
+          const outcomes = call.members.map((member) => ({
+            ...member,
+            passes: passes(member),
+            strikes: mayStrike(member),
+          }));
+          expect([context, isRecorded]).toEqual([context, outcomes.every((one) => !one.mayRefuse || one.passes)]);
           for (const [i, member] of call.members.entries()) {
-            agrees(member, members[i]!, isRecorded && passes[i]!);
+            const earlier = outcomes.slice(0, i).filter((one) => !one.passes && (one.mayRefuse || !member.mayRefuse));
+            agrees(member, members[i]!, isRecorded, outcomes[i]!.strikes && earlier.length === 0);
           }
-        } else if ("limits" in call) agrees(call, reply as DecisionReply, call.method === "check");
+        } else if ("limits" in call) {
+          agrees(call, reply as DecisionReply, call.method === "check", call.method === "check" && mayStrike(call));
+        }
       }
     }
   });
