@@ -12,6 +12,7 @@ import {
   RateLimitExceededError,
   testingBypass,
 } from "sluicegate";
+import { LoginProtection } from "sluicegate/login";
 import { ManualClock } from "sluicegate/testing";
 
 export async function conform({ obeysTesting }) {
@@ -54,7 +55,13 @@ export async function conform({ obeysTesting }) {
   const refundable = await limiter.check("ada");
   is("a second refund", [await limiter.refund(refundable), await limiter.refund(refundable)], [true, false]);
   is("a refund of a copy", await thrown(() => limiter.refund({ ...refundable })), "TypeError");
-  is("the state", await limiter.state("ada"), { calls: 1, lastReset: 0 });
+  is("the state", await limiter.state("ada"), {
+    calls: 1,
+    lastReset: 0,
+    lockedForMs: 0,
+    strikes: 0,
+    lockedUntil: null,
+  });
   await limiter.reset("ada");
   is("a reset", store.size, 0);
 
@@ -66,6 +73,15 @@ export async function conform({ obeysTesting }) {
   is("an invalid option", await thrown(() => new AsyncRateLimiter({ maxCalls: 2.5, period: 1 })), "RangeError");
   is("an unknown option", await thrown(() => new AsyncRateLimiter({ ...limit, max: 1 })), "TypeError");
   is("an undefined key", await thrown(() => limiter.check(undefined)), "TypeError");
+
+  const logins = new LoginProtection({ secret: "one secret of at least 32 characters", bypass: false });
+  const guess = (cookie) => logins.attempt({ account: "ada", address: "2001:db8::7", cookie });
+  const [header] = (await (await guess()).succeeded()).split(";");
+  const guesses = await Promise.all(Array.from({ length: 25 }, () => guess()));
+  is("25 guesses of a password at once", guesses.filter(({ allowed }) => allowed).length, 5);
+  const [known, forged] = [await guess(header), await guess(header.slice(0, -2))];
+  is("a known browser", [known.knownBrowser, known.allowed], [true, true]);
+  is("a forged cookie", [forged.knownBrowser, forged.allowed], [false, false]);
 
   const preset = new AsyncRateLimiter(RATE_LIMITS.login);
   is("no bypass by default", testingBypass(), false);
