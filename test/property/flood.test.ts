@@ -1,8 +1,9 @@
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import { allOf, type Decision, type Limit, MemoryStore } from "../../src/index.js";
+import { allOf, type Decision, MemoryStore } from "../../src/index.js";
 import { ManualClock } from "../../src/testing/index.js";
-import { AnyLimiter } from "../support/model-run.js";
+import { anyPolicy } from "../support/commands.js";
+import { AnyLimiter, lockOptions } from "../support/model-run.js";
 
 const layers = fc.array(
   fc.record({ maxCalls: fc.integer({ min: 1, max: 5 }), periodMs: fc.constantFrom(20, 60, 100) }),
@@ -25,30 +26,32 @@ class Refusals {
   readonly #until = new Map<string, number>();
   seen = 0;
   repeated = 0;
+  locked = 0;
 
   observe(call: string, { allowed, retryAfterMs, refusedBy }: Decision, now: number): void {
     const until = this.#until.get(call) ?? -Infinity;
     if (allowed && until > now) expect.unreachable(`${call} was refused until ${until}, and is admitted at ${now}`);
-    if (refusedBy !== "limit" || retryAfterMs === Infinity) return;
+    if ((refusedBy !== "limit" && refusedBy !== "lock") || retryAfterMs === Infinity) return;
     this.seen += 1;
     if (until > now) this.repeated += 1;
+    if (refusedBy === "lock") this.locked += 1;
     this.#until.set(call, now + retryAfterMs);
   }
 }
 
 it("a flood of keys does not free a refused key: the same call is refused until its retryAfterMs has passed", async () => {
-  const total = { seen: 0, repeated: 0, evictions: 0 };
+  const total = { seen: 0, repeated: 0, locked: 0, evictions: 0 };
   await fc.assert(
     fc.asyncProperty(
       fc.integer({ min: 3, max: 50 }),
-      fc.array(layers, { minLength: 1, maxLength: 3 }),
+      fc.array(fc.tuple(layers, anyPolicy), { minLength: 1, maxLength: 3 }),
       fc.array(anyCall, { minLength: 100, maxLength: 400, size: "max" }),
       async (maxKeys, namespaces, calls) => {
         const clock = new ManualClock();
         const store = new MemoryStore({ clock, maxKeys });
-        const limiters = namespaces.map(
-          (limits: Limit[], at) => new AnyLimiter(limits, { name: `limiter ${at}`, store, bypass: false }),
-        );
+        const limiters = namespaces.map(([limits, policy], at) => {
+          return new AnyLimiter(limits, { name: `limiter ${at}`, store, bypass: false, ...lockOptions(policy) });
+        });
         const all = allOf(Object.fromEntries(limiters.map((limiter) => [limiter.name, limiter])));
         const refusals = new Refusals();
         for (const { limiter: which, key, cost, maxCalls, waitMs, together } of calls) {
@@ -74,10 +77,11 @@ it("a flood of keys does not free a refused key: the same call is refused until 
         }
         total.evictions += store.evictions;
         total.seen += refusals.seen;
+        total.locked += refusals.locked;
         total.repeated += refusals.repeated;
       },
     ),
     { numRuns: 400 },
   );
-  expect(Math.min(total.evictions, total.seen, total.repeated)).toBeGreaterThan(1000);
+  expect(Math.min(total.evictions, total.seen, total.repeated, total.locked)).toBeGreaterThan(1000);
 });

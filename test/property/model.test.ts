@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import { anyLimits, anyStep, moveOf, type Step } from "../support/commands.js";
+import { anyLimits, anyPolicy, anyStep, moveOf, type Step } from "../support/commands.js";
 import { World } from "../support/model-run.js";
 
 async function run(world: World, step: Step): Promise<void> {
@@ -17,9 +17,19 @@ async function run(world: World, step: Step): Promise<void> {
     case "refund":
       return world.refund(step.which);
     case "reset":
-      return world.reset(step.key);
+      return world.reset(step.key, step.meant);
     case "resetAll":
       return world.reset();
+    case "lock":
+      return world.lock(step.key, step.ms);
+    case "unlock":
+      return world.unlock(step.key, step.meant);
+    case "waitForLock":
+      world.waitForLock(step.key, step.isForgotten, step.ms);
+      return;
+    case "reduce":
+      world.limiter.reduce(step.to);
+      return;
     case "move":
       world.limiter.move(step.to);
       return;
@@ -36,9 +46,10 @@ it("a limiter agrees with the model on every field after each of 200,000 random 
   await fc.assert(
     fc.asyncProperty(
       anyLimits,
+      anyPolicy,
       fc.array(anyStep, { minLength: 60, maxLength: 140, size: "max" }),
-      async (limits, script) => {
-        const world = new World(limits);
+      async (limits, policy, script) => {
+        const world = new World(limits, policy);
         for (const step of script) await run(world, step);
         steps += script.length;
       },

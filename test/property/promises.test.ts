@@ -2,8 +2,9 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { Decision, Limit } from "../../src/index.js";
 import { ManualClock } from "../../src/testing/index.js";
-import { anyLimits, anyStep, callOf, moveOf, ownMaxCalls, type Step } from "../support/commands.js";
-import { AnyLimiter } from "../support/model-run.js";
+import { anyLimits, anyPolicy, anyStep, callOf, moveOf, ownMaxCalls, type Step } from "../support/commands.js";
+import type { ModelPolicy } from "../support/model.js";
+import { AnyLimiter, lockOptions } from "../support/model-run.js";
 
 /** A limiter, and its results at each step. */
 class Run {
@@ -12,8 +13,8 @@ class Run {
   readonly refunds: boolean[] = [];
   readonly limiter: AnyLimiter;
 
-  constructor(limits: readonly Limit[], mode: "enforce" | "shadow" = "enforce") {
-    this.limiter = new AnyLimiter(limits, { mode, bypass: false, clock: this.clock });
+  constructor(limits: readonly Limit[], policy: ModelPolicy | undefined, mode: "enforce" | "shadow" = "enforce") {
+    this.limiter = new AnyLimiter(limits, { mode, bypass: false, clock: this.clock, ...lockOptions(policy) });
   }
 
   async take(step: Step, key?: string): Promise<void> {
@@ -24,6 +25,8 @@ class Run {
     else if (step.do === "peek") this.decisions.push(await limiter.peek(key ?? step.key, options));
     else if (step.do === "reset") await limiter.reset(key ?? step.key);
     else if (step.do === "resetAll") await limiter.reset();
+    else if (step.do === "lock") await limiter.lock(key ?? step.key, `${step.ms}ms`);
+    else if (step.do === "unlock") await limiter.unlock(key ?? step.key);
     else if (step.do === "move") limiter.move(step.to);
     else if (step.do === "refund") {
       const decision = this.decisions.at(-1 - (step.which % Math.max(1, this.decisions.length)));
@@ -40,11 +43,12 @@ describe("for any limits and steps", () => {
     await fc.assert(
       fc.asyncProperty(
         anyLimits,
+        anyPolicy,
         script,
         fc.integer({ min: 1, max: 4 }),
         ownMaxCalls,
-        async (limits, steps, cost, own) => {
-          const run = new Run(limits);
+        async (limits, policy, steps, cost, own) => {
+          const run = new Run(limits, policy);
           for (const step of steps) await run.take(step);
           const { options } = callOf(run.limiter.limits, cost, own);
           const { allowed, retryAfterMs } = await run.limiter.peek("ada", options);
@@ -64,9 +68,9 @@ describe("for any limits and steps", () => {
 
   it("shadow mode equals enforce mode in every field except allowed and shadowed", async () => {
     await fc.assert(
-      fc.asyncProperty(anyLimits, script, async (limits, steps) => {
-        const enforce = new Run(limits);
-        const shadow = new Run(limits, "shadow");
+      fc.asyncProperty(anyLimits, anyPolicy, script, async (limits, policy, steps) => {
+        const enforce = new Run(limits, policy);
+        const shadow = new Run(limits, policy, "shadow");
         for (const step of steps) {
           await enforce.take(step);
           await shadow.take(step);
@@ -82,9 +86,9 @@ describe("for any limits and steps", () => {
 
   it("calls and resets of one key change no decision about another", async () => {
     await fc.assert(
-      fc.asyncProperty(anyLimits, script, script, async (limits, steps, noise) => {
-        const alone = new Run(limits);
-        const crowded = new Run(limits);
+      fc.asyncProperty(anyLimits, anyPolicy, script, script, async (limits, policy, steps, noise) => {
+        const alone = new Run(limits, policy);
+        const crowded = new Run(limits, policy);
         for (const [at, step] of steps.entries()) {
           // A store sees a step back only when it reads the clock, and `crowded` reads it more often.
           if (step.do === "resetAll" || moveOf(step, limits) < 0) continue;
@@ -93,6 +97,7 @@ describe("for any limits and steps", () => {
           const other = noise[at];
           if (other?.do === "check") crowded.limiter.checkSync("mallory", { cost: other.cost });
           if (other?.do === "reset") await crowded.limiter.reset("mallory");
+          if (other?.do === "lock") await crowded.limiter.lock("mallory", `${other.ms}ms`);
         }
         expect(crowded.decisions).toEqual(alone.decisions);
       }),
@@ -102,14 +107,14 @@ describe("for any limits and steps", () => {
 
   it("after reset(key), every decision equals that of a limiter without calls of the key", async () => {
     await fc.assert(
-      fc.asyncProperty(anyLimits, script, script, async (limits, past, future) => {
-        const run = new Run(limits);
+      fc.asyncProperty(anyLimits, anyPolicy, script, script, async (limits, policy, past, future) => {
+        const run = new Run(limits, policy);
         for (const step of past) await run.take(step, "ada");
         await run.limiter.reset("ada");
         run.decisions.length = 0;
         run.refunds.length = 0;
 
-        const fresh = new Run(limits);
+        const fresh = new Run(limits, policy);
         fresh.limiter.move(run.limiter.limits.map(({ maxCalls }) => maxCalls));
         // Both read the clock now, so that they see the same steps back.
         fresh.clock.set(run.clock.now());

@@ -17,6 +17,18 @@ export const ownMaxCalls = fc.option(fc.array(fc.nat({ max: 8 }), { minLength: 3
   nil: undefined,
 });
 
+/** How refusals lock keys: one limiter in four has no such policy. */
+export const anyPolicy = fc.option(
+  fc.record({
+    stepsMs: fc.array(fc.integer({ min: 1, max: 60 }), { minLength: 1, maxLength: 3 }),
+    forgetAfterMs: fc.integer({ min: 1, max: 120 }),
+  }),
+  { freq: 3, nil: undefined },
+);
+
+/** Which lock an `unlock` or `reset` is meant for: any, the one that the last `state` step has seen, or none. */
+const meant = fc.constantFrom<Meant>("any", "any", "seen", "none");
+
 /** Any step of a limiter or its clock. */
 export const anyStep = fc.oneof(
   { weight: 16, arbitrary: fc.record({ do: fc.constant("check" as const), key, cost, own: ownMaxCalls }) },
@@ -24,13 +36,27 @@ export const anyStep = fc.oneof(
   { weight: 4, arbitrary: fc.record({ do: fc.constant("peek" as const), key, cost, own: ownMaxCalls }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant("state" as const), key }) },
   { weight: 6, arbitrary: fc.record({ do: fc.constant("refund" as const), which: fc.nat({ max: 12 }) }) },
-  { weight: 2, arbitrary: fc.record({ do: fc.constant("reset" as const), key }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant("reset" as const), key, meant }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant("lock" as const), key, ms: fc.integer({ min: 1, max: 60 }) }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant("unlock" as const), key, meant }) },
+  // Load: every limit above it is reduced to it.
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("reduce" as const), to: fc.constantFrom(1, 2, 4, Infinity) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("resetAll" as const) }) },
   {
     weight: 2,
     arbitrary: fc.record({
       do: fc.constant("move" as const),
       to: fc.array(fc.nat({ max: 8 }), { minLength: 3, maxLength: 3 }),
+    }),
+  },
+  // To just before, exactly, and just after the end of a lock, or of the time after it in which strikes count.
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      do: fc.constant("waitForLock" as const),
+      key,
+      isForgotten: fc.boolean(),
+      ms: fc.constantFrom(-1, 0, 1),
     }),
   },
   // Forwards and backwards, and to just before, exactly, and just after the end of a period.
@@ -40,6 +66,9 @@ export const anyStep = fc.oneof(
     arbitrary: fc.record({ do: fc.constant("waitOut" as const), layer: fc.nat(2), ms: fc.constantFrom(-1, 0, 1) }),
   },
 );
+
+/** Which lock a step is meant for. */
+export type Meant = "any" | "seen" | "none";
 
 export type Step = typeof anyStep extends fc.Arbitrary<infer T> ? T : never;
 

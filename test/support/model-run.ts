@@ -1,19 +1,49 @@
 import { expect } from "vitest";
-import type { Decision, Limit, LimiterOptions } from "../../src/index.js";
+import type { Decision, Duration, Limit, LimiterOptions, LockOptions } from "../../src/index.js";
+import type { LimitsInForce } from "../../src/limiter/decide.js";
 import { RateLimiter } from "../../src/limiter/rate-limiter.js";
 import { ManualClock } from "../../src/testing/index.js";
-import { callOf } from "./commands.js";
-import { type Admission, Model, type ModelDecision } from "./model.js";
+import { callOf, type Meant } from "./commands.js";
+import { type Admission, Model, type ModelDecision, type ModelPolicy } from "./model.js";
 
 /** A limiter of any limits, whose depths can change, as those of the variants do. */
 export class AnyLimiter extends RateLimiter {
+  /** The limits without load. */
+  full: readonly Limit[];
+  #most = Infinity;
+
   constructor(limits: readonly Limit[], options: LimiterOptions<string> = {}) {
     super(limits, options);
+    this.full = limits;
   }
 
   move(maxCalls: readonly number[]): void {
-    this.replaceLimits(this.limits.map((limit, at) => ({ ...limit, maxCalls: maxCalls[at] ?? limit.maxCalls })));
+    this.full = this.full.map((limit, at) => ({ ...limit, maxCalls: maxCalls[at] ?? limit.maxCalls }));
+    this.replaceLimits(this.full);
   }
+
+  /** Reduces every limit above `most` to it, as load does. */
+  reduce(most: number): void {
+    this.#most = most;
+    this.replaceLimits();
+  }
+
+  protected override enforced(full: readonly Limit[]): LimitsInForce {
+    return { limits: this.reduced(full), whenReduced: undefined };
+  }
+
+  reduced(full: readonly Limit[]): Limit[] {
+    return full.map((limit) => {
+      return limit.maxCalls <= this.#most ? limit : { ...limit, maxCalls: this.#most, reducedFrom: limit.maxCalls };
+    });
+  }
+}
+
+/** The options of a limiter whose refusals lock as the model's do. */
+export function lockOptions(policy: ModelPolicy | undefined): LockOptions {
+  if (policy === undefined) return {};
+  const lockFor = policy.stepsMs.map((ms): Duration => `${ms}ms`);
+  return { lockFor: lockFor.length === 1 ? lockFor[0] : lockFor, forgetAfter: `${policy.forgetAfterMs}ms` };
 }
 
 interface Recorded {
@@ -25,14 +55,19 @@ interface Recorded {
 /** A limiter and the model, taken through the same steps and compared after each. */
 export class World {
   readonly clock = new ManualClock();
-  readonly model = new Model();
+  readonly model: Model;
   readonly limiter: AnyLimiter;
+  readonly #policy: ModelPolicy | undefined;
   readonly #recorded: Recorded[] = [];
+  /** The lock of each key when its state was last read. */
+  readonly #seen = new Map<string, number | null>();
   // What a store can know of the clock: its latest reading, and how far it ran backwards between readings.
   #offset = 0;
   #now = -Infinity;
 
-  constructor(limits: readonly Limit[], options: LimiterOptions<string> = {}) {
+  constructor(limits: readonly Limit[], policy?: ModelPolicy) {
+    this.#policy = policy;
+    this.model = new Model(policy);
     const clock = {
       now: () => {
         this.#offset = this.now() - this.clock.now();
@@ -40,12 +75,12 @@ export class World {
         return this.clock.now();
       },
     };
-    this.limiter = new AnyLimiter(limits, { bypass: false, ...options, clock, store: undefined });
+    this.limiter = new AnyLimiter(limits, { bypass: false, ...lockOptions(policy), clock });
   }
 
   /** @param own - the `maxCalls` of this call, layer by layer. */
   check(key: string, cost: number, own?: readonly number[]): void {
-    const { options, limits } = callOf(this.limiter.limits, cost, own);
+    const { options, limits } = this.#callOf(cost, own);
     const before = this.model.admissions.length;
     const expected = this.model.check(key, limits, cost, this.now());
     const decision = this.limiter.checkSync(key, options);
@@ -55,20 +90,34 @@ export class World {
   }
 
   async isAllowed(key: string, cost: number, own?: readonly number[]): Promise<void> {
-    const { options, limits } = callOf(this.limiter.limits, cost, own);
+    const { options, limits } = this.#callOf(cost, own);
     const { allowed } = this.model.check(key, limits, cost, this.now());
     expect(await this.limiter.isAllowed(key, options)).toBe(allowed);
   }
 
   async peek(key: string, cost: number, own?: readonly number[]): Promise<void> {
-    const { options, limits } = callOf(this.limiter.limits, cost, own);
+    const { options, limits } = this.#callOf(cost, own);
     expectSame(await this.limiter.peek(key, options), this.model.peek(key, limits, cost, this.now()));
   }
 
   async state(key: string): Promise<void> {
     const longest = Math.max(...this.#periods());
     const calls = this.model.used(key, longest, this.now());
-    expect(await this.limiter.state(key)).toMatchObject({ calls, lastReset: this.now() - longest });
+    const lock = this.model.lockOf(key, this.now());
+    const state = await this.limiter.state(key);
+    expect(state).toEqual({ calls, lastReset: this.now() - longest, ...lock });
+    this.#seen.set(key, state.lockedUntil);
+  }
+
+  async lock(key: string, ms: number): Promise<void> {
+    this.model.lock(key, ms, this.now());
+    await this.limiter.lock(key, `${ms}ms`);
+  }
+
+  async unlock(key: string, meant: Meant = "any"): Promise<void> {
+    const lockedUntil = this.#meantBy(key, meant);
+    const expected = this.model.unlock(key, this.now(), lockedUntil);
+    expect(await this.limiter.unlock(key, { lockedUntil })).toBe(expected);
   }
 
   /** Refunds one of the decisions so far, `which` counted back from the latest. It may have been refunded before. */
@@ -81,9 +130,10 @@ export class World {
     if (refunded !== expected) expect(refunded).toBe(expected);
   }
 
-  async reset(key?: string): Promise<void> {
-    this.model.reset(key);
-    await (key === undefined ? this.limiter.reset() : this.limiter.reset(key));
+  async reset(key?: string, meant: Meant = "any"): Promise<void> {
+    const lockedUntil = key === undefined ? undefined : this.#meantBy(key, meant);
+    this.model.reset(key, this.now(), lockedUntil);
+    await (key === undefined ? this.limiter.reset() : this.limiter.reset(key, { lockedUntil }));
   }
 
   /** Moves the clock, forwards or backwards. */
@@ -91,9 +141,28 @@ export class World {
     this.clock.set(this.clock.now() + ms);
   }
 
+  /** Moves the clock to the end of the lock of a key, or of the time after it in which strikes count, and `ms` further. */
+  waitForLock(key: string, isForgotten: boolean, ms: number): void {
+    const { lockedUntil } = this.model.lockOf(key, this.now());
+    if (lockedUntil === null) return;
+    const leftMs = lockedUntil - this.now() + (isForgotten ? (this.#policy?.forgetAfterMs ?? 0) : 0);
+    this.step(Math.max(0, leftMs + ms));
+  }
+
   /** Store time: the reading plus the sum of the steps back, and never before an earlier store time. */
   now(): number {
     return Math.max(this.#now, this.clock.now() + this.#offset);
+  }
+
+  /** The `lockedUntil` that is passed for a lock. */
+  #meantBy(key: string, meant: Meant): number | null | undefined {
+    if (meant === "any") return undefined;
+    return meant === "none" ? null : (this.#seen.get(key) ?? null);
+  }
+
+  #callOf(cost: number, own: readonly number[] | undefined): ReturnType<typeof callOf> {
+    const { options, limits } = callOf(this.limiter.full, cost, own);
+    return { options, limits: own === undefined ? this.limiter.limits : this.limiter.reduced(limits) };
   }
 
   #periods(): number[] {
@@ -105,7 +174,9 @@ export class World {
 function expectSame(decision: Decision, expected: ModelDecision): void {
   if (isSame(decision, expected)) return;
   const { allowed, reason, refusedBy, limit, remaining, retryAfterMs, resetAfterMs, layers } = decision;
-  expect({ allowed, reason, refusedBy, limit, remaining, retryAfterMs, resetAfterMs, layers }).toEqual(expected);
+  const { lockedForMs, strikes } = decision;
+  const log = { allowed, reason, refusedBy, limit, remaining, retryAfterMs, resetAfterMs, layers };
+  expect({ ...log, lockedForMs, strikes }).toEqual(expected);
   expect.unreachable("isSame found a difference that toEqual does not see");
 }
 
@@ -126,6 +197,8 @@ function isSame(decision: Decision, expected: ModelDecision): boolean {
     decision.remaining === expected.remaining &&
     decision.retryAfterMs === expected.retryAfterMs &&
     decision.resetAfterMs === expected.resetAfterMs &&
+    decision.lockedForMs === expected.lockedForMs &&
+    decision.strikes === expected.strikes &&
     decision.layers.length === expected.layers.length &&
     decision.layers.every((layer, at) => {
       const other = expected.layers[at];

@@ -2,6 +2,8 @@
  * What the package promises, by brute force: lists of admitted calls, filtered again for each question. Shares no code with `src`.
  * Property tests, the soak test and the demos compare with it.
  *
+ * Locks are lists too: of all that were set, from which strikes are counted again for each question.
+ *
  * A limit holds if no window `(now - periodMs, now]` contains more than `maxCalls` units of admitted calls, and if a call is refused
  * only when it would make such a window.
  */
@@ -10,13 +12,31 @@ export interface ModelLimit {
   readonly name?: string | undefined;
   readonly maxCalls: number;
   readonly periodMs: number;
+  /** The `maxCalls` without load. */
+  readonly reducedFrom?: number | undefined;
+}
+
+/** How refusals lock keys: the lengths of the locks, the last of which repeats, and when strikes are forgotten. */
+export interface ModelPolicy {
+  readonly stepsMs: readonly number[];
+  readonly forgetAfterMs: number;
+}
+
+/** A lock that was set, by a strike or by hand. */
+interface ModelLock {
+  readonly key: string;
+  readonly setAt: number;
+  readonly until: number;
+  readonly isStrike: boolean;
 }
 
 /** The admitted calls of one key. */
 export type ModelLog = readonly { readonly timestamp: number; readonly cost: number }[];
 
-/** The fields of a decision that follow from the log. */
-export type ModelDecision = ReturnType<typeof decisionOf>;
+/** The fields of a decision that follow from the log and the locks. */
+export type ModelDecision = Omit<ReturnType<typeof decisionOf>, "refusedBy"> & {
+  readonly refusedBy: "limit" | "lock" | null;
+};
 
 /** The units in the window of a limit. */
 export function used(log: ModelLog, periodMs: number, now: number): number {
@@ -52,8 +72,9 @@ export function decisionOf(log: ModelLog, limits: readonly ModelLimit[], cost: n
   const limit = limits[decisive] as ModelLimit;
   const refusal = limit.name === undefined ? "Rate limit exceeded" : `${limit.name} rate limit exceeded`;
   const reason = allowed ? "Allowed" : refusal;
-  const refusedBy = allowed ? null : "limit";
-  return { allowed, reason, refusedBy, limit, remaining, retryAfterMs, resetAfterMs, layers };
+  const refusedBy = allowed ? null : ("limit" as const);
+  const unlocked = { lockedForMs: 0, strikes: 0 };
+  return { allowed, reason, refusedBy, limit, remaining, retryAfterMs, resetAfterMs, layers, ...unlocked };
 }
 
 /** The decision about a call that is recorded if it is allowed. */
@@ -83,16 +104,87 @@ export interface Admission {
 /** A limiter of any number of keys. */
 export class Model {
   admissions: Admission[] = [];
+  #locks: ModelLock[] = [];
+  readonly #policy: ModelPolicy | undefined;
 
-  check(key: string, limits: readonly ModelLimit[], cost: number, now: number, timestamp: number = now): ModelDecision {
+  /** @param policy - how refusals lock keys; undefined if they do not. */
+  constructor(policy?: ModelPolicy) {
+    this.#policy = policy;
+  }
+
+  /** @param mayStrike - whether a refusal by the limits may lock the key. */
+  check(
+    key: string,
+    limits: readonly ModelLimit[],
+    cost: number,
+    now: number,
+    timestamp: number = now,
+    mayStrike: boolean = true,
+  ): ModelDecision {
+    const before = this.peek(key, limits, cost, now);
     const admission = { key, timestamp, cost };
-    const decision = checkOf(this.#logOf(key), limits, admission, now);
-    if (decision.allowed) this.admissions.push(admission);
-    return decision;
+    if (before.allowed) {
+      const { strikes } = before;
+      const after = checkOf(this.#logOf(key), limits, admission, now);
+      this.admissions.push(admission);
+      return { ...after, strikes };
+    }
+    if (before.refusedBy !== "limit" || !mayStrike || this.#policy === undefined) return before;
+    const full = limits.map((limit) => ({ ...limit, maxCalls: limit.reducedFrom ?? limit.maxCalls }));
+    const waitMs = decisionOf(this.#logOf(key), full, cost, now).retryAfterMs;
+    if (waitMs === 0 || waitMs === Infinity) return before;
+    const { stepsMs } = this.#policy;
+    const stepMs = stepsMs[before.strikes] ?? stepsMs[stepsMs.length - 1] ?? NaN;
+    this.#locks.push({ key, setAt: now, until: Math.max(now + stepMs, now + waitMs), isStrike: true });
+    return { ...this.peek(key, limits, cost, now), reason: before.reason, refusedBy: "limit" };
   }
 
   peek(key: string, limits: readonly ModelLimit[], cost: number, now: number): ModelDecision {
-    return decisionOf(this.#logOf(key), limits, cost, now);
+    const decision = decisionOf(this.#logOf(key), limits, cost, now);
+    const { lockedForMs, strikes } = this.lockOf(key, now);
+    if (lockedForMs === 0) return { ...decision, strikes };
+    const retryAfterMs = Math.max(lockedForMs, decision.retryAfterMs);
+    const locked = { allowed: false, reason: "Locked", refusedBy: "lock", remaining: 0 } as const;
+    return { ...decision, ...locked, retryAfterMs, lockedForMs, strikes };
+  }
+
+  /** What `state` says of the lock of a key. */
+  lockOf(key: string, now: number): { lockedForMs: number; strikes: number; lockedUntil: number | null } {
+    const strikes = this.#strikesOf(key, now);
+    const latest = this.#locks.filter((lock) => lock.key === key).at(-1);
+    if (latest === undefined || (latest.until <= now && strikes === 0)) {
+      return { lockedForMs: 0, strikes: 0, lockedUntil: null };
+    }
+    return { lockedForMs: Math.max(0, latest.until - now), strikes, lockedUntil: latest.until };
+  }
+
+  /** Locks a key by hand. */
+  lock(key: string, ms: number, now: number): void {
+    this.#locks.push({ key, setAt: now, until: now + ms, isStrike: false });
+  }
+
+  /**
+   * Removes the lock and the strikes of a key. Returns whether it did.
+   *
+   * @param given - a `lockedUntil`: if the key has another lock, nothing is removed. Undefined for any.
+   */
+  unlock(key: string, now: number, given?: number | null): boolean {
+    const { lockedUntil } = this.lockOf(key, now);
+    if (lockedUntil === null || (given !== undefined && given !== lockedUntil)) return false;
+    this.#locks = this.#locks.filter((lock) => lock.key !== key);
+    return true;
+  }
+
+  /** The strikes that are not forgotten: walks through all locks of the key. */
+  #strikesOf(key: string, now: number): number {
+    let strikes = 0;
+    let forgottenAt = Infinity;
+    for (const { setAt, until, isStrike } of this.#locks.filter((lock) => lock.key === key)) {
+      if (setAt >= forgottenAt) strikes = 0;
+      if (isStrike) strikes += 1;
+      forgottenAt = until + (this.#policy?.forgetAfterMs ?? 0);
+    }
+    return now >= forgottenAt ? 0 : strikes;
   }
 
   used(key: string, periodMs: number, now: number): number {
@@ -106,8 +198,14 @@ export class Model {
     return isRefunded;
   }
 
-  reset(key?: string): void {
-    this.admissions = key === undefined ? [] : this.admissions.filter((admission) => admission.key !== key);
+  /** Forgets a key, unless it has another lock than the one that ends at `given`, or all keys. */
+  reset(key?: string, now: number = -Infinity, given?: number | null): void {
+    if (key !== undefined && given !== undefined) {
+      const { lockedUntil } = this.lockOf(key, now);
+      if (lockedUntil !== null && lockedUntil !== given) return;
+    }
+    this.admissions = this.admissions.filter((admission) => key !== undefined && admission.key !== key);
+    this.#locks = this.#locks.filter((lock) => key !== undefined && lock.key !== key);
   }
 
   #logOf(key: string): ModelLog {
