@@ -206,14 +206,24 @@ export function wholeSeconds(ms: number): number {
 
 /**
  * Whole seconds until a refused call would be admitted, rounded up, for `Retry-After`: never more than the window of the
- * limit that binds, rounded up. `Infinity` if it never can be.
+ * limit that binds, or the lock, rounded up. `Infinity` if it never can be.
  *
  * A call in the same millisecond as the one before it waits a millisecond more than the window, because times are rounded to the
- * safe side. Without the cap that would be a whole second more. The wait for room, and for the end of a lock, belongs to no
- * window, so it has no cap.
+ * safe side. Without the cap that would be a whole second more. The wait for room belongs to no window, so it has no cap.
  */
-export function retryAfterSeconds({ retryAfterMs, refusedBy, limit, lockedForMs }: Decision): number {
+export function retryAfterSeconds(decision: Decision): number {
+  const { retryAfterMs, refusedBy, limit } = decision;
   if (retryAfterMs === Infinity) return Infinity;
-  const isCapped = refusedBy !== "capacity" && lockedForMs === 0;
-  return Math.ceil((isCapped ? Math.min(retryAfterMs, limit.periodMs) : retryAfterMs) / 1000);
+  const isCapped = refusedBy !== "capacity";
+  const waitMs = isCapped ? Math.max(Math.min(retryAfterMs, limit.periodMs), shownLockMs(decision)) : retryAfterMs;
+  return Math.ceil(waitMs / 1000);
+}
+
+/**
+ * Milliseconds until the lock of the key ends, for values in whole seconds; 0 without a lock. A lock that lasts until the window
+ * allows the call may exceed the window by the millisecond of rounding.
+ */
+export function shownLockMs({ lockedForMs, limit: { periodMs } }: Decision): number {
+  if (!(lockedForMs > 0)) return 0;
+  return lockedForMs === periodMs + 1 ? periodMs : lockedForMs;
 }

@@ -1,5 +1,6 @@
 import type { Decision, LayerStatus } from "../core/decision.js";
 import type { HeaderEntry, HeaderFormat, ResetFormat } from "./headers.js";
+import { shownLockMs } from "../core/decision.js";
 import { formatReset, resetMs } from "./headers.js";
 
 /** See {@link xRateLimit}. */
@@ -31,6 +32,6 @@ function xRateLimit(decision: Decision, resetFormat: ResetFormat): HeaderEntry[]
   return fields;
 }
 
-function allAvailableMs({ resetAfterMs, periodMs }: LayerStatus, { lockedForMs }: Decision): number {
-  return Math.max(Math.min(resetAfterMs, periodMs), lockedForMs > 0 ? lockedForMs : 0);
+function allAvailableMs({ resetAfterMs, periodMs }: LayerStatus, decision: Decision): number {
+  return Math.max(Math.min(resetAfterMs, periodMs), shownLockMs(decision));
 }

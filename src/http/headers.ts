@@ -1,5 +1,5 @@
 import type { Decision, LayerStatus } from "../core/decision.js";
-import { wholeSeconds } from "../core/decision.js";
+import { shownLockMs, wholeSeconds } from "../core/decision.js";
 import { formatDuration } from "../core/duration.js";
 import type { Limit } from "../core/limit.js";
 import { rangeError, memberOf } from "../core/validate.js";
@@ -81,11 +81,12 @@ export function shownRemaining({ remaining }: LayerStatus, { lockedForMs }: Deci
  * which is at most its window, and at least until the lock of the key ends. `Infinity` if nothing is used, or nothing is ever
  * allowed.
  */
-export function shownMoreAfterMs(layer: LayerStatus, { lockedForMs }: Decision): number {
+export function shownMoreAfterMs(layer: LayerStatus, decision: Decision): number {
   const { remaining, moreAfterMs, periodMs } = layer;
   // Directly after a call, `moreAfterMs` exceeds the period by a millisecond, because time is rounded up to be safe.
   const ms = moreAfterMs < Infinity ? Math.min(moreAfterMs, periodMs) : Infinity;
-  return lockedForMs > 0 ? Math.max(lockedForMs, remaining > 0 ? 0 : ms) : ms;
+  const lockMs = shownLockMs(decision);
+  return lockMs > 0 ? Math.max(lockMs, remaining > 0 ? 0 : ms) : ms;
 }
 
 /**
@@ -95,7 +96,7 @@ export function shownMoreAfterMs(layer: LayerStatus, { lockedForMs }: Decision):
 export function layerResetMs(layer: LayerStatus, decision: Decision): number {
   const { retryAfterMs, periodMs } = layer;
   if (retryAfterMs > 0 && retryAfterMs < Infinity) {
-    return Math.max(Math.min(retryAfterMs, periodMs), decision.lockedForMs > 0 ? decision.lockedForMs : 0);
+    return Math.max(Math.min(retryAfterMs, periodMs), shownLockMs(decision));
   }
   const ms = shownMoreAfterMs(layer, decision);
   return ms < Infinity ? ms : periodMs;

@@ -866,6 +866,19 @@ describe.each(RIGS)("on $name over $protocol", ({ name, rig, protocol }) => {
       expect((await send(port, as("ada"))).status).toBe(200);
     });
 
+    it("sends no wait that is longer than the lock, rounded up to a second, at any time between two milliseconds", async () => {
+      vi.spyOn(Date, "now").mockReturnValue(1_800_000_000_000);
+      clock.set(0.5);
+      const limiter = new AsyncRateLimiter({ ...locking, lockFor: "1m" });
+      const port = await serve({ limiter, headers: "both" });
+      await send(port);
+      expect((await send(port)).headers).toMatchObject({
+        "retry-after": "60",
+        ratelimit: `"1-in-1m";r=0;t=60`,
+        "x-ratelimit-reset": "1800000060",
+      });
+    });
+
     it("responds to a locked key with 403 if lockedStatus says so, and with 429 to the refusal that locks it", async () => {
       vi.spyOn(console, "error").mockReturnValue();
       for (const options of [{}, { throw: true }] as const) {
