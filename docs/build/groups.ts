@@ -16,6 +16,7 @@ export const groups: Groups = [
       ["Protect a login", "guide/protect-a-login"],
       ["Password reset", "guide/password-reset"],
       ["Several limits", "guide/several-limits"],
+      ["Locks", "guide/locks"],
       ["Users and tiers", "guide/users-and-tiers"],
       ["A limit for each tenant", "guide/a-limit-for-each-tenant"],
       ["Behind a proxy or CDN", "guide/behind-a-proxy"],
