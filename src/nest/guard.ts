@@ -11,9 +11,12 @@ import { exceptionOf } from "./exceptions.js";
 import type { NestLimiter } from "./route-limits.js";
 import { RouteLimits } from "./route-limits.js";
 
+/** The property of a context that holds the limits which have counted the call. A WeakMap would slow the garbage collector. */
+const COUNTED_BY = Symbol("sluicegate counted by");
+
 /**
  * The guard that limits calls, by the options of `RateLimitModule`: bind it to the application by `APP_GUARD`, or to classes
- * and methods by `@UseGuards(RateLimitGuard)`. A refusal is a `RateLimitException`. Errors of your code, such as an invalid
+ * and methods by `@UseGuards(RateLimitGuard)`. A call counts once, however often the guard is bound to it. A refusal is a `RateLimitException`. Errors of your code, such as an invalid
  * `key`, are thrown as they are: Nest logs them, and responds with 500.
  *
  * The headers show the limits in HTTP and GraphQL. The decision is `request.rateLimit`.
@@ -39,6 +42,9 @@ export class RateLimitGuard implements CanActivate {
     if (limiter === undefined) return true;
     const request = this.#limits.requestOf(context);
     if (request === undefined) return true;
+    // Nest passes one context to all guards of a call.
+    if (Reflect.get(context, COUNTED_BY) === this.#limits) return true;
+    Reflect.set(context, COUNTED_BY, this.#limits);
     const response = responseOf(context);
     const signal = limiter.waits && response !== undefined ? closeSignal(nodeResponseOf(response)) : undefined;
     const outcome = await withErrors(() => limiter.handle(context, signal));
