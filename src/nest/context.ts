@@ -63,8 +63,9 @@ export function responseOf(context: ExecutionContext): NestResponse | undefined 
     case "http":
       return context.switchToHttp().getResponse<NestResponse>();
     case "graphql": {
-      const { res, reply } = graphqlContextOf(context);
-      return (res ?? reply) as NestResponse | undefined;
+      const { req, res, reply } = graphqlContextOf(context);
+      // Express holds the response in `req.res`.
+      return (res ?? reply ?? memberOf(req, "res")) as NestResponse | undefined;
     }
     default:
       return undefined;

@@ -21,10 +21,22 @@ export class RateLimitException extends HttpException {
   /** The body of the other adapters, of the type `application/problem+json`; undefined if the client has disconnected. */
   readonly problem: string | undefined;
 
+  /** What GraphQL servers show beside the message. */
+  readonly extensions: RefusalDetails;
+
   constructor({ status, body }: Rejection, cause: RateLimitExceededError | StoreError | undefined) {
     super(messageOf(cause), status, { cause });
     this.problem = body;
+    this.extensions = detailsOf(cause);
   }
+}
+
+/** What a client can read from a refusal where there are no header fields. */
+export interface RefusalDetails {
+  /** The code of the error, such as `"RATE_LIMIT_EXCEEDED"`; absent if the client has disconnected. */
+  readonly code?: string;
+  /** Whole seconds to wait; absent if no wait helps or is known. */
+  readonly retryAfter?: number;
 }
 
 /**
@@ -36,11 +48,18 @@ export async function exceptionOf(context: ExecutionContext, rejection: Rejectio
   if (context.getType() !== "ws") return new RateLimitException(rejection, cause);
   // Only applications with WebSockets have this package.
   const { WsException } = await import("@nestjs/websockets");
-  const retryAfter = cause !== undefined && "retryAfter" in cause ? cause.retryAfter : Infinity;
-  const wait = retryAfter < Infinity ? { retryAfter } : {};
-  return Object.assign(new WsException({ status: "error", message: messageOf(cause), ...wait }), { cause });
+  const exception = new WsException({ status: "error", message: messageOf(cause), ...detailsOf(cause) });
+  return Object.assign(exception, { cause });
 }
 
 function messageOf(cause: Error | undefined): string {
   return cause?.message ?? "The client has disconnected";
+}
+
+function detailsOf(cause: RateLimitExceededError | StoreError | undefined): RefusalDetails {
+  if (cause === undefined) return {};
+  const { code } = cause;
+  return code === "RATE_LIMIT_EXCEEDED" && cause.retryAfter < Infinity
+    ? { code, retryAfter: cause.retryAfter }
+    : { code };
 }

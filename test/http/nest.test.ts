@@ -34,6 +34,9 @@ const of = (maxCalls: number, name?: string): AsyncRateLimiter =>
 
 const globally = { provide: APP_GUARD, useClass: RateLimitGuard };
 
+/** What clients without header fields receive of a refusal. */
+const details = { code: "RATE_LIMIT_EXCEEDED", retryAfter: 60 };
+
 const running: INestApplication[] = [];
 async function start(metadata: ModuleMetadata, adapter?: AbstractHttpAdapter, options?: object): Promise<number> {
   const app = await createApp(metadata, adapter, options);
@@ -368,6 +371,7 @@ describe.each<[string, () => AbstractHttpAdapter]>([
     expect(exception).toBeInstanceOf(HttpException);
     expect(exception.name).toBe("RateLimitException");
     expect(exception.cause).toBeInstanceOf(RateLimitExceededError);
+    expect(exception.extensions).toEqual({ code: "RATE_LIMIT_EXCEEDED" });
     expect(JSON.parse(exception.problem ?? "")).toMatchObject({ status: 429, "violated-policies": ["0-in-1m"] });
   });
 
@@ -435,15 +439,21 @@ describe("RateLimitGuard in GraphQL", () => {
     expect(res.fields).toEqual({ "RateLimit-Policy": `"2-in-1m";q=2;w=60`, RateLimit: `"2-in-1m";r=0;t=60` });
     const refusal = call({ req, res });
     await expect(refusal).rejects.toBeInstanceOf(RateLimitException);
-    await expect(refusal).rejects.toMatchObject({ status: 429, message: "Rate limit exceeded: retry after 60 s" });
+    await expect(refusal).rejects.toMatchObject({
+      message: "Rate limit exceeded: retry after 60 s",
+      extensions: details,
+    });
     expect(res.fields).toMatchObject({ "Retry-After": "60" });
   });
 
-  it("finds the request in the reply of Mercurius, and needs no response", async () => {
-    const call = await resolverWith({ limiter: of(1) });
+  it("finds the response in the request of Express, request and response in the reply of Mercurius, or no response", async () => {
+    const call = await resolverWith({ limiter: of(2) });
+    const res = response();
+    expect(await call({ req: { ...request(), res } })).toBe("hello");
+    expect(res.fields).toMatchObject({ RateLimit: `"2-in-1m";r=1;t=60` });
     const reply = { ...response(), setHeader: undefined, header: vi.fn(), request: request() };
     expect(await call({ reply })).toBe("hello");
-    expect(reply.header).toHaveBeenCalledWith("RateLimit", `"1-in-1m";r=0;t=60`);
+    expect(reply.header).toHaveBeenCalledWith("RateLimit", `"2-in-1m";r=0;t=60`);
     await expect(call({ req: request() })).rejects.toBeInstanceOf(RateLimitException);
   });
 
@@ -490,7 +500,7 @@ describe("RateLimitGuard in a WebSocket", () => {
     client.close();
     expect(heard).toEqual([
       ["said", "hello"],
-      ["exception", { status: "error", message: "Rate limit exceeded: retry after 60 s", retryAfter: 60 }],
+      ["exception", { status: "error", message: "Rate limit exceeded: retry after 60 s", ...details }],
     ]);
     expect(keys).toEqual(["203.0.113.7", "203.0.113.7"]);
   });
