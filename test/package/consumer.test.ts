@@ -85,6 +85,19 @@ describe("the packed package, installed into an empty project", () => {
     expect(output).toBe("200 429");
   });
 
+  it("names the package that is missing if the module of NestJS is loaded without NestJS", async () => {
+    const output = await node(
+      "no-nest.mjs",
+      `import { createRequire } from "node:module";
+      const failed = ({ message }) => console.log(message.split("\\n")[0]);
+      await import("sluicegate/nest").catch(failed);
+      try { createRequire(import.meta.url)("sluicegate/nest"); } catch (error) { failed(error); }`,
+    );
+    const [esm, cjs] = output.split("\n");
+    expect(esm).toMatch(/^Cannot find package '@nestjs\/common' imported from /);
+    expect(cjs).toBe("Cannot find module '@nestjs/common'");
+  });
+
   it("works with limiters of its copy in the other module format, in allOf, `limiters` and refund", async () => {
     const output = await node(
       "two-copies.mjs",
