@@ -14,8 +14,19 @@ const GUIDE = readFileSync(new URL("../../../docs/guide/redis-in-production.md",
 const RULES = /^ACL SETUSER limiter (.+)$/m.exec(GUIDE)![1]!.split(" ");
 const USER = { username: "limiter", password: "secret" } as const;
 
-type Use = "isAllowed" | "check" | "peek" | "state" | "deep" | "refund" | "allOf" | "deepAllOf" | "resetKey" | "reset";
-const CALLS: readonly Use[] = ["isAllowed", "check", "peek", "state", "deep", "allOf", "deepAllOf"];
+const CALLS = [
+  "isAllowed",
+  "check",
+  "peek",
+  "state",
+  "deep",
+  "allOf",
+  "deepAllOf",
+  "strike",
+  "lock",
+  "unlock",
+] as const;
+type Use = (typeof CALLS)[number] | "refund" | "resetKey" | "reset";
 
 /** Uses everything of a store. Resolves with what failed: was decided by `whenDown`, or rejected. */
 async function failuresThrough(client: RedisClient): Promise<{ readonly failed: Use[]; readonly errors: Error[] }> {
@@ -43,6 +54,13 @@ async function failuresThrough(client: RedisClient): Promise<{ readonly failed: 
     for (const cost of [100, 100, 5, 5]) await limiter.check(deep, { cost });
   });
   await use("deepAllOf", () => both.check({ one: deep, two: shallow }));
+  const locking = new AsyncRateLimiter({ maxCalls: 1, period: "1h", lockFor: "1h", name: "locking", store });
+  await use("strike", async () => {
+    for (const cost of [1, 1]) await locking.check(shallow, { cost });
+  });
+  // A key without calls is deleted with its lock.
+  await use("lock", () => locking.lock(hashTagged("a", "banned"), "1h"));
+  await use("unlock", () => locking.unlock(hashTagged("a", "banned")));
   await use("resetKey", () => limiter.reset(shallow));
   await use("reset", () => limiter.reset());
   return { failed, errors };
@@ -90,11 +108,11 @@ describe.skipIf(withoutRedis !== undefined)("a Redis user with the permissions o
     ["time", [...CALLS]],
     ["getrange", [...CALLS]],
     ["~rate_limit:*", [...CALLS, "resetKey"]],
-    ["set", ["isAllowed", "check", "deep", "allOf", "deepAllOf"]],
+    ["set", ["isAllowed", "check", "deep", "allOf", "deepAllOf", "strike", "lock"]],
     ["setrange", ["refund", "deep", "allOf", "deepAllOf"]],
     ["pexpire", ["deep", "deepAllOf"]],
     ["strlen", ["deepAllOf"]],
-    ["unlink", ["resetKey", "reset"]],
+    ["unlink", ["unlock", "resetKey", "reset"]],
     ["scan", ["reset"]],
   ])("fails without %s in the methods that the guide lists, and in no other", async (missing, expected) => {
     const rules = RULES.filter((rule) => rule !== missing && rule !== `+${missing}`);

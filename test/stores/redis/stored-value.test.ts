@@ -24,6 +24,9 @@ interface Stored {
   readonly longest: number;
 }
 
+/** The methods of a limiter, whatever their options are. */
+type Verbs = Record<"peek" | "state" | "isAllowed" | "check" | "unlock", (key: string, options: object) => unknown>;
+
 /** A value in the format of the script. */
 function packed({ timestamps, high, longest }: Stored): Buffer {
   const value = Buffer.alloc(35 + 6 * timestamps.length);
@@ -185,12 +188,12 @@ describe.skipIf(withoutRedis !== undefined)("the value of a key in Redis", () =>
 
   it("of random bytes is a log or causes a StoreError, and never counts as a failure of the server", async () => {
     const open = new RedisStore({ client: redis.client, timeout: "5s", whenDown: "allow", denyCache: false });
-    const limiter = new AsyncRateLimiter({ maxCalls: 1000, period: "1h", store: open });
+    const limiter = new AsyncRateLimiter({ maxCalls: 1000, period: "1h", lockFor: ["1m", "1h"], store: open });
     const seed = Date.now() % 1_000_000;
     const outcomes = { log: 0, error: 0 };
     for (let round = 0; round < 400; round += 1) {
-      const value = randomBytes(`${seed}:${round}`, 35 + (round % 7) * 40);
-      value.write("sg1");
+      const value = randomBytes(`${seed}:${round}`, 36 + (round % 7) * 40);
+      value.write(round % 3 === 0 ? "sg2" : "sg1");
       if (round % 2 === 0) {
         // A ring that fits the length, so that the script reads the numbers behind it.
         const capacity = 1 + (value[3]! % 40);
@@ -198,12 +201,13 @@ describe.skipIf(withoutRedis !== undefined)("the value of a key in Redis", () =>
         value.writeUInt32BE(value[4]! % capacity, 7);
         value.writeUInt32BE(value[5]! % (capacity + 1), 11);
       }
-      if (round % 4 === 0) value.fill(0, 21, 22).fill(0, 28, 29);
-      for (const method of ["peek", "state", "isAllowed", "check"] as const) {
+      if (round % 4 === 0) value.fill(0, 21, 22).fill(0, 28, 29).fill(0, 35, 36);
+      for (const method of ["peek", "state", "isAllowed", "check", "unlock"] as const) {
         await redis.client.set(KEY, value);
         try {
-          const result = await limiter[method]("ada", { cost: 1 + (round % 200) } as never);
-          if (typeof result === "object" && "source" in result)
+          const options = method === "unlock" ? {} : { cost: 1 + (round % 200) };
+          const result = await (limiter as Verbs)[method]("ada", options);
+          if (typeof result === "object" && result !== null && "source" in result)
             expect([seed, round, result.source]).toEqual([seed, round, "redis"]);
           if (method === "check") await limiter.refund(result as Decision);
           outcomes.log += 1;

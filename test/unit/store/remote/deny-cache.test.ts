@@ -100,6 +100,22 @@ describe("a cache of denials", () => {
     expect(refuses(2, [limit, limit])).toBe(false);
   });
 
+  it("refuses a call whose refusal may be a strike only while its key is locked", () => {
+    const both = (): boolean[] => [false, true].map((mayStrike) => cache.refuses("ada", LIMITS, 1, mayStrike));
+    cache.store("ada", LIMITS, 1, { retryAfterMs: 60_000 }, undefined, cache.stamp("ada", 1));
+    expect(both()).toEqual([true, false]);
+    cache.store("ada", LIMITS, 1, { retryAfterMs: 60_000, lockedForMs: 500 }, undefined, cache.stamp("ada", 1));
+    now = 498.9;
+    expect(both()).toEqual([true, true]);
+    now = 499;
+    expect(both()).toEqual([true, false]);
+    cache.store("ada", LIMITS, 1, { retryAfterMs: 60_000, lockedForMs: 60_000 }, undefined, cache.stamp("ada", 1));
+    now = 1498.9;
+    expect(both()).toEqual([true, true]);
+    now = 1499;
+    expect(both()).toEqual([false, false]);
+  });
+
   it.each([
     ["that key", "ada", false],
     ["every key", undefined, false],
