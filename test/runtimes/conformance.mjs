@@ -14,15 +14,10 @@ import {
 } from "sluicegate";
 import { LoginProtection } from "sluicegate/login";
 import { ManualClock } from "sluicegate/testing";
+import { makeReport } from "./report.mjs";
 
 export async function conform({ obeysTesting }) {
-  const failures = [];
-  let checks = 0;
-  const is = (what, actual, expected) => {
-    checks += 1;
-    const [left, right] = [JSON.stringify(actual), JSON.stringify(expected)];
-    if (left !== right) failures.push(`${what}: expected ${right}, got ${left}`);
-  };
+  const { is, result } = makeReport();
   const thrown = async (run) => {
     try {
       await run();
@@ -92,5 +87,5 @@ export async function conform({ obeysTesting }) {
     delete globalThis.process.env.TESTING;
     is("TESTING unset again", testingBypass(), false);
   }
-  return { checks, failures };
+  return result;
 }

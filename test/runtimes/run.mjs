@@ -1,15 +1,19 @@
-// Runs one conformance file on the packed tarball in every supported runtime, and prints a table. Exits with 1 on a failure.
-// Usage: npm run test:runtimes
+// Runs one conformance file on the packed tarball in every supported runtime, and the limits of hono and Next.js over HTTP. Prints
+// a table. Exits with 1 on a failure.
+// Usage: npm run test:runtimes [-- PART_OF_A_NAME]
 //
 // The runtimes come from npm, Chromium from the system (apt-get install chromium-headless-shell). Without it that row is
 // skipped, unless CI is set.
-import { execFile } from "node:child_process";
-import { copyFile, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { execFile, spawn } from "node:child_process";
+import { once } from "node:events";
+import { cp, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { promisify } from "node:util";
 import { build } from "vite";
+import manifest from "../../package.json" with { type: "json" };
+import { CLIENTS, conformHttp } from "./http.mjs";
 
 const run = promisify(execFile);
 const here = fileURLToPath(new URL(".", import.meta.url));
@@ -21,6 +25,8 @@ const VERSIONS = {
   bun: "1.4.5",
   deno: "2.9.6",
   miniflare: "4.20260721.0",
+  next: "16.4.6",
+  react: "19.3.1",
 };
 const NO_ENVIRONMENT = ["main.mjs", "--no-environment"];
 
@@ -34,6 +40,9 @@ async function command(name, ...args) {
 
 /** Runs a program from an npm package of its own, so that it cannot find the files of another. */
 const npx = (spec, ...args) => command("npx", "-y", "-p", spec, ...args);
+
+const install = (...specs) =>
+  command("npm", "install", "--no-save", "--no-audit", "--no-fund", "--no-package-lock", ...specs);
 
 async function report(stdout) {
   const { checks, failures } = JSON.parse(/\{"checks".*\}/.exec(stdout)[0]);
@@ -55,16 +64,52 @@ async function bundle(entry) {
 
 const CONFORM = `import { conform } from "./conformance.mjs";`;
 
-async function worker() {
-  const script = await bundle(`${CONFORM}
-    export default { fetch: async () => Response.json(await conform({ obeysTesting: false })) };`);
-  await command("npm", "install", "--no-save", "--no-audit", "--no-fund", `miniflare@${VERSIONS.miniflare}`);
+/** Runs a script as an edge worker, and sends it requests. */
+async function inWorker(script, use) {
+  await install(`miniflare@${VERSIONS.miniflare}`);
   const { Miniflare } = await import(pathToFileURL(join(folder, "node_modules/miniflare/dist/src/index.js")).href);
   const miniflare = new Miniflare({ modules: true, script, compatibilityDate: "2026-01-01" });
   try {
-    return await (await miniflare.dispatchFetch("http://localhost/")).json();
+    return await use((path, headers = {}) => miniflare.dispatchFetch(`http://localhost${path}`, { headers }));
   } finally {
     await miniflare.dispose();
+  }
+}
+
+async function worker() {
+  const script = await bundle(`${CONFORM}
+    export default { fetch: async () => Response.json(await conform({ obeysTesting: false })) };`);
+  return inWorker(script, async (send) => (await send("/")).json());
+}
+
+async function honoWorker() {
+  const script = await bundle(`export { app as default } from "./hono-app.mjs";`);
+  return inWorker(script, (send) => conformHttp((headers) => send("/header", headers), CLIENTS));
+}
+
+/** A route handler and a proxy, formerly called middleware, of a production build. */
+async function nextjs() {
+  await install(`next@${VERSIONS.next}`, `react@${VERSIONS.react}`, `react-dom@${VERSIONS.react}`);
+  await command("npx", "next", "build");
+  const next = join(folder, "node_modules/next/dist/bin/next");
+  const server = spawn(process.execPath, [next, "start", "--port", "0"], { cwd: folder, env: environment });
+  try {
+    const origin = await new Promise((resolve, reject) => {
+      let output = "";
+      server.on("exit", () => reject(new Error(output)));
+      server.stderr.on("data", (text) => (output += text));
+      server.stdout.on("data", (text) => {
+        output += text;
+        // The address is written before the server is ready.
+        if (output.includes("Ready")) resolve(/http:\/\/localhost:\d+/.exec(output)[0]);
+      });
+    });
+    const [route, proxy] = await Promise.all(
+      ["/route", "/proxied"].map((path) => conformHttp((headers) => fetch(origin + path, { headers }), CLIENTS)),
+    );
+    return { checks: route.checks + proxy.checks, failures: [...route.failures, ...proxy.failures] };
+  } finally {
+    if (server.exitCode === null && server.kill()) await once(server, "exit");
   }
 }
 
@@ -113,6 +158,14 @@ const RUNTIMES = [
   [`Deno ${VERSIONS.deno}`, () => npx(...deno(...NO_ENVIRONMENT)).then(report)],
   [`edge worker (miniflare ${VERSIONS.miniflare})`, worker],
   ["browser (headless Chromium)", browser],
+  ...VERSIONS.node.map((version) => [
+    `hono on Node ${version}`,
+    () => npx(`node@${version}`, "node", "hono.mjs").then(report),
+  ]),
+  [`hono on Bun ${VERSIONS.bun}`, () => npx(`bun@${VERSIONS.bun}`, "bun", "hono.mjs").then(report)],
+  [`hono on Deno ${VERSIONS.deno}`, () => npx(...deno("--allow-net=127.0.0.1", "hono.mjs")).then(report)],
+  [`hono in an edge worker`, honoWorker],
+  [`Next.js ${VERSIONS.next}`, nextjs],
 ];
 
 let failed = 0;
@@ -121,10 +174,24 @@ try {
   await run("npm", ["pack", "--ignore-scripts", "--pack-destination", folder], { cwd: root });
   const tarball = (await readdir(folder)).find((name) => name.endsWith(".tgz"));
   await writeFile(join(folder, "package.json"), JSON.stringify({ private: true, type: "module" }));
-  await command("npm", "install", "--no-audit", "--no-fund", "--no-package-lock", `./${tarball}`);
-  for (const name of ["conformance.mjs", "main.mjs"]) await copyFile(join(here, name), join(folder, name));
+  const { hono, "@hono/node-server": nodeServer } = manifest.devDependencies;
+  await command(
+    "npm",
+    "install",
+    "--no-audit",
+    "--no-fund",
+    "--no-package-lock",
+    `./${tarball}`,
+    `hono@${hono}`,
+    `@hono/node-server@${nodeServer}`,
+  );
+  for (const name of await readdir(here)) {
+    // The files of Next.js are a project, whose root is that of the package.
+    await cp(join(here, name), name === "next" ? folder : join(folder, name), { recursive: true });
+  }
 
-  for (const [name, conform] of RUNTIMES) {
+  const [part = ""] = process.argv.slice(2);
+  for (const [name, conform] of RUNTIMES.filter(([name]) => name.includes(part))) {
     const result = await conform().catch((error) => ({ checks: 0, failures: [error.stderr || error.message] }));
     const isMissing = result.skipped !== undefined && process.env.CI !== undefined;
     const isFailed = isMissing || (result.failures?.length ?? 0) > 0;
