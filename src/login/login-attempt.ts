@@ -30,7 +30,7 @@ export class LoginAttempt {
   readonly account: string;
   /** The address of the client; of IPv6, its /64. */
   readonly address: string;
-  /** Whether the browser has a valid cookie of this account: someone has logged in there before. */
+  /** Whether it counts as a known browser's: its cookie is valid for this account, and known browsers have failures left. */
   readonly knownBrowser: boolean;
 
   readonly #succeed: () => Promise<string>;
@@ -48,9 +48,9 @@ export class LoginAttempt {
   }
 
   /**
-   * Gives the attempt back, forgets the failures of its kind (those of known browsers if this is one, else those of strangers), and
-   * returns a `Set-Cookie` header that makes the browser known. It removes no lock. Call it after the last factor, whoever signs in:
-   * also after a link in an e-mail, a passkey, or a refused attempt, if you know by other means that this is the owner.
+   * Gives the attempt back, and returns a `Set-Cookie` header that makes the browser known. If it was a stranger's, the failures of
+   * strangers in 30 days are forgotten. It removes no lock. Call it after the last factor, whoever signs in: also after a link in an
+   * e-mail, a passkey, or a refused attempt, if you know by other means that this is the owner.
    *
    * A known browser keeps its nonce. The second call returns the same header; after {@link failed} or {@link refund} it changes
    * nothing and returns the empty string. If the store fails, the attempt stays counted, with a process warning, and the login goes

@@ -9,6 +9,7 @@ import { notify } from "../limiter/decide.js";
 import { storeFrom } from "../limiter/options.js";
 import type { KeyState, Store } from "../store/store.js";
 import { accountKey } from "./account.js";
+import type { ClientKeys } from "./client-keys.js";
 import { clientKeys } from "./client-keys.js";
 import type { CookieHeader } from "./device-cookie.js";
 import { DeviceCookies } from "./device-cookie.js";
@@ -47,8 +48,8 @@ const NO_KEYS: Readonly<Record<LoginMember, null>> = {
  * guesses at once on one account, 5 are verified. A browser is known by a signed cookie, which it gets when someone logs in; it
  * has limits of its own, so strangers cannot lock it out. Strangers to one account share its limits, and a lock.
  *
- * With the default limits, strangers have at most 100 guesses in 30 days on one account, and known browsers another 100. A login
- * of a stranger that succeeds allows strangers 100 more, and one of a known browser known browsers.
+ * With the default limits, strangers have at most 100 guesses in 30 days on one account, and 100 more after each login of a
+ * stranger that succeeds. Known browsers together have another 100 in 30 days; when they are used up, they are strangers.
  *
  * @see https://pages.nist.gov/800-63-4/sp800-63b.html section 3.2.2
  * @see https://owasp.org/www-community/Slow_Down_Online_Guessing_Attacks_with_Device_Cookies
@@ -66,7 +67,8 @@ export class LoginProtection {
    * (`"203.0.113.0/24"`) or of an address, and to change limits by `setMaxCalls`.
    *
    * - `network`, `address`: over all accounts.
-   * - `browser`: one known browser of one account. `browserFailures`: all known browsers of an account, 100 in 30 days.
+   * - `browser`: one known browser of one account. `browserFailures`: all known browsers of an account, 100 in 30 days; above
+   *   that they are strangers.
    * - `strangers`: all other browsers of an account, with its lock. `strangerFailures`: the same, 100 in 30 days.
    */
   readonly limiters: Readonly<Record<LoginMember, AsyncRateLimiter>>;
@@ -113,11 +115,12 @@ export class LoginProtection {
     const client = clientKeys(address);
     const key = await accountKey(folded);
     const nonce = await this.#cookies.read(cookie, key);
-    const isBypassed = this.#bypass?.(client.address) === true;
-    const checked = await this.#limits.check(isBypassed ? NO_KEYS : { ...NO_KEYS, ...client, ...keysOf(key, nonce) });
-    const decision = this.#isShadow && !checked.allowed ? shadowed(checked) : checked;
-    const fields = { account: folded, address: client.address, knownBrowser: nonce !== undefined, decision };
-    const attempt = new LoginAttempt(fields, () => this.#succeed(decision, key, nonce));
+    const { decision, knownBrowser } = await this.#decide(client, key, nonce);
+    const fields = { account: folded, address: client.address, knownBrowser, decision };
+    const attempt = new LoginAttempt(fields, async () => {
+      await this.#giveBack(decision, knownBrowser, key);
+      return this.#cookies.issue(key, nonce);
+    });
     if (this.#onDecision !== undefined) notify(this.#onDecision, decision, attempt);
     return attempt;
   }
@@ -169,30 +172,46 @@ export class LoginProtection {
     return folded;
   }
 
-  /** Gives an attempt back, and returns the cookie. */
-  async #succeed(decision: LoginDecision, key: string, nonce: string | undefined): Promise<string> {
-    const { browserFailures, strangerFailures } = this.limiters;
-    const failures = nonce === undefined ? strangerFailures : browserFailures;
+  /** Decides as for a known browser; without a nonce, or when known browsers have used up their failures, as for a stranger. */
+  async #decide(
+    client: ClientKeys,
+    key: string,
+    nonce: string | undefined,
+  ): Promise<{ decision: LoginDecision; knownBrowser: boolean }> {
+    if (this.#bypass?.(client.address) === true) {
+      return { decision: await this.#limits.check(NO_KEYS), knownBrowser: nonce !== undefined };
+    }
+    const keys = { ...NO_KEYS, ...client };
+    if (nonce !== undefined) {
+      const decision = await this.#limits.check({ ...keys, browser: nonce, browserFailures: key });
+      const mayBeKnown = decision.members.browserFailures?.allowed !== false;
+      if (mayBeKnown) return { decision: this.#enforced(decision), knownBrowser: true };
+    }
+    const decision = await this.#limits.check({ ...keys, strangers: key, strangerFailures: key });
+    return { decision: this.#enforced(decision), knownBrowser: false };
+  }
+
+  /** The decision; in shadow mode, a refusal allows the attempt. */
+  #enforced(decision: LoginDecision): LoginDecision {
+    if (!this.#isShadow || decision.allowed) return decision;
+    const { member, members } = decision;
+    return Object.assign(makeDecision({ ...decision, allowed: true, shadowed: true }), { member, members });
+  }
+
+  /**
+   * Gives an attempt back. A stranger who succeeds also ends the row of failures that NIST bounds. A known browser does not: its owner
+   * may log in every day, and would each time allow 100 guesses more to whoever has another cookie of the account.
+   */
+  async #giveBack(decision: LoginDecision, knownBrowser: boolean, key: string): Promise<void> {
     // A bypassed attempt is no business of the store.
-    const changes = decision.bypassed ? [] : [this.#limits.refund(decision), failures.reset(key)];
+    if (decision.bypassed) return;
+    const changes: Promise<unknown>[] = [this.#limits.refund(decision)];
+    if (!knownBrowser) changes.push(this.limiters.strangerFailures.reset(key));
     for (const change of await Promise.allSettled(changes)) {
       if (change.status === "rejected")
         warn("SLUICEGATE_REFUND_FAILED", "A refund failed; a successful login stays counted", change.reason);
     }
-    return this.#cookies.issue(key, nonce);
   }
-}
-
-/** A refusal as shadow mode reports it. */
-function shadowed(refusal: LoginDecision): LoginDecision {
-  const { member, members } = refusal;
-  return Object.assign(makeDecision({ ...refusal, allowed: true, shadowed: true }), { member, members });
-}
-
-/** The keys of an account, for a known browser or for a stranger. */
-function keysOf(key: string, nonce: string | undefined): Partial<Record<LoginMember, string>> {
-  if (nonce === undefined) return { strangers: key, strangerFailures: key };
-  return { browser: nonce, browserFailures: key };
 }
 
 /** Opens the limiters, in the order of the limits. */

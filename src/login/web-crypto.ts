@@ -1,5 +1,3 @@
-import { ownCopy } from "../core/validate.js";
-
 /** A key of Web Crypto. Only its functions read it. */
 interface CryptoKey {
   readonly type: string;
@@ -58,8 +56,7 @@ export class Signer {
 
   /** Imported at the first use: Cloudflare Workers allow no cryptography while a module is loaded. */
   get #imported(): Promise<CryptoKey> {
-    // Without a prototype, whose `length` would be the length of the key.
-    const algorithm = ownCopy({ name: "HMAC", hash: "SHA-256" } as const);
+    const algorithm = { name: "HMAC", hash: "SHA-256" } as const;
     return (this.#key ??= crypto.subtle.importKey("raw", utf8.encode(this.#secret), algorithm, false, [
       "sign",
       "verify",

@@ -50,6 +50,18 @@ describe.skipIf(withoutRedis !== undefined)("a login over one Redis", () => {
     expect((await attemptOf(there)(201)).allowed).toBe(true);
   });
 
+  it("takes known browsers for strangers after 100 failures", async () => {
+    const attempt = attemptOf(loginsOf(nextPrefix()));
+    let allowed = 0;
+    for (let browser = 0; browser < 12; browser += 1) {
+      const cookie = await cookieOf(await attempt(browser));
+      const attempts = Array.from({ length: 10 }, () => attempt(browser, { cookie }));
+      allowed += await allowedOf(attempts);
+      if (browser === 10) expect((await attempt(browser, { cookie })).decision.member).toBe("strangers");
+    }
+    expect(allowed).toBe(100 + 5);
+  });
+
   it("gives back what a success counted, in all limits", async () => {
     const logins = loginsOf(nextPrefix());
     await (await attemptOf(logins)(1)).succeeded();

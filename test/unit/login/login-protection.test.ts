@@ -112,8 +112,8 @@ describe("the attempts of known browsers", () => {
     expect((await attempt({ cookie: phone })).allowed).toBe(true);
   });
 
-  it("share 100 failures in 30 days over all browsers of the account, which the success of one forgets", async () => {
-    const { clock, attempt, login } = setup();
+  it("share 100 failures in 30 days over all browsers of the account, and are strangers then", async () => {
+    const { logins, clock, attempt, login } = setup();
     const cookies: string[] = [];
     for (let browsers = 0; browsers < 60; browsers += 1) cookies.push(await login());
     const hoarder = async (): Promise<number> => {
@@ -121,16 +121,22 @@ describe("the attempts of known browsers", () => {
       for (const cookie of cookies) allowed += await allowedOf(10, () => attempt({ cookie }));
       return allowed;
     };
-    expect(await hoarder()).toBe(100);
+    expect(await hoarder()).toBe(100 + 5);
+    expect(await attempt({ cookie: cookies[0] })).toMatchObject({
+      knownBrowser: false,
+      decision: { member: "strangers" },
+    });
     clock.advance("29d");
-    expect((await attempt({ cookie: cookies[0] })).decision.member).toBe("browserFailures");
+    const owner = await attempt({ cookie: cookies[0] });
+    expect(owner).toMatchObject({ knownBrowser: false, allowed: true });
+    expect((await owner.succeeded()).split(".")[0]).toBe(cookies[0]?.split(".")[0]);
+    expect((await logins.state("ada@example.org")).browserFailures.calls).toBe(100);
     clock.advance("1d");
     clock.advance("1ms");
-    await login({ cookie: cookies[0] });
-    expect(await hoarder()).toBe(100);
+    expect((await attempt({ cookie: cookies[0] })).knownBrowser).toBe(true);
   });
 
-  it("forget no failure of strangers when one succeeds, and those of strangers none of known browsers", async () => {
+  it("forget no failure when one succeeds, and strangers forget those of strangers", async () => {
     const { logins, attempt, login } = setup();
     const cookie = await login();
     await attempt();
@@ -141,8 +147,7 @@ describe("the attempts of known browsers", () => {
     };
     expect(await failures()).toEqual([1, 1]);
     await login({ cookie });
-    expect(await failures()).toEqual([1, 0]);
-    await attempt({ cookie });
+    expect(await failures()).toEqual([1, 1]);
     await login();
     expect(await failures()).toEqual([0, 1]);
   });
@@ -246,6 +251,13 @@ describe("the limits over all accounts", () => {
     expect(await guess((at) => `2001:db8:1:${at}::1`)).toBe(100);
     expect((await attempt({ account: "another", address: "2001:db8:1::7" })).decision.member).toBe("network");
     expect((await attempt({ account: "another", address: "2001:db8:2::7" })).allowed).toBe(true);
+  });
+
+  it("take a range that is wider than theirs as it is", async () => {
+    const { logins, attempt } = setup();
+    await attempt({ address: "2001:db8:1:200::/56" });
+    expect((await logins.limiters.address.state("2001:db8:1:200::/56")).calls).toBe(1);
+    expect((await logins.limiters.network.state("2001:db8:1::/48")).calls).toBe(1);
   });
 
   it("take an address of the local prefix of NAT64 for one client", async () => {
@@ -417,7 +429,8 @@ describe("the options of a login", () => {
     expect(bypass.mock.calls).toEqual([["192.0.2.7"], ["2001:db8::/64"]]);
     expect([office.decision.bypassed, other.decision.bypassed]).toEqual([true, false]);
     expect(await office.succeeded()).toMatch(/^__Host-device=/);
-    expect((await logins.state("ada@example.org")).strangers.calls).toBe(1);
+    const { strangers, strangerFailures } = await logins.state("ada@example.org");
+    expect([strangers.calls, strangerFailures.calls]).toEqual([1, 1]);
   });
 
   it("obey `TESTING=1` by default", async () => {
@@ -531,6 +544,13 @@ describe("a login over a store", () => {
     logins.close();
     await expect(logins.attempt({ account: "ada", address: "192.0.2.7" })).rejects.toThrow(LimiterClosedError);
     expect((await new LoginProtection({ secret, store, name: "admin" }).state("ada")).strangers.calls).toBe(0);
+  });
+
+  it("rejects every attempt after `close`, bypassed ones too", async () => {
+    const { logins, attempt } = setup({ bypass: () => true });
+    expect((await attempt()).decision.bypassed).toBe(true);
+    logins.close();
+    await expect(attempt()).rejects.toThrow(LimiterClosedError);
   });
 
   it("opens nothing if one of its names is in use", () => {
