@@ -16,6 +16,7 @@ const LAYERS: Readonly<Record<string, number>> = {
   limiter: 4,
   wrap: 5,
   redis: 5,
+  kv: 5,
   // The contract of stores is checked through limiters.
   testing: 5,
   http: 6,

@@ -35,7 +35,7 @@ export type Reason =
 export type RefusedBy = "limit" | "load" | "capacity" | "lock";
 
 /** Where a decision was made. */
-export type Source = "memory" | "redis" | "deny-cache" | "fallback" | "bypass";
+export type Source = "memory" | "redis" | "kv" | "deny-cache" | "fallback" | "bypass";
 
 /**
  * The decision on a call. Times are whole **milliseconds**, relative to the call.

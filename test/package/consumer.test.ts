@@ -139,7 +139,7 @@ describe("the packed package, installed into an empty project", () => {
       "quiet.cjs",
       `${watch}
       const { AsyncRateLimiter } = require("sluicegate");
-      for (const name of ["testing", "http", "node", "express", "fastify", "koa", "hono", "fetch", "login", "redis"]) require("sluicegate/" + name);
+      for (const name of ["testing", "http", "node", "express", "fastify", "koa", "hono", "fetch", "kv", "login", "redis"]) require("sluicegate/" + name);
       const atImport = seen.length;
       new AsyncRateLimiter({ maxCalls: 1, period: 1, bypass: false });
       process.stdout.write(JSON.stringify({ atImport, seen }));`,
@@ -167,6 +167,7 @@ describe("the types of the packed package", () => {
     import { clientKey } from "sluicegate/http";
     import { rateLimit } from "sluicegate/node";
     import { withRateLimit } from "sluicegate/fetch";
+    import { KeyValueStore } from "sluicegate/kv";
     import { RedisRateLimiter, RedisStore } from "sluicegate/redis";
 
     const byAddress = new AsyncRateLimiter(RATE_LIMITS.apiGeneral);
@@ -175,6 +176,8 @@ describe("the types of the packed package", () => {
     const client = async (command: string[]): Promise<unknown> => command.length;
     new RedisRateLimiter({ ...RATE_LIMITS.login, client, timeout: "50ms", whenDown: "deny" });
     new AsyncRateLimiter({ ...RATE_LIMITS.login, store: new RedisStore({ client, instances: 4 }) });
+    const exact: "process" = new KeyValueStore({ kv: new Map<string, string>() }).exactAcross;
+    export default exact;
     const clock = new ManualClock();
     const limiter = new AsyncRateLimiter<\`user:\${string}\`>({ ...RATE_LIMITS.login, clock, name: undefined });
     export async function login(id: number): Promise<Decision> {

@@ -1,9 +1,9 @@
 import { expect } from "vitest";
-import type { Decision, Duration, Limit, LimiterOptions, LockOptions } from "../../src/index.js";
+import type { Clock, Decision, Duration, Limit, LimiterOptions, LockOptions, Store } from "../../src/index.js";
 import type { LimitsInForce } from "../../src/limiter/decide.js";
 import { RateLimiter } from "../../src/limiter/rate-limiter.js";
 import { ManualClock } from "../../src/testing/index.js";
-import { callOf, type Meant } from "./commands.js";
+import { callOf, type Meant, moveOf, type Step } from "./commands.js";
 import { type Admission, Model, type ModelDecision, type ModelPolicy } from "./model.js";
 
 /** A limiter of any limits, whose depths can change, as those of the variants do. */
@@ -65,7 +65,8 @@ export class World {
   #offset = 0;
   #now = -Infinity;
 
-  constructor(limits: readonly Limit[], policy?: ModelPolicy) {
+  /** @param storeOf - makes the store of a clock. By default it is in memory. */
+  constructor(limits: readonly Limit[], policy?: ModelPolicy, storeOf?: (clock: Clock) => Store) {
     this.#policy = policy;
     this.model = new Model(policy);
     const clock = {
@@ -75,16 +76,61 @@ export class World {
         return this.clock.now();
       },
     };
-    this.limiter = new AnyLimiter(limits, { bypass: false, ...lockOptions(policy), clock });
+    this.limiter = new AnyLimiter(limits, {
+      bypass: false,
+      ...lockOptions(policy),
+      ...(storeOf === undefined ? { clock } : { store: storeOf(clock) }),
+    });
+  }
+
+  async take(step: Step): Promise<void> {
+    switch (step.do) {
+      case "check": {
+        const { key, cost, own } = step;
+        return this.limiter.synchronous ? this.check(key, cost, own) : this.checkLater(key, cost, own);
+      }
+      case "isAllowed":
+        return this.isAllowed(step.key, step.cost, step.own);
+      case "peek":
+        return this.peek(step.key, step.cost, step.own);
+      case "state":
+        return this.state(step.key);
+      case "refund":
+        return this.refund(step.which);
+      case "reset":
+        return this.reset(step.key, step.meant);
+      case "resetAll":
+        return this.reset();
+      case "lock":
+        return this.lock(step.key, step.ms);
+      case "unlock":
+        return this.unlock(step.key, step.meant);
+      case "waitForLock":
+        return this.waitForLock(step.key, step.isForgotten, step.ms);
+      case "reduce":
+        return this.limiter.reduce(step.to);
+      case "move":
+        return this.limiter.move(step.to);
+      default:
+        this.step(moveOf(step, this.limiter.limits));
+    }
   }
 
   /** @param own - the `maxCalls` of this call, layer by layer. */
   check(key: string, cost: number, own?: readonly number[]): void {
     const { options, limits } = this.#callOf(cost, own);
+    this.#compare(this.limiter.checkSync(key, options), key, cost, limits);
+  }
+
+  /** As {@link check}, for a store that is asynchronous. */
+  async checkLater(key: string, cost: number, own?: readonly number[]): Promise<void> {
+    const { options, limits } = this.#callOf(cost, own);
+    this.#compare(await this.limiter.check(key, options), key, cost, limits);
+  }
+
+  #compare(decision: Decision, key: string, cost: number, limits: readonly Limit[]): void {
     const before = this.model.admissions.length;
-    const expected = this.model.check(key, limits, cost, this.now());
-    const decision = this.limiter.checkSync(key, options);
-    expectSame(decision, expected);
+    expectSame(decision, this.model.check(key, limits, cost, this.now()));
     const admission = this.model.admissions.length > before ? this.model.admissions.at(-1) : undefined;
     this.#recorded.push({ decision, admission });
   }

@@ -12,6 +12,7 @@ import * as onHono from "sluicegate/hono";
 import * as http from "sluicegate/http";
 import * as onKoa from "sluicegate/koa";
 import * as onNode from "sluicegate/node";
+import * as kv from "sluicegate/kv";
 import * as load from "sluicegate/load";
 import * as login from "sluicegate/login";
 import * as nest from "sluicegate/nest";
@@ -33,6 +34,7 @@ const ENTRY_POINTS: Readonly<Record<string, object>> = {
   "./http": http,
   "./koa": onKoa,
   "./node": onNode,
+  "./kv": kv,
   "./load": load,
   "./login": login,
   "./nest": nest,
@@ -503,7 +505,35 @@ const SCENARIOS: Readonly<Record<string, Readonly<Record<string, Scenario>>>> = 
     },
     hashTagged: () => redis.hashTagged("ada", "a"),
   },
-  "./testing": { ManualClock: () => [new ManualClock().now(), new ManualClock(5).now()] },
+  "./kv": {
+    KeyValueStore: async () => {
+      const store = new kv.KeyValueStore({ kv: new Map(), ...fixed() });
+      const texts = new Map<string, string>();
+      // Without a version, as of a store that compares texts by itself.
+      const versioned = new kv.KeyValueStore({
+        kv: {
+          get: (key) => ({ value: texts.get(key) }),
+          compareAndSet: (key, version, text) => version === undefined && texts.set(key, text).size > 0,
+          delete: (key) => texts.delete(key),
+        },
+        ...fixed(),
+      });
+      return [
+        store.exactAcross,
+        await exercised(new root.AsyncRateLimiter({ ...minute, store })),
+        versioned.exactAcross,
+        await new root.AsyncRateLimiter({ ...minute, store: versioned }).check("ada", { cost: 2 }),
+        await outcome(() => new kv.KeyValueStore({ kv: {} as never })),
+      ];
+    },
+  },
+  "./testing": {
+    ManualClock: () => [new ManualClock().now(), new ManualClock(5).now()],
+    storeContract: async () => {
+      const [first] = testing.storeContract({ store: () => new root.MemoryStore() });
+      return [await outcome(() => first!.run()), await outcome(() => testing.storeContract({} as never))];
+    },
+  },
 };
 
 /** What a signal is, but for its readings. */

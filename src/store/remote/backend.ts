@@ -26,8 +26,8 @@ export interface Backend {
   /** Keys with different groups are on different servers: one `execute` cannot have both. */
   groupOf(key: string): string;
 
-  /** Removes one key. */
-  deleteKey(key: string): Promise<unknown>;
+  /** Removes one key. `isLate` is that of {@link execute}. */
+  deleteKey(key: string, isLate: () => boolean): Promise<unknown>;
 
   /**
    * Removes all keys that begin with `prefix`, in steps that leave the server time for other clients.

@@ -66,7 +66,7 @@ export class GuardedBackend {
   /** Removes one key. Calls that were made before are sent before. */
   async deleteKey(key: string): Promise<void> {
     this.#batcher.flush();
-    await this.#batcher.request(() => this.backend.deleteKey(key), this.#report);
+    await this.#batcher.request((isLate) => this.backend.deleteKey(key, isLate), this.#report);
   }
 
   /** Removes all keys that begin with `prefix`. Calls that were made before are sent before. */
