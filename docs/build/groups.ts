@@ -23,6 +23,7 @@ export const groups: Groups = [
       ["Outgoing calls", "guide/outgoing-calls"],
       ["Overload", "guide/overload"],
       ["Memory and key caps", "guide/memory-and-key-caps"],
+      ["Any key-value store", "guide/key-value-stores"],
       ["Redis", "guide/redis"],
       ["Redis in production", "guide/redis-in-production"],
       ["How far it scales", "guide/how-far-it-scales"],
