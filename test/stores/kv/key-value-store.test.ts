@@ -50,5 +50,5 @@ const KINDS: Readonly<Record<string, () => KeyValue | VersionedKeyValue>> = {
 };
 
 describe.each(Object.entries(KINDS))("a KeyValueStore over %s", (_name, make) => {
-  itIsAStore({ store: () => new KeyValueStore({ kv: make(), timeout: "20s" }), source: "kv" });
+  itIsAStore({ store: () => new KeyValueStore({ kv: make(), timeout: "20s" }), source: "kv", locks: true });
 });
