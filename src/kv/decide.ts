@@ -80,7 +80,7 @@ class KeySession {
         return this.#changes(isUnexpired && record.remove(timestamp, cost));
       }
       case "lock":
-        record.lock = { lockedUntil: this.#timestamp + call.ms, strikes: record.lock?.strikes ?? 0 };
+        record.lock = { lockedUntil: this.#now + call.ms, strikes: record.lock?.strikes ?? 0 };
         return this.#changes(true);
       case "unlock": {
         const isRemoved = record.lock !== undefined && !isNewer(record.lock, call.lockedUntil);
