@@ -71,10 +71,10 @@ async function ownException(
 function applyTo(response: NestResponse, { fields, rejection, onResponse }: Outcome, context: ExecutionContext): void {
   const nodeResponse = nodeResponseOf(response);
   if (nodeResponse.headersSent) return;
-  // The resolvers of one operation share a response: each would add its limits to the lists again.
-  const isShared = context.getType<string>() === "graphql";
   for (const field of fields) {
-    setField(response, field[0], isShared ? field[1] : appendHeader(field, response.getHeader(field[0])));
+    // The resolvers of a GraphQL operation share a response: each would add the same limits to the lists again.
+    const isLatest = context.getType<string>() === "graphql" && field[0].startsWith("RateLimit");
+    setField(response, field[0], isLatest ? field[1] : appendHeader(field, response.getHeader(field[0])));
   }
   for (const [name, value] of rejection?.fields ?? []) setField(response, name, value);
   if (onResponse !== undefined) whenSent(nodeResponse, onResponse);

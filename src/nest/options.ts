@@ -54,7 +54,7 @@ export type DefaultLimits<K extends string> =
       readonly maxCalls?: undefined;
       readonly default?: undefined;
       /** The function that returns the key of a call, for the limits that decorators declare. */
-      readonly key?: ((context: ExecutionContext) => MaybePromise<string | null>) | undefined;
+      readonly key?: ((context: ExecutionContext) => MaybePromise<K | null>) | undefined;
     };
 
 /** Options of `RateLimitModule.forRootAsync`. */

@@ -432,11 +432,16 @@ describe("RateLimitGuard in GraphQL", () => {
   };
 
   it("counts each resolver of an operation, and shows the latest count in the headers", async () => {
-    const call = await resolverWith({ limiter: of(2) });
+    const call = await resolverWith({ limiter: of(2), exposeHeaders: true });
     const [req, res] = [request(), response()];
+    res.fields["Access-Control-Expose-Headers"] = "ETag";
     expect([await call({ req, res }), await call({ req, res })]).toEqual(["hello", "hello"]);
     expect(req.rateLimit?.remaining).toBe(0);
-    expect(res.fields).toEqual({ "RateLimit-Policy": `"2-in-1m";q=2;w=60`, RateLimit: `"2-in-1m";r=0;t=60` });
+    expect(res.fields).toEqual({
+      "RateLimit-Policy": `"2-in-1m";q=2;w=60`,
+      RateLimit: `"2-in-1m";r=0;t=60`,
+      "Access-Control-Expose-Headers": "ETag, RateLimit-Policy, RateLimit, Retry-After",
+    });
     const refusal = call({ req, res });
     await expect(refusal).rejects.toBeInstanceOf(RateLimitException);
     await expect(refusal).rejects.toMatchObject({

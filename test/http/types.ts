@@ -12,6 +12,7 @@ import { rateLimit as onFastify } from "sluicegate/fastify";
 import { rateLimit as onFetch, withRateLimit } from "sluicegate/fetch";
 import { rateLimit as onHono, type RateLimitVariables } from "sluicegate/hono";
 import { rateLimit as onKoa, type RateLimitState } from "sluicegate/koa";
+import { RateLimit, RateLimitModule, requestOf } from "sluicegate/nest";
 import { rateLimit as onNode } from "sluicegate/node";
 
 /** What must compile, and what must not, against the real frameworks. It is type-checked and never run. */
@@ -169,5 +170,34 @@ export async function types(): Promise<unknown> {
   const route: (request: globalThis.Request) => Promise<globalThis.Response> = onFetch({ limiter })(
     (request: globalThis.Request) => new globalThis.Response(request.url),
   );
-  return [handler, route];
+
+  class Config {
+    readonly maxCalls = 1;
+  }
+  const modules = [
+    RateLimitModule.forRoot({ limiter, key: (context) => context.getHandler().name, skip: () => false }),
+    RateLimitModule.forRoot({ limiter: (context) => tiers.tier(context.getType() === "http" ? "free" : "premium") }),
+    RateLimitModule.forRoot({ limiter: users, key: () => "user:7" }),
+    RateLimitModule.forRoot({
+      limiters: { ip: { limiter }, user: { limiter: layered, key: () => null } },
+      default: ["ip"],
+    }),
+    RateLimitModule.forRoot({ key: (context) => clientKey(requestOf(context)!) }),
+    RateLimitModule.forRootAsync({
+      inject: [Config],
+      useFactory: async ({ maxCalls }: Config) => ({ limiter, maxCalls }),
+    }),
+    // @ts-expect-error a key that is none of the limiter's
+    RateLimitModule.forRoot({ limiter: users, key: () => "admin" }),
+    // @ts-expect-error there are no names
+    RateLimitModule.forRoot({ limiter, default: ["ip"] }),
+    // @ts-expect-error a refusal is always thrown
+    RateLimitModule.forRoot({ limiter, throw: true }),
+    // @ts-expect-error no exception
+    RateLimitModule.forRoot({ limiter, onRefused: () => "refused" }),
+    // @ts-expect-error a limit without a period
+    RateLimit("ip", { maxCalls: 1 }),
+    RateLimit("ip", { maxCalls: 1, period: "1m", lockFor: "5m", key: (context) => context.getClass().name }),
+  ];
+  return [handler, route, modules];
 }

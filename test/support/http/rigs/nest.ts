@@ -4,12 +4,16 @@ import type { AbstractHttpAdapter } from "@nestjs/core";
 import { APP_GUARD, BaseExceptionFilter } from "@nestjs/core";
 import { ExpressAdapter } from "@nestjs/platform-express";
 import { FastifyAdapter } from "@nestjs/platform-fastify";
+import express from "express";
 import type { NestOptions, NestRequest } from "sluicegate/nest";
 import { RateLimitException, RateLimitGuard, RateLimitModule, requestOf } from "sluicegate/nest";
 import { RouteLimits } from "../../../../src/nest/route-limits.js";
 import { createApp, decorateClass, decorateMethod, listen } from "../nest.js";
 import type { Handler, Protocol, Rig } from "../rig.js";
 import { disconnecter } from "../rig.js";
+
+/** The fields that every response has before the limits. */
+type Fields = Readonly<Record<string, string>>;
 
 /** The members of a response of Express or Fastify that the rig uses. */
 interface Response {
@@ -46,13 +50,13 @@ function controllerOf(handler: Handler, everyPath: string): new () => object {
 }
 
 /** @param everyPath - the path of a route for every path but `/`. */
-function rigOn(everyPath: string, createAdapter: (protocol: Protocol) => AbstractHttpAdapter): Rig {
+function rigOn(everyPath: string, createAdapter: (protocol: Protocol, before: Fields) => AbstractHttpAdapter): Rig {
   return {
     // The handler is decorated with `@All`.
     isPlain: true,
     header: (context: ExecutionContext, name) => requestOf(context)?.headers[name] as string | undefined,
     respond: (_, body) => new HttpException(body, 429),
-    serve: async (limits, handler, protocol) => {
+    serve: async (limits, handler, protocol, before = {}) => {
       const [first = {}, ...others] = limits as readonly NestOptions[];
       const app = await createApp(
         {
@@ -60,7 +64,7 @@ function rigOn(everyPath: string, createAdapter: (protocol: Protocol) => Abstrac
           controllers: [controllerOf(handler, everyPath)],
           providers: [{ provide: APP_GUARD, useClass: RateLimitGuard }],
         },
-        createAdapter(protocol),
+        createAdapter(protocol, before),
         { bodyParser: false },
       );
       app.useGlobalGuards(...others.map((options) => new RateLimitGuard(new RouteLimits(options))));
@@ -79,12 +83,21 @@ function rigOn(everyPath: string, createAdapter: (protocol: Protocol) => Abstrac
   };
 }
 
-export const onNestWithExpress = rigOn("*path", () => new ExpressAdapter());
+export const onNestWithExpress = rigOn("*path", (_, before) => {
+  const app = express();
+  app.use((_request, response, next) => {
+    response.set(before);
+    next();
+  });
+  return new ExpressAdapter(app);
+});
 
-export const onNestWithFastify = rigOn("*", (protocol) => {
+export const onNestWithFastify = rigOn("*", (protocol, before) => {
   const adapter = protocol === "HTTP/1.1" ? new FastifyAdapter() : new FastifyAdapter({ http2: true } as never);
+  const app = adapter.getInstance();
+  app.addHook("onRequest", async (_, reply) => void reply.headers(before));
   // The guard runs after the body is parsed, and clients of the suite hang up within a body.
-  adapter.getInstance().removeAllContentTypeParsers();
-  adapter.getInstance().addContentTypeParser("*", (_request, _body, done) => done(null));
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser("*", (_request, _body, done) => done(null));
   return adapter;
 });
