@@ -38,9 +38,13 @@ function rateLimitDraft6(
  */
 export function quotaPolicies(results: readonly LimiterResult[]): string {
   const windows = new Map<number, number>();
-  for (const limit of results.flatMap(({ decision }) => decision.layers)) {
-    const quota = quotaOf(limit);
-    windows.set(quota, Math.max(windows.get(quota) ?? 0, wholeSeconds(limit.periodMs)));
+  for (const { decision } of results) {
+    for (const limit of decision.layers) {
+      const quota = quotaOf(limit);
+      windows.set(quota, Math.max(windows.get(quota) ?? 0, wholeSeconds(limit.periodMs)));
+    }
   }
-  return Array.from(windows, ([quota, seconds]) => `${quota};w=${seconds}`).join(", ");
+  let list = "";
+  for (const [quota, seconds] of windows) list += `${list === "" ? "" : ", "}${quota};w=${seconds}`;
+  return list;
 }
