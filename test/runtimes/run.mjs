@@ -6,7 +6,7 @@
 // skipped, unless CI is set.
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { cp, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { cp, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
@@ -64,11 +64,11 @@ async function bundle(entry) {
 
 const CONFORM = `import { conform } from "./conformance.mjs";`;
 
-/** Runs a script as an edge worker, and sends it requests. */
-async function inWorker(script, use) {
+/** Runs a script as an edge worker with the bindings of `options`, and sends it requests. */
+async function inWorker(script, use, options = {}) {
   await install(`miniflare@${VERSIONS.miniflare}`);
   const { Miniflare } = await import(pathToFileURL(join(folder, "node_modules/miniflare/dist/src/index.js")).href);
-  const miniflare = new Miniflare({ modules: true, script, compatibilityDate: "2026-01-01" });
+  const miniflare = new Miniflare({ modules: true, script, compatibilityDate: "2026-01-01", ...options });
   try {
     return await use((path, headers = {}) => miniflare.dispatchFetch(`http://localhost${path}`, { headers }));
   } finally {
@@ -85,6 +85,26 @@ async function worker() {
 async function honoWorker() {
   const script = await bundle(`export { app as default } from "./hono-app.mjs";`);
   return inWorker(script, (send) => conformHttp((headers) => send("/header", headers), CLIENTS));
+}
+
+/** A program of docs/recipes/workers.md with a limit of 5: 12 requests of one client at once, one more, and one of another client. */
+async function recipe(file, options) {
+  const page = await readFile(join(root, "docs/recipes/workers.md"), "utf8");
+  const program = page.split("```").find((block) => block.startsWith(`ts\n// ${file}\n`));
+  await writeFile(join(folder, file), program.slice("ts\n".length));
+  const script = await bundle(`export * from "./${file}"; export { default } from "./${file}";`);
+  return inWorker(
+    script,
+    async (send) => {
+      const statusOf = async (address) => (await send("/", { "cf-connecting-ip": address })).status;
+      const statuses = await Promise.all(Array.from({ length: 12 }, () => statusOf("203.0.113.7")));
+      statuses.push(await statusOf("203.0.113.7"), await statusOf("203.0.113.8"));
+      const [passed, refused] = [200, 429].map((status) => statuses.filter((other) => other === status).length);
+      const failures = passed === 6 && refused === 8 ? [] : [`expected 200 six times and 429 eight times: ${statuses}`];
+      return { checks: statuses.length, failures };
+    },
+    options,
+  );
 }
 
 /** A route handler and a proxy, formerly called middleware, of a production build. */
@@ -164,6 +184,8 @@ const RUNTIMES = [
   ]),
   [`hono on Bun ${VERSIONS.bun}`, () => npx(`bun@${VERSIONS.bun}`, "bun", "hono.mjs").then(report)],
   [`hono on Deno ${VERSIONS.deno}`, () => npx(...deno("--allow-net=127.0.0.1", "hono.mjs")).then(report)],
+  ["recipe of a Durable Object", () => recipe("counter.ts", { durableObjects: { COUNTERS: "Counter" } })],
+  ["recipe of Workers KV", () => recipe("in-kv.ts", { kvNamespaces: ["LIMITS"] })],
   [`hono in an edge worker`, honoWorker],
   [`Next.js ${VERSIONS.next}`, nextjs],
 ];
