@@ -22,12 +22,11 @@ function heldKeyValue() {
     delete: (at) => held("delete", () => texts.delete(at)),
     keys: () => held("keys", () => texts.keys()),
   };
-  /** Waits for the next operation, and lets it happen or fail. */
+  /** Waits for the next operation of this name, and lets it happen or fail. */
   const next = async (name: string, error?: Error): Promise<void> => {
-    await vi.waitFor(() => expect(waiting.length).toBeGreaterThan(0), { interval: 1 });
-    const operation = waiting.shift()!;
-    expect(operation.name).toBe(name);
-    operation.settle(error);
+    const indexOf = (): number => waiting.findIndex((operation) => operation.name === name);
+    await vi.waitFor(() => expect(indexOf()).not.toBe(-1), { interval: 1 });
+    waiting.splice(indexOf(), 1)[0]!.settle(error);
   };
   return { kv, texts, waiting, next };
 }
@@ -174,9 +173,9 @@ describe("a KeyValueStore", () => {
     const check = limiter.check("ada");
     await next("get");
     const reset = limiter.reset();
-    await vi.waitFor(() => next("set"));
-    await check;
     await next("keys");
+    await next("set");
+    await check;
     await next("delete");
     await reset;
     expect(texts.size).toBe(0);
