@@ -1,6 +1,8 @@
 /** Whether a value is a promise, or anything with a `then` method. */
 export function isPromiseLike<T>(value: T | PromiseLike<T>): value is PromiseLike<T> {
-  return typeof (value as PromiseLike<T> | null | undefined)?.then === "function";
+  // The `then` of a string would be looked up in its prototypes, which takes longer than the rest of a call.
+  const mayHaveMethods = (typeof value === "object" && value !== null) || typeof value === "function";
+  return mayHaveMethods && typeof (value as PromiseLike<T>).then === "function";
 }
 
 /** Calls `then` with a value: at once, or, if it is a promise, when that resolves. */

@@ -41,23 +41,27 @@ export function allows(log: TimestampLog, limits: readonly Limit[], cost: number
  * `used` is a binary search, so only the methods that report it call this.
  */
 export function status(log: TimestampLog, limits: readonly Limit[], cost: number, now: number): LayerStatus[] {
-  // `map` makes an array of the right length; the first `push` to an empty one allocates room for 17.
-  return limits.map((limit) => {
-    const { name, maxCalls, periodMs, reducedFrom } = limit;
-    const used = log.countAfter(now - periodMs);
-    const remaining = Math.max(0, maxCalls - used);
-    return {
-      name,
-      maxCalls,
-      periodMs,
-      reducedFrom,
-      used,
-      remaining,
-      retryAfterMs: retryAfterOne(log, limit, cost, now),
-      moreAfterMs: retryAfterOne(log, limit, remaining + 1, now),
-      resetAfterMs: emptyAfter(log, periodMs, now),
-    };
-  });
+  // Of the right length, because the first `push` to an empty array allocates room for 17. `map` would allocate a function.
+  const layers = new Array<LayerStatus>(limits.length);
+  for (let at = 0; at < limits.length; at += 1) layers[at] = statusOne(log, limits[at] as Limit, cost, now);
+  return layers;
+}
+
+function statusOne(log: TimestampLog, limit: Limit, cost: number, now: number): LayerStatus {
+  const { name, maxCalls, periodMs, reducedFrom } = limit;
+  const used = log.countAfter(now - periodMs);
+  const remaining = Math.max(0, maxCalls - used);
+  return {
+    name,
+    maxCalls,
+    periodMs,
+    reducedFrom,
+    used,
+    remaining,
+    retryAfterMs: retryAfterOne(log, limit, cost, now),
+    moreAfterMs: retryAfterOne(log, limit, remaining + 1, now),
+    resetAfterMs: emptyAfter(log, periodMs, now),
+  };
 }
 
 /** Milliseconds until every timestamp has expired in a window of `periodMs`; 0 if all have. */

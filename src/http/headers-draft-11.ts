@@ -33,17 +33,22 @@ function rateLimitDraft11(results: readonly LimiterResult[], { partitionKey }: H
   for (const result of results) {
     const policies = policiesOf(result);
     const pk = partitionKey ? `;pk=:${partitionKeyOf(result.key)}:` : "";
-    policy += `${policy === "" ? "" : ", "}${policyList(policies, pk)}`;
+    policy = appended(policy, policyList(policies, pk));
     const { decision } = result;
-    for (const [index, layer] of decision.layers.entries()) {
-      status += `${status === "" ? "" : ", "}${policies.names[index] ?? ""};r=${shownRemaining(layer, decision)}`;
+    let index = 0;
+    for (const layer of decision.layers) {
       const moreAfterMs = shownMoreAfterMs(layer, decision);
-      if (moreAfterMs < Infinity) status += `;t=${wholeSeconds(moreAfterMs)}`;
-      status += pk;
+      const t = moreAfterMs < Infinity ? `;t=${wholeSeconds(moreAfterMs)}` : "";
+      status = appended(status, `${policies.names[index] ?? ""};r=${shownRemaining(layer, decision)}${t}${pk}`);
+      index += 1;
     }
   }
   return [
     ["RateLimit-Policy", policy],
     ["RateLimit", status],
   ];
+}
+
+function appended(list: string, member: string): string {
+  return list === "" ? member : `${list}, ${member}`;
 }

@@ -92,13 +92,21 @@ function oneLimiter<R, K extends string>(
   const maxCallsOf = maxCallsOfRequest("maxCalls(request)", maxCalls);
   const limiterOf = limiterOfRequest<R, K>("limiter", limiter, context);
   const keyOf = keyOfRequest("key(request)", key, context);
+  const { misuse } = context;
   const makeCall = (checked: CheckedLimiter<K>, requestKey: string | null, request: R): ReturnType<CallResolver<R>> => {
     if (requestKey === null) return undefined;
-    return andThen(
-      maxCallsOf(request),
-      (own) => new OneLimiterCall(checked, requestKey as K, own, request, context.misuse),
-    );
+    const own = maxCallsOf(request);
+    return isPromiseLike(own)
+      ? withMaxCalls(own, checked, requestKey as K, request)
+      : new OneLimiterCall(checked, requestKey as K, own, request, misuse);
   };
+  // Apart from the rest, which would otherwise allocate its variables on the heap for each request.
+  const withMaxCalls = async (
+    own: PromiseLike<MaxCalls | undefined>,
+    checked: CheckedLimiter<K>,
+    requestKey: K,
+    request: R,
+  ): Promise<LimiterCall> => new OneLimiterCall(checked, requestKey, await own, request, misuse);
   return (request) => {
     // The key comes first: if it threw after the lookup of the limiter, a rejection of the lookup would be unhandled.
     const requestKey = keyOf(request);

@@ -351,12 +351,15 @@ export function missingHeaders(
   defaults: readonly HeaderEntry[],
   currentValue: (name: string) => string | null,
 ): HeaderEntry[] {
-  const missing = limits.flatMap((entry): HeaderEntry[] => {
-    const [name, value] = entry;
-    const before = currentValue(name);
-    return `, ${before}, `.includes(`, ${value}, `) ? [] : [[name, appendHeader(entry, before)]];
-  });
-  return [...missing, ...defaults.filter(([name]) => currentValue(name) === null)];
+  const missing: HeaderEntry[] = [];
+  for (const entry of limits) {
+    const before = currentValue(entry[0]);
+    // Mostly the response has just this value.
+    if (before === entry[1] || `, ${before}, `.includes(`, ${entry[1]}, `)) continue;
+    missing.push([entry[0], appendHeader(entry, before)]);
+  }
+  for (const entry of defaults) if (currentValue(entry[0]) === null) missing.push(entry);
+  return missing;
 }
 
 /** A response whose connection can be closed. */
