@@ -11,7 +11,7 @@ const sources = Object.entries(manifest.exports)
 
 /** Views of the types of a framework or client, whose own documentation explains the members. */
 const isView = ({ name }) =>
-  /Like$|^(Express|Koa|Hono|Fetch)(Request|Response|Context)$|^(ClientRequest|WaitSignal)$/.test(name);
+  /Like$|^(Express|Connect|Koa|Hono|Fetch|Nest)(Request|Response|Context)$|^(ClientRequest|WaitSignal)$/.test(name);
 
 const isWithin = (reflection, test) =>
   reflection.parent !== undefined && (test(reflection.parent) || isWithin(reflection.parent, test));
