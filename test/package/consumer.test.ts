@@ -168,6 +168,7 @@ describe("the types of the packed package", () => {
     import { rateLimit } from "sluicegate/node";
     import { withRateLimit } from "sluicegate/fetch";
     import { KeyValueStore } from "sluicegate/kv";
+    import { LoginProtection, type LoginAttempt } from "sluicegate/login";
     import { RedisRateLimiter, RedisStore } from "sluicegate/redis";
 
     const byAddress = new AsyncRateLimiter(RATE_LIMITS.apiGeneral);
@@ -178,6 +179,15 @@ describe("the types of the packed package", () => {
     new AsyncRateLimiter({ ...RATE_LIMITS.login, store: new RedisStore({ client, instances: 4 }) });
     const exact: "process" = new KeyValueStore({ kv: new Map<string, string>() }).exactAcross;
     export default exact;
+    const secrets: string[] = [];
+    const logins = new LoginProtection({
+      secret: secrets.pop(),
+      strangers: { maxCalls: 3, period: "1h", lockFor: ["1m", "1h"] },
+      store: new RedisStore({ client }),
+      onDecision: ({ member, lockedForMs }, { account }) => [member, lockedForMs, account],
+    });
+    export const attempt = (cookie: string | null): Promise<LoginAttempt> =>
+      logins.attempt({ account: "ada", address: "192.0.2.7", cookie });
     const clock = new ManualClock();
     const limiter = new AsyncRateLimiter<\`user:\${string}\`>({ ...RATE_LIMITS.login, clock, name: undefined });
     export async function login(id: number): Promise<Decision> {
