@@ -59,7 +59,8 @@ export function lockPolicyFrom({ lockFor, forgetAfter }: LockOptions): LockPolic
   const steps: readonly unknown[] = isList ? (lockFor as readonly Duration[]) : [lockFor];
   if (steps.length === 0) throw rangeError("lockFor", "a duration, or a list of at least one", "[]");
   return {
-    stepsMs: steps.map((step, at) => parseDuration(isList ? `lockFor[${at}]` : "lockFor", step)),
+    // Not by `map`, which skips the holes of a list.
+    stepsMs: Array.from(steps, (step, at) => parseDuration(isList ? `lockFor[${at}]` : "lockFor", step)),
     forgetAfterMs: parseDuration("forgetAfter", forgetAfter ?? "1d"),
   };
 }

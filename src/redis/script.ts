@@ -30,8 +30,9 @@ const NEVER = "-2 ^ 52";
  *   depth, so that releases with different limits can use one key.
  * - `epoch` distinguishes a log from a later log of the same key, which a late refund must not change.
  * - A key that is locked, or has strikes, has a value of the second form, whose log may be empty. While a key is locked nothing is
- *   recorded, so its lock began at `high`. A lock that began further ahead of the clock than it is long was set by a wrong clock
- *   and is ignored, with its strikes: a lock lasts no longer than twice its length, whatever a clock did.
+ *   recorded, so its lock began at `high`. One that began further ahead of the clock than the longest period, and than it is long,
+ *   was set by a wrong clock and is ignored, with its strikes: whatever a clock did, a lock lasts at most twice as long as the
+ *   longer of the two.
  *
  * A log of up to 128 timestamps is read completely, and rewritten with only its unexpired timestamps, in order, in a full ring.
  * A longer log is read in pieces and written in place, so that the cost of a call does not depend on its depth. It grows by
@@ -213,7 +214,7 @@ local function create_general()
     now = math.max(time, high)
     if locked_until > 0 then
       kept_until = locked_until + (strikes > 0 and words.locks and words.locks[1] or 0)
-      local is_wrong = locked_until > now and began - time > locked_until - began
+      local is_wrong = locked_until > now and began - time > math.max(longest, locked_until - began)
       if is_wrong or kept_until <= now then locked_until, strikes, kept_until = 0, 0, 0 end
     end
   end
@@ -507,5 +508,5 @@ return table.concat(replies, '\\n')
 /** The text of the script, and its SHA-1 in hexadecimal for `EVALSHA`, since edge workers have no `node:crypto`. */
 export const SCRIPT: { readonly text: string; readonly sha1: string } = {
   text: TEXT,
-  sha1: "85d79fc0d24d11c8747bb4d20c0a4bb8a4a47815",
+  sha1: "7fb9e73903585cb95640a74207e3879940cc5e13",
 };

@@ -68,7 +68,7 @@ export class Evictor {
   #isWholeRound = true;
   /** The first instant at which a key that was visited in this round is idle. */
   #firstIdle = Infinity;
-  /** No key is idle before. Only a refund can make one idle earlier, which is then found at most a period late. */
+  /** No key is idle before. Only a refund or an unlock can make one idle earlier, which is then found at most a period late. */
   #sleepsUntil = -Infinity;
 
   /** @param evicts - whether a new key may replace a key that has unexpired timestamps, and calls left. */

@@ -148,6 +148,17 @@ describe.skipIf(withoutRedis !== undefined)("locks in Redis", () => {
       expect(lockedForMs).toBeLessThanOrEqual(90_000);
     });
 
+    it("keeps a lock that is set afterwards, even if the clock has gone back by more than its length", async () => {
+      await lockedAhead(5000, 1, 0);
+      const limiter = limiterOf({ lockFor: "1s" });
+      await limiter.lock("ada", "1s");
+      const { refusedBy, lockedForMs } = await limiter.check("ada");
+      expect(refusedBy).toBe("lock");
+      // Until the clock is where it was, and a second more.
+      expect(lockedForMs).toBeGreaterThan(5000);
+      expect(lockedForMs).toBeLessThanOrEqual(6000);
+    });
+
     it("keeps a long lock that was set by hand, and drops one that began further ahead than it is long", async () => {
       const limiter = limiterOf();
       await lockedAhead(2 * HOUR_MS, 30 * DAY_MS, 0);

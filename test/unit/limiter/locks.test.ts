@@ -199,6 +199,7 @@ describe("the options lockFor and forgetAfter", () => {
     [{ lockFor: 5 }, "lockFor"],
     [{ lockFor: null }, "lockFor"],
     [{ lockFor: ["1m", 5] }, "lockFor[1]"],
+    [{ lockFor: new Array(1) }, "lockFor[0]"],
     [{ lockFor: "1m", forgetAfter: 5 }, "forgetAfter"],
     [{ forgetAfter: "1d" }, "forgetAfter"],
   ])("of %j are a TypeError", (options, name) => {
