@@ -11,7 +11,7 @@ import type {
   RemoteCall,
 } from "../../../src/store/remote/backend.js";
 import type { KeyState } from "../../../src/store/store.js";
-import { type Admission, Model, type ModelLimit } from "../../support/model.js";
+import { type Admission, Model, type ModelDecision, type ModelLimit, type ModelPolicy } from "../../support/model.js";
 import { realRedis } from "../../support/redis/real-redis.js";
 import { withoutRedis } from "../../support/redis/redis-process.js";
 
@@ -54,43 +54,8 @@ const NAMESPACES: readonly (readonly ModelLimit[])[] = [
   [{ maxCalls: 6, periodMs: 9_000_000_000 }],
 ];
 
-interface Policy {
-  readonly stepsMs: readonly number[];
-  readonly forgetAfterMs: number;
-}
-
-/** The lock of a key, by the rules alone. `until` is 0 without one. */
-class LockModel {
-  until = 0;
-  strikes = 0;
-  readonly #policy: Policy | undefined;
-
-  constructor(policy: Policy | undefined) {
-    this.#policy = policy;
-  }
-
-  /** Moves the time: what counts no longer is forgotten. */
-  at(now: number): void {
-    if (now >= this.until + (this.strikes > 0 ? (this.#policy?.forgetAfterMs ?? 0) : 0)) this.clear();
-  }
-
-  clear(): boolean {
-    const { until } = this;
-    [this.until, this.strikes] = [0, 0];
-    return until > 0;
-  }
-
-  /** Locks the key after a strike at `now`, at least for `waitMs`. */
-  strike(now: number, waitMs: number): void {
-    const { stepsMs } = this.#policy!;
-    this.strikes += 1;
-    const stepMs = stepsMs[Math.min(this.strikes, stepsMs.length) - 1]!;
-    this.until = now + Math.max(stepMs, waitMs);
-  }
-}
-
 /** A few of these end while a test runs, and others never. */
-const POLICIES: readonly (Policy | undefined)[] = [
+const POLICIES: readonly (ModelPolicy | undefined)[] = [
   undefined,
   { stepsMs: [4], forgetAfterMs: 12 },
   { stepsMs: [1, 30, 2], forgetAfterMs: 100 },
@@ -191,130 +156,88 @@ describe.skipIf(withoutRedis !== undefined)("the script on a real server", () =>
     const seed = Date.now() % 1_000_000;
     const pick = random(seed);
     const backend = new RedisBackend(connectionOf(redis.client));
-    const send = async (call: RemoteCall): Promise<unknown> => (await backend.execute([call], () => false))[0];
     const keys = NAMESPACES.slice(0, 8).flatMap((limits, at) =>
       POLICIES.map((locks, policy) => ({
         own: { key: `locks:${at}:${policy}`, longestMs: Math.max(...limits.map(({ periodMs }) => periodMs)), locks },
         limits,
-        model: new Model(),
-        lock: new LockModel(locks),
+        model: new Model(locks),
         recorded: [] as { admission: Admission; epoch: number }[],
       })),
     );
     const outcomes = { strikes: 0, locked: 0, admittedWithStrikes: 0, unlocked: 0, sparedByLoad: 0 };
     for (let step = 0; step < 60_000; step += 1) {
-      const { own, limits, model, lock, recorded } = keys[pick(keys.length)]!;
+      const { own, limits, model, recorded } = keys[pick(keys.length)]!;
       const context = `seed ${seed}, step ${step}, ${own.key}`;
-      const state = async (): Promise<KeyState> => (await send({ method: "state", ...own })) as KeyState;
+      /** Executes calls in one run, and returns the time of the run and the replies. */
+      const run = async (...calls: RemoteCall[]): Promise<[now: number, reply: unknown, next?: unknown]> => {
+        const state: RemoteCall = { method: "state", key: "no such key", longestMs: 1, locks: undefined };
+        const [time, reply, next] = await backend.execute([state, ...calls], () => false);
+        return [(time as KeyState).lastReset + 1, reply, next];
+      };
       const choice = pick(100);
       if (choice < 3) {
         const ms = 1 + pick(40);
-        const before = (await state()).lastReset + own.longestMs;
-        lock.at(before);
-        await send({ method: "lock", ...own, ms });
-        const { lockedUntil, strikes, lastReset } = await state();
-        const now = lastReset + own.longestMs;
-        // It has ended, or its strikes were forgotten between the calls.
-        if (lockedUntil === null || strikes !== lock.strikes) lock.strikes = strikes;
-        else expect([context, lockedUntil >= before + ms, lockedUntil <= now + ms]).toEqual([context, true, true]);
-        lock.until = lockedUntil ?? 0;
+        const [now] = await run({ method: "lock", ...own, ms });
+        model.lock("k", ms, now);
       } else if (choice < 6) {
-        const { lockedUntil, lastReset } = await state();
-        lock.at(lastReset + own.longestMs);
-        expect([context, lockedUntil ?? 0]).toEqual([context, lock.until]);
-        const wanted = [undefined, lockedUntil, lock.until + 1][pick(3)];
+        const [before, state] = await run({ method: "state", ...own });
+        const { lockedUntil } = state as KeyState;
+        expect([context, state]).toMatchObject([context, model.lockOf("k", before)]);
+        const given = [undefined, lockedUntil, (lockedUntil ?? 0) + 1][pick(3)];
         const method = pick(4) === 0 ? "reset" : "unlock";
-        const isDone = await send({ method, ...own, lockedUntil: wanted });
-        lock.at((await state()).lastReset + own.longestMs);
-        const isOther = wanted === lock.until + 1;
-        if (isOther && lock.until > 0) expect([context, isDone]).toEqual([context, false]);
-        else if (isDone) {
-          lock.clear();
-          outcomes.unlocked += 1;
-          if (method === "reset") model.reset();
-        } else expect([context, lock.until]).toEqual([context, 0]);
+        const [now, isDone] = await run({ method, ...own, lockedUntil: given });
+        const latest = model.lockOf("k", now).lockedUntil;
+        const isNewer = latest !== null && given !== undefined && given !== latest;
+        if (method === "reset") model.reset("k", now, given);
+        expect([context, isDone]).toEqual([context, method === "reset" ? !isNewer : model.unlock("k", now, given)]);
+        outcomes.unlocked += Number(latest !== null && isDone);
       } else if (choice < 9 && recorded.length > 0) {
         const [{ admission, epoch }] = recorded.splice(-1) as [(typeof recorded)[number]];
-        const before = (await state()).lastReset;
-        const isRefunded = await send({ method: "refund", ...own, recorded: { ...admission, epoch } });
-        const after = (await state()).lastReset;
-        // It expired between the calls, so either result is right.
-        if (admission.timestamp > before && admission.timestamp <= after) {
-          if (isRefunded === true) model.admissions = model.admissions.filter((other) => other !== admission);
-        } else
-          expect([context, isRefunded]).toEqual([
-            context,
-            model.refund(admission, [own.longestMs], after + own.longestMs),
-          ]);
+        const [now, isRefunded] = await run({ method: "refund", ...own, recorded: { ...admission, epoch } });
+        expect([context, isRefunded]).toEqual([context, model.refund(admission, [own.longestMs], now)]);
       } else {
         const cost = pick(3) === 0 ? 1 + pick(limits[0]!.maxCalls > 100 ? 60 : 3) : 1;
-        const isReduced = pick(4) === 0;
         const full = limits.map((limit) => ({ ...limit, maxCalls: Math.max(1, limit.maxCalls - pick(2)) }));
+        const isReduced = pick(4) === 0;
         const inForce = isReduced
           ? full.map((limit) => ({ ...limit, maxCalls: pick(limit.maxCalls), reducedFrom: limit.maxCalls }))
           : full;
         const mayStrike = pick(5) > 0;
         const method = (["admit", "check", "check", "peek"] as const)[pick(4)]!;
-        // In one run with a call that shows its time.
-        const shown: DecisionCall = {
-          method: "peek",
-          key: "no such key",
-          longestMs: 1,
-          locks: undefined,
-          limits: [{ maxCalls: 1, periodMs: 1 }],
-          cost: 1,
-          mayStrike,
-        };
-        const [time, reply] = await backend.execute(
-          [
-            { ...shown, method: "state" },
-            { method, ...own, limits: inForce, cost, mayStrike },
-          ],
-          () => false,
-        );
-        const now = (time as KeyState).lastReset + 1;
-        lock.at(now);
-        const wasLocked = lock.until > now;
-        const log = model.peek("k", inForce, cost, now);
-        const isAllowed = log.allowed && !wasLocked;
-        const ofFull = model.peek("k", full, cost, now);
-        const { retryAfterMs } = ofFull;
-        const isStrike = !log.allowed && !wasLocked && mayStrike && method !== "peek" && own.locks !== undefined;
-        const strikes = isStrike && retryAfterMs > 0 && retryAfterMs < Infinity;
-        if (isStrike && retryAfterMs === 0) outcomes.sparedByLoad += 1;
-        if (strikes) lock.strike(now, retryAfterMs);
-        const leftMs = Math.max(0, lock.until - now);
+        const call = { ...own, limits: inForce, cost, mayStrike };
+        // The second call shows the timestamp that the first recorded.
+        const [now, reply, shown] = await run({ method, ...call }, { method: "peek", ...call });
+        const { epoch, timestamp } = shown as DecisionReply;
+        const { strikes: strikesBefore } = model.lockOf("k", now);
+        const expected =
+          method === "peek"
+            ? model.peek("k", inForce, cost, now)
+            : model.check("k", inForce, cost, now, timestamp, mayStrike);
+        const { allowed, refusedBy, lockedForMs, strikes } = expected;
         if (method === "admit") {
-          const { retryAfterMs: waitMs, lockedForMs } = reply as AdmitReply;
-          expect([context, waitMs === 0]).toEqual([context, isAllowed]);
-          expect([context, lockedForMs]).toEqual([context, leftMs]);
+          const { retryAfterMs, lockedForMs: ms } = reply as AdmitReply;
+          expect([context, retryAfterMs === 0, ms]).toEqual([context, allowed, lockedForMs]);
         } else {
-          const decision = reply as DecisionReply;
-          expect([context, decision.passed]).toEqual([context, isAllowed]);
-          expect([context, decision.lock?.lockedForMs ?? 0]).toEqual([context, leftMs]);
-          const { refuses = false, strikes: count = 0 } = decision.lock ?? {};
-          expect([context, refuses, count]).toEqual([context, wasLocked, lock.strikes]);
-          const waits = decision.layers.map(({ used, retryAfterMs: ms }) => [used, ms]);
-          const expected = method === "check" && isAllowed ? undefined : log.layers;
-          if (expected !== undefined) {
-            expect([context, waits]).toEqual([context, expected.map(({ used, retryAfterMs: ms }) => [used, ms])]);
-          }
+          const { passed, layers, lock } = reply as DecisionReply;
+          const waitsOf = (of: readonly { used: number; retryAfterMs: number }[]): number[][] =>
+            of.map(({ used, retryAfterMs }) => [used, retryAfterMs]);
+          expect([context, passed, waitsOf(layers)]).toEqual([context, allowed, waitsOf(expected.layers)]);
+          expect([context, lock ?? { lockedForMs: 0, strikes: 0, refuses: false }]).toEqual([
+            context,
+            { lockedForMs, strikes, refuses: refusedBy === "lock" },
+          ]);
         }
-        outcomes.strikes += Number(strikes);
-        outcomes.locked += Number(wasLocked);
-        if (!isAllowed || method === "peek") continue;
-        outcomes.admittedWithStrikes += Number(lock.strikes > 0);
-        // The timestamp of `admit` is not known.
-        const { epoch, timestamp } =
-          method === "check"
-            ? (reply as DecisionReply)
-            : ((await send({ method: "peek", ...own, limits, cost: 1, mayStrike })) as DecisionReply);
-        model.check("k", inForce, cost, now, timestamp);
+        const mayHaveStruck = method !== "peek" && mayStrike && own.locks !== undefined && refusedBy === "limit";
+        outcomes.strikes += Number(strikes > strikesBefore);
+        outcomes.sparedByLoad += Number(mayHaveStruck && isReduced && strikes === strikesBefore);
+        outcomes.locked += Number(refusedBy === "lock");
+        if (!allowed || method === "peek") continue;
+        outcomes.admittedWithStrikes += Number(strikes > 0);
         recorded.push({ admission: model.admissions.at(-1)!, epoch });
         const ttl = await redis.client.pttl(own.key);
         expect([context, ttl === -1]).toEqual([context, false]);
-        const keptMs = Math.max(own.longestMs, lock.until + (own.locks?.forgetAfterMs ?? 0) - now);
-        expect([context, ttl <= keptMs + 1]).toEqual([context, true]);
+        const forgottenMs = (model.lockOf("k", now).lockedUntil ?? 0) + (own.locks?.forgetAfterMs ?? 0) - now;
+        expect([context, ttl <= Math.max(own.longestMs, forgottenMs) + 1]).toEqual([context, true]);
       }
     }
     expect(Object.values(outcomes).every((count) => count > 100) ? outcomes : JSON.stringify(outcomes)).toBe(outcomes);
@@ -327,7 +250,6 @@ describe.skipIf(withoutRedis !== undefined)("the script on a real server", () =>
     const LIMITS = NAMESPACES.slice(0, 8);
     const longestOf = (limits: readonly ModelLimit[]): number => Math.max(...limits.map(({ periodMs }) => periodMs));
     const models = new Map<string, Model>();
-    const locksOf = new Map<string, LockModel>();
     const recorded: { of: Pick<DecisionCall, "key" | "longestMs" | "locks">; admission: Admission; epoch: number }[] =
       [];
     await redis.client.lpush("batch:list", "foreign");
@@ -377,59 +299,39 @@ describe.skipIf(withoutRedis !== undefined)("the script on a real server", () =>
       const [clock, ...replies] = await backend.execute([fresh, ...calls], () => false);
       const ceiling = (clock as DecisionReply).timestamp;
       const now = ceiling + 1 - (clock as DecisionReply).layers[0]!.moreAfterMs;
-      const modelOf = (key: string): Model => models.get(key) ?? models.set(key, new Model()).get(key)!;
-      const lockOf = ({ key, locks }: Pick<DecisionCall, "key" | "locks">): LockModel => {
-        const lock = locksOf.get(key) ?? new LockModel(locks);
-        locksOf.set(key, lock);
-        lock.at(now);
-        return lock;
+      type Given = Omit<DecisionCall, "method">;
+      const modelOf = ({ key, locks }: Pick<Given, "key" | "locks">): Model => {
+        const model = models.get(key) ?? new Model(locks);
+        models.set(key, model);
+        return model;
       };
-      const passes = (given: Omit<DecisionCall, "method">): boolean =>
-        lockOf(given).until <= now && modelOf(given.key).peek("k", given.limits, given.cost, now).allowed;
-      /** Whether a refusal is a strike, if no other member refuses before. */
-      const mayStrike = (given: Omit<DecisionCall, "method">): boolean => {
-        const { retryAfterMs } = modelOf(given.key).peek("k", given.limits, given.cost, now);
-        const isUnlocked = lockOf(given).until <= now;
-        return (
-          isUnlocked && given.locks !== undefined && given.mayStrike && retryAfterMs > 0 && retryAfterMs < Infinity
-        );
-      };
-      const locksAs = (given: Omit<DecisionCall, "method">, lockedForMs: number, isStrike: boolean): void => {
-        const lock = lockOf(given);
-        const { retryAfterMs } = modelOf(given.key).peek("k", given.limits, given.cost, now);
-        if (isStrike) lock.strike(now, retryAfterMs);
-        expect([context, given.key, lockedForMs]).toEqual([context, given.key, Math.max(0, lock.until - now)]);
-      };
-      const agrees = (
-        given: Omit<DecisionCall, "method">,
-        reply: DecisionReply,
-        isRecorded: boolean,
-        isStrike: boolean,
-      ): void => {
-        const [model, { limits, cost, key }] = [modelOf(given.key), given];
-        const wasLocked = lockOf(given).until > now;
-        const isAllowed = passes(given);
+      const passes = (given: Given): boolean => modelOf(given).peek("k", given.limits, given.cost, now).allowed;
+      /** The decision about a call that is recorded if it passes, and strikes if it does not; else the one of a peek. */
+      const decided = (given: Given, isRecorded: boolean, mayStrike: boolean): ModelDecision => {
+        const { limits, cost } = given;
+        const model = modelOf(given);
         const newest = Math.max(ceiling, ...model.admissions.map(({ timestamp }) => timestamp));
-        expect([context, key, reply.passed]).toEqual([context, key, isAllowed]);
-        const recordedNow = isRecorded && isAllowed;
-        locksAs(given, reply.lock?.lockedForMs ?? 0, isStrike);
-        const { refuses = false, strikes = 0 } = reply.lock ?? {};
-        expect([context, key, refuses, strikes]).toEqual([context, key, wasLocked, lockOf(given).strikes]);
-        const wanted = recordedNow ? model.check("k", limits, cost, now, newest) : model.peek("k", limits, cost, now);
-        const layers = reply.layers.map(({ used, remaining, retryAfterMs, moreAfterMs, resetAfterMs }) => {
-          return { used, remaining, retryAfterMs, moreAfterMs, resetAfterMs };
-        });
-        const expected = wanted.layers.map((layer) => ({
-          used: layer.used,
-          remaining: layer.remaining,
-          retryAfterMs: recordedNow ? 0 : layer.retryAfterMs,
-          moreAfterMs: layer.moreAfterMs,
-          resetAfterMs: layer.resetAfterMs,
-        }));
-        expect([context, key, layers]).toEqual([context, key, expected]);
-        if (recordedNow) {
-          const of = { key, longestMs: given.longestMs, locks: given.locks };
-          recorded.push({ of, admission: model.admissions.at(-1)!, epoch: reply.epoch });
+        if (passes(given) && !isRecorded) return model.peek("k", limits, cost, now);
+        return model.check("k", limits, cost, now, newest, mayStrike);
+      };
+      const agrees = (given: Given, reply: DecisionReply, isRecorded: boolean, mayStrike: boolean): void => {
+        const { key, longestMs, locks } = given;
+        const wanted = decided(given, isRecorded, mayStrike);
+        expect([context, key, reply.passed]).toEqual([context, key, wanted.allowed]);
+        const { lockedForMs, strikes } = wanted;
+        expect([context, key, reply.lock ?? { lockedForMs: 0, strikes: 0, refuses: false }]).toEqual([
+          context,
+          key,
+          { lockedForMs, strikes, refuses: wanted.refusedBy === "lock" },
+        ]);
+        const timesOf = (layers: readonly Omit<ModelDecision["layers"][number], "name">[]): number[][] =>
+          layers.map(({ used, remaining, retryAfterMs, moreAfterMs, resetAfterMs }) => {
+            return [used, remaining, retryAfterMs, moreAfterMs, resetAfterMs];
+          });
+        expect([context, key, timesOf(reply.layers)]).toEqual([context, key, timesOf(wanted.layers)]);
+        if (isRecorded && wanted.allowed) {
+          const admission = modelOf(given).admissions.at(-1)!;
+          recorded.push({ of: { key, longestMs, locks }, admission, epoch: reply.epoch });
         }
       };
       for (const [at, call] of calls.entries()) {
@@ -441,40 +343,35 @@ describe.skipIf(withoutRedis !== undefined)("the script on a real server", () =>
           continue;
         }
         if (call.method === "state") {
-          const { until, strikes } = lockOf(call);
-          const calls = modelOf(call.key).used("k", call.longestMs, now);
-          const locked = { lockedForMs: Math.max(0, until - now), strikes, lockedUntil: until === 0 ? null : until };
-          expect([context, reply]).toEqual([context, { ...locked, calls, lastReset: now - call.longestMs }]);
+          const { key, longestMs } = call;
+          const calls = modelOf(call).used("k", longestMs, now);
+          const wanted = { ...modelOf(call).lockOf("k", now), calls, lastReset: now - longestMs };
+          expect([context, key, reply]).toEqual([context, key, wanted]);
         } else if (call.method === "refund") {
-          const admission = modelOf(call.key).admissions.find(
+          const model = modelOf(call);
+          const admission = model.admissions.find(
             ({ timestamp, cost }) => timestamp === call.recorded.timestamp && cost === call.recorded.cost,
           );
-          const isRefunded = admission !== undefined && modelOf(call.key).refund(admission, [call.longestMs], now);
+          const isRefunded = admission !== undefined && model.refund(admission, [call.longestMs], now);
           expect([context, reply]).toEqual([context, isRefunded]);
         } else if (call.method === "admit") {
           const { retryAfterMs, lockedForMs } = reply as AdmitReply;
-          const model = modelOf(call.key);
-          const isAllowed = passes(call);
-          expect([context, retryAfterMs === 0]).toEqual([context, isAllowed]);
-          const first = model.peek("k", call.limits, call.cost, now).layers.find((layer) => layer.retryAfterMs > 0);
-          locksAs(call, lockedForMs, mayStrike(call));
-          if (!isAllowed) expect([context, retryAfterMs]).toEqual([context, lockedForMs || first!.retryAfterMs]);
-          const newest = Math.max(ceiling, ...model.admissions.map(({ timestamp }) => timestamp));
-          if (isAllowed) model.check("k", call.limits, call.cost, now, newest);
+          const wanted = decided(call, true, call.mayStrike);
+          const first = wanted.layers.find((layer) => layer.retryAfterMs > 0);
+          const waitMs = wanted.allowed ? 0 : wanted.lockedForMs || first?.retryAfterMs;
+          expect([context, retryAfterMs, lockedForMs]).toEqual([context, waitMs, wanted.lockedForMs]);
         } else if (call.method === "all") {
           const { isRecorded, members } = reply as AllReply;
-          const outcomes = call.members.map((member) => ({
-            ...member,
-            passes: passes(member),
-            strikes: mayStrike(member),
-          }));
-          expect([context, isRecorded]).toEqual([context, outcomes.every((one) => !one.mayRefuse || one.passes)]);
+          const refused = call.members.filter((member) => !passes(member));
+          expect([context, isRecorded]).toEqual([context, refused.every(({ mayRefuse }) => !mayRefuse)]);
           for (const [i, member] of call.members.entries()) {
-            const earlier = outcomes.slice(0, i).filter((one) => !one.passes && (one.mayRefuse || !member.mayRefuse));
-            agrees(member, members[i]!, isRecorded, outcomes[i]!.strikes && earlier.length === 0);
+            const before = call.members.slice(0, i).filter((one) => refused.includes(one));
+            const isFirst = before.every(({ mayRefuse }) => member.mayRefuse && !mayRefuse);
+            agrees(member, members[i]!, isRecorded, member.mayStrike && isFirst);
           }
         } else if ("limits" in call) {
-          agrees(call, reply as DecisionReply, call.method === "check", call.method === "check" && mayStrike(call));
+          const isCheck = call.method === "check";
+          agrees(call, reply as DecisionReply, isCheck, isCheck && call.mayStrike);
         }
       }
     }
