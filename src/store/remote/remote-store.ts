@@ -129,7 +129,7 @@ export class RemoteStore implements AsyncStore {
     shared.join(name, this.#warns);
     return new RemoteNamespace(this.#server, prefix, periodsMs, locks, fallback, shared.denyCache(this.#denyMs), {
       firstLimits: (limits) => {
-        if (this.#warns) shared.compareLimits(limits);
+        if (this.#warns) shared.compareLimits(limits, locks);
       },
       whileChanging: (key, change) => shared.whileChanging(key, change),
       closed: () => {

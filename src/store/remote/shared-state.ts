@@ -1,5 +1,6 @@
 import { monotonicClock } from "../../core/clock.js";
 import type { Limit } from "../../core/limit.js";
+import type { LockPolicy } from "../../core/locks.js";
 import { warn, warnOnce } from "../../core/callbacks.js";
 import { MemoryStore } from "../memory/memory-store.js";
 import type { Store } from "../store.js";
@@ -107,7 +108,7 @@ export class SharedNamespace {
   /** By how long a denial is kept. */
   readonly #denyCaches = new Map<number, DenyCache>();
   #limiters = 0;
-  /** The limits of the limiter that was used first. */
+  /** The limits and locks of the limiter that was used first. */
   #limits: string | undefined;
 
   constructor(server: string, prefix: string) {
@@ -133,13 +134,14 @@ export class SharedNamespace {
   }
 
   /**
-   * Warns of limiters with different limits, when the second of them is first used. It is not an error, because two releases
+   * Warns of limiters with different limits or locks, when the second of them is first used. It is not an error, because two releases
    * may share keys. Equal limits belong to a limiter that was made again.
    */
-  compareLimits(limits: readonly Limit[]): void {
+  compareLimits(limits: readonly Limit[], locks: LockPolicy | undefined): void {
     // A limit that load has reduced is compared in full.
     const full = limits.map(({ maxCalls, reducedFrom, periodMs }) => `${reducedFrom ?? maxCalls} in ${periodMs} ms`);
-    const own = full.join(", ");
+    const ofLocks = locks && ` with locks of ${locks.stepsMs.join(", ")} ms, forgotten after ${locks.forgetAfterMs} ms`;
+    const own = full.join(", ") + (ofLocks ?? "");
     this.#limits ??= own;
     if (own !== this.#limits) this.#warn(`one limits to ${this.#limits}, another to ${own}`);
   }

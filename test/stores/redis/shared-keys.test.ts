@@ -49,6 +49,12 @@ describe("a warning about keys that two limiters share", () => {
       ({ RedisRateLimiter }, client) =>
         (["1h", "1m"] as const).map((period) => new RedisRateLimiter({ ...HOUR, period, client, name: "login" })),
     ],
+    [
+      "two of one name, of which one has locks",
+      /one limits to 3 in 3600000 ms, another to 3 in 3600000 ms with locks of 60000 ms, forgotten after 86400000 ms/,
+      ({ RedisRateLimiter }, client) =>
+        [undefined, "1m" as const].map((lockFor) => new RedisRateLimiter({ ...HOUR, lockFor, client, name: "login" })),
+    ],
   ])("is issued once for %s", async (_, detail, limiters) => {
     await warningsOf(limiters);
     expect(await warningsOf(limiters)).toEqual([
