@@ -21,7 +21,8 @@ const policiesOf = policyFormatter((name, limit) => `${name};q=${quotaOf(limit)}
  * `RateLimit-Policy` contains the quota `q` and the window `w` of each limit, in seconds. If load has reduced a limit, `q` is its
  * quota without load, because a policy must not change. A request with its own `maxCalls` has that as its quota. `RateLimit`
  * contains the remaining quota `r` and the effective window `t`: the seconds until more than `r` can be used. `t` is absent if
- * nothing is used, or if the limit never allows a call. While the key is locked, nothing remains until the lock ends. Both fields can contain the partition key `pk`.
+ * nothing is used, or if the limit never allows a call. While the key is locked, nothing remains until the lock ends. Both fields
+ * can contain the partition key `pk`.
  *
  * Windows are rounded up to whole seconds. A client that complies with `10 in 1 s` also complies with `10 in 500 ms`.
  *

@@ -7,7 +7,10 @@ declare const crypto: { readonly subtle: { digest(algorithm: "SHA-256", data: Ui
 /** The most bytes of a key that are encoded in full: file systems allow 255 characters for a name, memcached 250 for a key. */
 const LONGEST = 96;
 
-/** How many bytes of a longer key are encoded, before its hash. All keys of a namespace begin with the same bytes, so that they can be listed. */
+/**
+ * How many bytes of a longer key are encoded, before its hash. All keys of a namespace begin with the same bytes, so that they can
+ * be listed.
+ */
 export const LONGEST_PREFIX = 64;
 
 /** Not a hexadecimal digit, so that no key is encoded as another one with its hash. */

@@ -32,8 +32,8 @@ interface Entry {
  * - `log` is a list of timestamps, oldest first, each followed by `*` and its units if they are more than 1. All but the first
  *   are the milliseconds after the one before.
  *
- * The dot at the end shows that a file was not cut off. All numbers are whole, and to base 36. A call takes 2 bytes if another has the same timestamp, 4 bytes if one is recorded every
- * few seconds, and 6 if one is recorded every hour.
+ * The dot at the end shows that a file was not cut off. All numbers are whole, and to base 36. A call takes 2 bytes if another has
+ * the same timestamp, 4 bytes if one is recorded every few seconds, and 6 if one is recorded every hour.
  */
 export class KeyRecord implements TimestampLog {
   epoch: number = Math.floor(Math.random() * EPOCHS);

@@ -15,9 +15,15 @@ export type LoginLimit = Pick<AsyncRateLimiterOptions, "maxCalls" | "period" | "
 
 /** The cookie of a {@link LoginProtection}. */
 export interface LoginCookieOptions {
-  /** Its name, which starts with `__Host-`: browsers let no other domain, and no plain HTTP, set such a cookie. @default "__Host-device" */
+  /**
+   * Its name, which starts with `__Host-`: browsers let no other domain, and no plain HTTP, set such a cookie.
+   * @default "__Host-device"
+   */
   readonly name?: string | undefined;
-  /** How long it is valid after each successful login, at least `"1s"`. Browsers keep no cookie for more than 400 days. @default "365d" */
+  /**
+   * How long it is valid after each successful login, at least `"1s"`. Browsers keep no cookie for more than 400 days.
+   * @default "365d"
+   */
   readonly maxAge?: Duration | undefined;
 }
 
@@ -30,7 +36,7 @@ export type LoginProtectionOptions = {
    */
   readonly secret: string | readonly string[] | undefined;
   /**
-   * The attempts on one account from all browsers together that are not known. The attempt after them locks the account for
+   * The attempts on one account from all browsers that are not known, together. The attempt after them locks the account for
    * strangers, if the limit has a `lockFor`.
    * @default 5 in 15 minutes, and locks of 15 minutes, 30 minutes and, from the third on, 1 hour
    */

@@ -16,8 +16,10 @@ const COUNTED_BY = Symbol("sluicegate counted by");
 
 /**
  * The guard that limits calls, by the options of `RateLimitModule`: bind it to the application by `APP_GUARD`, or to classes
- * and methods by `@UseGuards(RateLimitGuard)`. A call counts once, however often the guard is bound to it. A refusal is a `RateLimitException`. Errors of your code, such as an invalid
- * `key`, are thrown as they are: Nest logs them, and responds with 500.
+ * and methods by `@UseGuards(RateLimitGuard)`. A call counts once, however often the guard is bound to it.
+ *
+ * A refusal is a `RateLimitException`. Errors of your code, such as an invalid `key`, are thrown as they are: Nest logs them, and
+ * responds with 500.
  *
  * The headers show the limits in HTTP and GraphQL. The decision is `request.rateLimit`.
  *

@@ -106,7 +106,8 @@ function unreadable(reply: unknown): StoreError {
   return new StoreError(`Redis sent a reply that the script cannot have sent: ${String(reply).slice(0, 60)}`);
 }
 
-// The errors that Redis replies with. Only the beginning of a message is matched: several clients append the command, and with it a key that a user chose.
+// The errors that Redis replies with. Only the beginning of a message is matched: several clients append the command, and with it a
+// key that a user chose.
 
 /** The prefix that a client adds to a server error: none in ioredis and others, a few words in valkey-glide and upstash. */
 const FROM_SERVER = String.raw`^(?:(?:\w*Error|An error was signalled by the server|Command failed)[: -]+)*`;

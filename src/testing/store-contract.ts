@@ -37,8 +37,8 @@ type Check = (given: { readonly store: () => Store; readonly source: object }) =
  * of them works with every limiter of this package.
  *
  * The checks are independent of each other, and may run at the same time, each on a store of its own. They use several
- * limiters, waits of up to a second, and logs of up to 5,000 timestamps. They say nothing about processes that share a store, about the
- * failures of a server, or about keys that expire there: test these as well.
+ * limiters, waits of up to a second, and logs of up to 5,000 timestamps. They say nothing about processes that share a store, about
+ * the failures of a server, or about keys that expire there: test these as well.
  *
  * @throws TypeError if an option is unknown or of the wrong type.
  *

@@ -27,7 +27,10 @@ import { isLookup, isWaitError, limiterLike } from "./limiter-like.js";
 export interface RateLimitedOptions<P extends readonly unknown[], R = unknown, F = never> {
   /** The message of the error that a refusal throws, instead of the default one. */
   readonly message?: string | undefined;
-  /** Called for a refused call, with its `this` and arguments; returns or throws what the call results in. @default throws a `RateLimitExceededError` */
+  /**
+   * Called for a refused call, with its `this` and arguments; returns or throws what the call results in.
+   * @default throws a `RateLimitExceededError`
+   */
   readonly onRefused?: ((decision: Decision, args: P) => F | PromiseLike<F>) | undefined;
   /** The cost of a call: a whole number, at least 1, or a function of the arguments that `keyOf` declares. @default 1 */
   readonly cost?: number | ((...args: P) => number) | undefined;

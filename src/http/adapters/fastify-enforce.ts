@@ -36,7 +36,10 @@ export function fastifyLimiter(
   return new HttpRateLimiter(options, requestView);
 }
 
-/** Enforces a limiter on a request: continues, or responds. It uses a callback, because each promise of a hook slows fastify noticeably. */
+/**
+ * Enforces a limiter on a request: continues, or responds. It uses a callback, because each promise of a hook slows fastify
+ * noticeably.
+ */
 export function enforce(limiter: FastifyLimiter, request: FastifyRequest, reply: FastifyReply, done: Done): void {
   runWithCallback(limiter, request, reply.raw, (outcome) => proceed(limiter, outcome, request, reply, done), done);
 }

@@ -92,7 +92,7 @@ export type HookName = "onRequest" | "preParsing" | "preValidation" | "preHandle
 /** Options of the plugin. If the plugin has no limiter, it limits only routes that have one. */
 export type FastifyOptions = FastifyHandlerOptions & {
   /**
-   * The phase in which the limit runs, behind the hooks of the app that were added before the plugin and before the hooks of a
+   * The phase in which the limit runs, after the hooks of the app that were added before the plugin and before the hooks of a
    * route. From `preParsing` on `onRequest` hooks have run, from `preValidation` on `request.body` is read, and in `preHandler`
    * it is validated: an invalid request is then refused without being counted.
    * @default "onRequest"
@@ -103,7 +103,7 @@ export type FastifyOptions = FastifyHandlerOptions & {
 /** Options of a route in `config.rateLimit`. */
 export type FastifyRouteOptions = FastifyHandlerOptions & {
   /**
-   * The phase in which the limit of this route runs, behind the hooks that the route itself has in this phase. In a not-found
+   * The phase in which the limit of this route runs, after the hooks that the route itself has in this phase. In a not-found
    * handler it is a `TypeError` for each request: there `app.rateLimit` creates a hook.
    * @default the phase of the registration, before the hooks of the route
    */

@@ -227,7 +227,7 @@ export class MemoryNamespace implements SyncNamespace {
     return lock && { lockedForMs: Math.max(0, lock.lockedUntil - now), strikes: lock.strikes, refuses: isLocked };
   }
 
-  /** Records a call that every limit allows, if there is room for its key. Returns the milliseconds until there may be room, else 0. */
+  /** Records a call that every limit allows, if there is room for its key. Returns 0, or the milliseconds until there may be room. */
   #recordIfRoom(place: number, key: string, limits: readonly Limit[], cost: number): number {
     const waitForRoomMs = place === NOWHERE ? this.evictor.makeRoom(this.table, this.time.now) : 0;
     if (waitForRoomMs === 0) this.#append(place, key, limits, cost);

@@ -21,7 +21,8 @@ export interface BatchEntry {
 }
 
 /**
- * Checks several keys by one call, all or nothing, in the order of the entries. Returns undefined if one call cannot do that: then nothing was recorded.
+ * Checks several keys by one call, all or nothing, in the order of the entries. Returns undefined if one call cannot do that: then
+ * nothing was recorded.
  *
  * If the keys belong to several stores of one client, the timeout and the circuit breaker of the first one apply.
  *
