@@ -167,7 +167,7 @@ export class Evictor {
       if (free > 0 && (common > 0 || sizeOf(table) < this.#reserved)) continue;
       // Each search begins at the same position: a key that helps no earlier table may be the only one that helps this table.
       next = positionAt(this.#position.table, this.#position.place);
-      const victim = this.#find(table, next, now, [...excluded, ...victims]);
+      const victim = this.#find(table, sizeOf, next, now, [...excluded, ...victims]);
       if (typeof victim === "number") return { roomFor: index, waitMs: victim, victims, next };
       victims.push(victim);
     }
@@ -219,12 +219,19 @@ export class Evictor {
    * Finds a key to replace by a key of `table`. A key of another table helps only if that table has more keys than are reserved
    * for it. If those are all at their limit, the table can still replace one of its own.
    *
+   * @param sizeOf - the size of a table after what is planned already.
    * @param position - where to begin; it moves.
    * @returns the milliseconds until one of the visited keys can be replaced, if none can now.
    */
-  #find(table: KeyTable, position: Position, now: number, excluded: readonly KeyRef[]): Victim | number {
+  #find(
+    table: KeyTable,
+    sizeOf: (table: KeyTable) => number,
+    position: Position,
+    now: number,
+    excluded: readonly KeyRef[],
+  ): Victim | number {
     const start = positionAt(this.#tables.indexOf(table), FIRST_PLACE + (position.place % Math.max(1, table.size)));
-    const victim = this.#search((other) => other === table || other.size > this.#reserved, position, now, excluded);
+    const victim = this.#search((other) => other === table || sizeOf(other) > this.#reserved, position, now, excluded);
     if (typeof victim !== "number" || this.#tables.length === 1) return victim;
     const own = this.#search((other) => other === table, start, now, excluded);
     return typeof own === "number" ? Math.min(victim, own) : own;

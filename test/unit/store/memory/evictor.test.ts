@@ -253,6 +253,16 @@ describe("the evictor, in sharing the cap", () => {
     expect([sizes(), evictor.evictions]).toEqual([[12, 12, 64, 12], 12]);
   });
 
+  it("leaves a table its reserve also when several keys are added at once", () => {
+    const { evictor, tables, fill, sizes } = sharedStore(12, ["a", "b", "c"]);
+    fill(0, 3, 1);
+    fill(1, 5, 2);
+    fill(2, 4, 2);
+    expect(sizes()).toEqual([3, 5, 4]);
+    // The first table has one key above its reserve, which makes room for one key.
+    expect(evictor.plan([tables[1]!, tables[2]!], 0)).toMatchObject({ roomFor: 1, waitMs: PERIOD });
+  });
+
   it("never exceeds the cap, even after a table is added to a full store", () => {
     const { evictor, tables, fill } = sharedStore(10, ["a"]);
     fill(0, 10, 1);
