@@ -73,7 +73,8 @@ function cookieValue(header: CookieHeader, name: string): string | undefined {
   if (text.length > LONGEST_HEADER) return undefined;
   for (const pair of text.split(";")) {
     const [key = "", value] = pair.split("=", 2);
-    if (key.trim() === name) return value?.trim();
+    // `trim` would also remove a U+00A0, before which browsers let any subdomain set a name that starts with `__Host-`.
+    if (key.replace(/^[ \t]+/, "") === name) return value?.trim();
   }
   return undefined;
 }

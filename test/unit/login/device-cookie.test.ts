@@ -36,7 +36,14 @@ describe("the device cookie", () => {
   it("is read from a header with other cookies, from an array of headers, and never from another name", async () => {
     const pair = pairOf(await cookies.issue("ada"));
     const read = async (header: CookieHeader): Promise<boolean> => (await cookies.read(header, "ada")) !== undefined;
-    for (const header of [`a=1; ${pair}; b=2`, `a=1;${pair}`, ` ${pair} `, ["a=1", pair], ["", `b=2; ${pair}`]]) {
+    for (const header of [
+      `a=1; ${pair}; b=2`,
+      `a=1;${pair}`,
+      ` ${pair} `,
+      `\t${pair}`,
+      ["a=1", pair],
+      ["", `b=2; ${pair}`],
+    ]) {
       expect(await read(header)).toBe(true);
     }
     for (const header of [
@@ -52,6 +59,11 @@ describe("the device cookie", () => {
       expect(await read(header)).toBe(false);
     }
     await expect(cookies.read({ [pair]: "" } as never, "ada")).rejects.toThrow("Expected `cookie` to be the text of");
+  });
+
+  it("is not hidden by one that another host of the domain sets, whose name only `trim` makes equal", async () => {
+    const pair = pairOf(await cookies.issue("ada"));
+    expect(await cookies.read(`\u00a0__Host-device=forged; ${pair}`, "ada")).toBeDefined();
   });
 
   it("is valid for its account only, and until it expires", async () => {
