@@ -184,8 +184,9 @@ export class LoginProtection {
     const keys = { ...NO_KEYS, ...client };
     if (nonce !== undefined) {
       const decision = await this.#limits.check({ ...keys, browser: nonce, browserFailures: key });
-      const mayBeKnown = decision.members.browserFailures?.allowed !== false;
-      if (mayBeKnown) return { decision: this.#enforced(decision), knownBrowser: true };
+      // A store that is full or down refuses as well, whoever asks.
+      const areUsedUp = decision.members.browserFailures?.refusedBy === "limit";
+      if (!areUsedUp) return { decision: this.#enforced(decision), knownBrowser: true };
     }
     const decision = await this.#limits.check({ ...keys, strangers: key, strangerFailures: key });
     return { decision: this.#enforced(decision), knownBrowser: false };

@@ -574,6 +574,26 @@ describe("a login over a store", () => {
     expect((await logins.limiters.strangers.state(key)).calls).toBe(1);
   });
 
+  it("lets a known browser in while strangers keep a store in memory full", async () => {
+    const store = new MemoryStore({ clock: new ManualClock(), maxKeys: 120 });
+    const { attempt, login } = setup({ store, clock: undefined });
+    const cookie = await login();
+    let lastRefusal;
+    for (let guess = 0; guess < 1000; guess += 1) {
+      const { decision } = await attempt({ account: `account ${guess >> 3}` });
+      if (!decision.allowed) lastRefusal = decision.refusedBy;
+    }
+    expect(lastRefusal).toBe("capacity");
+    expect(await attempt({ cookie })).toMatchObject({ allowed: true, knownBrowser: true });
+  });
+
+  it("takes no known browser for a stranger because the store is full", async () => {
+    const store = new MemoryStore({ clock: new ManualClock(), maxKeys: 1, onFull: "deny" });
+    const { attempt, login } = setup({ store, clock: undefined });
+    const cookie = await login();
+    expect(await attempt({ cookie })).toMatchObject({ knownBrowser: true, decision: { refusedBy: "capacity" } });
+  });
+
   it("rejects an attempt that the store cannot decide, and lets a login go on whose refund fails", async () => {
     const warned = vi.spyOn(process, "emitWarning").mockReturnValue();
     const { logins, attempt } = setup();
@@ -591,6 +611,14 @@ describe("foldAccount", () => {
   it("returns one text for the spellings of an account", () => {
     expect(["Ada", " ada\t", "ＡＤＡ", "ada\u00a0"].map(foldAccount)).toEqual(["ada", "ada", "ada", "ada"]);
     expect(foldAccount("Zoe\u0308")).toBe("zoë");
+  });
+
+  it("reads 1,000 characters, because normalizing 50,000 combining marks takes a second", () => {
+    const marks = "\u0301\u0316".repeat(50_000);
+    const started = performance.now();
+    expect(foldAccount(` ada${marks}`)).toBe(foldAccount(`ada${marks.slice(0, 997)}`));
+    expect(performance.now() - started).toBeLessThan(500);
+    expect(foldAccount("x".repeat(1001))).toHaveLength(1000);
   });
 
   it("changes nothing that it has folded", () => {
