@@ -11,12 +11,18 @@ export interface NodeResponse {
   /** Whether the handler has ended the response. */
   readonly writableEnded: boolean;
   /** The request. Over HTTP/1.1 its socket shows whether the connection is lost. */
-  readonly req?: { readonly socket?: { readonly destroyed?: boolean | undefined } | null | undefined } | undefined;
+  readonly req?: NodeResponseRequest | undefined;
   /** The stream of the response over HTTP/2. */
   readonly stream?: NodeHttp2Stream | undefined;
   /** Whether the connection of the response is closed, over HTTP/1.1. */
   readonly destroyed?: boolean | undefined;
   once(event: "finish" | "close", listener: () => void): unknown;
+}
+
+/** The members of the request of a response that show how its connection ended. */
+interface NodeResponseRequest {
+  readonly socket?: { readonly destroyed?: boolean | undefined } | null | undefined;
+  once?(event: "close", listener: () => void): unknown;
 }
 
 /** The members of a stream of Node's HTTP/2 server that show how the stream ended. */
@@ -45,17 +51,30 @@ const CLOSED = new Error("The response was closed");
 /** Returns a signal that is aborted when a response is closed: the client has disconnected, or other code has responded. */
 export function closeSignal(response: NodeResponse): WaitSignal {
   const controller = new AbortController();
-  const isClosed = memberOf(response, "destroyed") === true || memberOf(response.stream, "destroyed") === true;
-  if (isClosed) controller.abort(CLOSED);
-  else response.once("close", () => controller.abort(CLOSED));
+  const close = (): void => controller.abort(CLOSED);
+  if (memberOf(response, "destroyed") === true || isConnectionLost(response)) {
+    close();
+    return controller.signal;
+  }
+  response.once("close", close);
+  // Node emits no `close` for the response to a pipelined request until those before it are sent. The `close` of the request is
+  // emitted as well when its body has been read.
+  const request = memberOf(response, "req") as NodeResponseRequest | undefined;
+  request?.once?.("close", () => {
+    if (isConnectionLost(response)) close();
+  });
   return controller.signal;
+}
+
+function isConnectionLost(response: NodeResponse): boolean {
+  const stream = memberOf(response, "stream");
+  const connection = stream ?? memberOf(memberOf(response, "req"), "socket");
+  return memberOf(connection, "destroyed") === true;
 }
 
 function isSent(response: NodeResponse): boolean {
   const stream = memberOf(response, "stream");
-  if (stream === undefined) {
-    return memberOf(memberOf(memberOf(response, "req"), "socket"), "destroyed") !== true;
-  }
+  if (stream === undefined) return !isConnectionLost(response);
   // Node ends the stream of a client that resets it without an error code, so the stream alone does not show that the handler
   // ended the response. A session that this server destroys closes its streams without an error code, even if they have data
   // left to send.

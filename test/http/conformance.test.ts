@@ -549,6 +549,32 @@ describe.each(RIGS)("on $name over $protocol", ({ name, rig, protocol }) => {
       client.close();
     });
 
+    it.runIf(protocol === "HTTP/1.1")(
+      "frees the place of a request that is pipelined behind a pending one whose client hangs up",
+      async () => {
+        const handled = vi.fn((path: string) =>
+          path === "/slow" ? new Promise<never>(() => undefined) : { status: 200, body: "hello" },
+        );
+        const limiter = new AsyncRateLimiter({ ...minute, maxCalls: 1 });
+        const port = await serve({ limiter, key, wait: { timeout: "5m", maxQueue: 1 } }, handled);
+        const { socket } = await openRequest(protocol, port, { path: "/slow", headers: { "x-key": "ada" } });
+        await vi.waitFor(() => expect(handled).toHaveBeenCalledOnce());
+        socket.write("GET /pipelined HTTP/1.1\r\nHost: localhost\r\nX-Key: ada\r\n\r\n");
+        await vi.waitFor(async () => expect((await send(port, as("ada"))).status).toBe(429));
+        socket.destroy();
+        const client = clientOf(protocol, port, 100);
+        let next: Promise<Got> | undefined;
+        await vi.waitFor(async () => {
+          next = client.send(as("ada"));
+          expect(await now(next)).toBe("waiting");
+        });
+        clock.advance("61s");
+        expect((await next)?.status).toBe(200);
+        expect(handled).not.toHaveBeenCalledWith("/pipelined", expect.anything());
+        client.close();
+      },
+    );
+
     it("responds with 503 when the store fails", async () => {
       const acquire = (): Promise<Decision> => Promise.reject(new StoreError("connection lost"));
       const port = await serve({ limiter: { ...down, acquire }, key, wait: {} });
