@@ -21,8 +21,8 @@ const reflector = new Reflector();
  * share a limit that is declared on the class. It is kept in the `store` of the module.
  *
  * @throws TypeError for a limit that is neither a name nor an object, or has an option that is unknown or of the wrong type;
- *   RangeError for an option out of range, and for two limits of one name. A name that the module does not have is an error when
- *   the application starts.
+ *   RangeError for an option out of range, for no limit, and for two limits of one name. A name that the module does not have is
+ *   an error when the application starts.
  *
  * @example
  * \@RateLimit("login")
@@ -30,6 +30,8 @@ const reflector = new Reflector();
  * \@RateLimit("everything", { maxCalls: 5, period: "1m" })
  */
 export function RateLimit(...limits: readonly (string | DeclaredLimitOptions)[]): ClassDecorator & MethodDecorator {
+  if (limits.length === 0)
+    throw rangeError("@RateLimit", "at least one limit (without any: `@SkipRateLimit()`)", "none");
   return (target: object, method?: string | symbol, descriptor?: unknown): void => {
     const place = method === undefined ? nameOf(target) : `${nameOf(target.constructor)}.${String(method)}`;
     const selection = limits.map((limit) => (typeof limit === "string" ? limit : new DeclaredLimit(limit, place)));

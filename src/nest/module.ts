@@ -1,6 +1,7 @@
 import type { DynamicModule, OnModuleInit, Provider } from "@nestjs/common";
 import { Inject, Module } from "@nestjs/common";
 import { MetadataScanner, ModulesContainer } from "@nestjs/core";
+import { parseOptions, typeError } from "../core/validate.js";
 import type { NestAsyncOptions, NestOptions } from "./options.js";
 import { RouteLimits } from "./route-limits.js";
 
@@ -40,7 +41,8 @@ export class RateLimitModule implements OnModuleInit {
   /**
    * The module with options that are made from other providers.
    *
-   * @throws (when the application starts) the errors of {@link forRoot}.
+   * @throws TypeError for an option that is unknown or of the wrong type; when the application starts, the errors of
+   *   {@link forRoot}.
    *
    * @example
    * RateLimitModule.forRootAsync({
@@ -49,7 +51,12 @@ export class RateLimitModule implements OnModuleInit {
    * })
    */
   static forRootAsync<K extends string = string>(options: NestAsyncOptions<K>): DynamicModule {
-    const { imports = [], inject = [], useFactory } = options;
+    const {
+      imports = [],
+      inject = [],
+      useFactory,
+    } = parseOptions("options", options, ["imports", "inject", "useFactory"]);
+    if (typeof useFactory !== "function") throw typeError("useFactory", "a function", useFactory);
     const make = async (...injected: readonly unknown[]): Promise<RouteLimits> =>
       new RouteLimits((await useFactory(...(injected as never[]))) as NestOptions);
     return { ...moduleOf({ provide: RouteLimits, inject, useFactory: make }), imports };

@@ -161,6 +161,14 @@ describe("RateLimitModule", () => {
   ])("refuses the options %j in words", (options, message) => {
     expect(() => RateLimitModule.forRoot(options as never)).toThrow(message);
   });
+
+  it.each<[object | undefined, RegExp]>([
+    [{ useClass: Object }, /^Expected `useClass` to be one of the options imports, inject, useFactory, got/],
+    [{ inject: [] }, /^Expected `useFactory` to be a function, got `undefined`/],
+    [undefined, /^Expected `options` to be an object with the options imports, inject, useFactory/],
+  ])("refuses the options %j of forRootAsync in words", (options, message) => {
+    expect(() => RateLimitModule.forRootAsync(options as never)).toThrow(message);
+  });
 });
 
 describe("@RateLimit", () => {
@@ -276,6 +284,7 @@ describe("@RateLimit", () => {
     ["an option out of range", [{ maxCalls: -1, period: "1m" }], /^Expected `maxCalls` to be a non-negative integer/],
     ["an option of another package", [{ limit: 5, ttl: 60 }], /^Expected `limit` to be `maxCalls`/],
     ["a key that is no function", [{ maxCalls: 1, period: 1, key: "ip" }], /^Expected `key` to be a function/],
+    ["no limit, which would leave the route without any", [], /^Expected `@RateLimit` to be at least one limit/],
     ["a number", [5], /^Expected `@RateLimit` to be names of limits, and objects such as/],
     [
       "the same name twice",
