@@ -214,8 +214,9 @@ export class RateLimiter<in K extends string = string, M extends MaxCalls = MaxC
    * Waits until a call of `key` is admitted, and resolves with the decision.
    *
    * The waiters of one key at this limiter object are first in, first out. `check` and `isAllowed` do not queue, so their
-   * calls may be admitted before the first waiter. A refund, a reset and a changed limit of this limiter wake the first waiter.
-   * A waiter keeps the process alive. A call with its own `maxCalls` waits for that limit, behind the waiters before it.
+   * calls may be admitted before the first waiter. A refund, a reset, an `unlock` and a changed limit of this limiter wake the
+   * first waiter. One in another process does not, and the waiter sleeps until the lock or the limit would have ended. A waiter keeps
+   * the process alive. A call with its own `maxCalls` waits for that limit, behind the waiters before it.
    *
    * The call is recorded just before its caller is released, and never while synchronous code runs. No more callers continue in
    * any window of real time than the limits allow, however busy the process is and whatever the delay of the store. With more

@@ -25,9 +25,13 @@ const withoutRegistry = missing("the npm registry cannot be reached", () =>
   }),
 );
 
-const entryPoints = Object.keys(manifest.exports).filter((entry) => entry !== "./package.json");
+/** The entry points that need a peer other than fastify, for their types or to run. */
+const OTHER_FRAMEWORKS = ["./express", "./hono", "./koa", "./nest"];
+const entryPoints = Object.keys(manifest.exports).filter(
+  (entry) => entry !== "./package.json" && !OTHER_FRAMEWORKS.includes(entry),
+);
 
-/** Imports every entry point, and uses the properties that the package adds to the types of fastify. */
+/** Imports every entry point that it can, and uses the properties that the package adds to the types of fastify. */
 const program = `
   import { fastify } from "fastify";
   import { AsyncRateLimiter } from "sluicegate";
