@@ -474,6 +474,12 @@ describe.each(RIGS)("on $name over $protocol", ({ name, rig, protocol }) => {
     const now = async (response: Promise<Got>): Promise<Got | "waiting"> =>
       Promise.race([response, sleep(30).then(() => "waiting" as const)]);
 
+    /** Returns a function that counts the calls that wait in a limiter. */
+    const waitersOf = (limiter: AsyncRateLimiter): (() => number) => {
+      const { mock } = vi.spyOn(limiter, "acquire");
+      return () => mock.settledResults.filter(({ type }) => type === "incomplete").length;
+    };
+
     it("delays requests in place of refusing them, first in, first out", async () => {
       const order: string[] = [];
       const port = await serve({ limiter: new AsyncRateLimiter(minute), wait: { timeout: "5m" } }, (path) => {
@@ -525,6 +531,7 @@ describe.each(RIGS)("on $name over $protocol", ({ name, rig, protocol }) => {
     it("frees the place of a request whose client hangs up, and does not count it", async () => {
       const handled = vi.fn(hello);
       const limiter = new AsyncRateLimiter({ ...minute, maxCalls: 1 });
+      const waiting = waitersOf(limiter);
       const port = await serve({ limiter, key, wait: { timeout: "5m", maxQueue: 1 } }, handled);
       const failed = vi.spyOn(console, "error").mockReturnValue();
       const client = clientOf(protocol, port, 100);
@@ -533,13 +540,12 @@ describe.each(RIGS)("on $name over $protocol", ({ name, rig, protocol }) => {
       for (const [way, hangUp] of ways) {
         expect((await send(port, as(way))).status).toBe(200);
         const open = await openRequest(protocol, port, as(way));
-        await vi.waitFor(async () => expect((await send(port, as(way))).status).toBe(429));
+        await vi.waitFor(() => expect(waiting()).toBe(next.length + 1));
+        expect((await send(port, as(way))).status).toBe(429);
         hangUp(open);
-        await vi.waitFor(async () => {
-          const response = client.send(as(way));
-          expect(await now(response)).toBe("waiting");
-          next.push(response);
-        });
+        await vi.waitFor(() => expect(waiting()).toBe(next.length));
+        next.push(client.send(as(way)));
+        await vi.waitFor(() => expect(waiting()).toBe(next.length));
       }
       handled.mockClear();
       clock.advance("61s");
@@ -556,20 +562,20 @@ describe.each(RIGS)("on $name over $protocol", ({ name, rig, protocol }) => {
           path === "/slow" ? new Promise<never>(() => undefined) : { status: 200, body: "hello" },
         );
         const limiter = new AsyncRateLimiter({ ...minute, maxCalls: 1 });
+        const waiting = waitersOf(limiter);
         const port = await serve({ limiter, key, wait: { timeout: "5m", maxQueue: 1 } }, handled);
         const { socket } = await openRequest(protocol, port, { path: "/slow", headers: { "x-key": "ada" } });
         await vi.waitFor(() => expect(handled).toHaveBeenCalledOnce());
         socket.write("GET /pipelined HTTP/1.1\r\nHost: localhost\r\nX-Key: ada\r\n\r\n");
-        await vi.waitFor(async () => expect((await send(port, as("ada"))).status).toBe(429));
+        await vi.waitFor(() => expect(waiting()).toBe(1));
+        expect((await send(port, as("ada"))).status).toBe(429);
         socket.destroy();
+        await vi.waitFor(() => expect(waiting()).toBe(0));
         const client = clientOf(protocol, port, 100);
-        let next: Promise<Got> | undefined;
-        await vi.waitFor(async () => {
-          next = client.send(as("ada"));
-          expect(await now(next)).toBe("waiting");
-        });
+        const next = client.send(as("ada"));
+        await vi.waitFor(() => expect(waiting()).toBe(1));
         clock.advance("61s");
-        expect((await next)?.status).toBe(200);
+        expect((await next).status).toBe(200);
         expect(handled).not.toHaveBeenCalledWith("/pipelined", expect.anything());
         client.close();
       },
