@@ -5,6 +5,7 @@ import { build } from "esbuild";
 import { table } from "./stats.mjs";
 
 const ROOT = new URL("../", import.meta.url);
+const { exports, peerDependencies } = JSON.parse(await readFile(new URL("package.json", ROOT), "utf8"));
 /** The sizes to reach, in bytes of gzip: 7.8 and 12.5 KB. `bench/gate.mjs` has the limits of today. */
 export const TARGETS = { "AsyncRateLimiter alone": 7987, ".": 12_800 };
 
@@ -17,7 +18,8 @@ async function bytesOf(entry) {
     format: "esm",
     target: "es2022",
     platform: "neutral",
-    external: ["node:*"],
+    // An app has its framework anyway.
+    external: ["node:*", ...Object.keys(peerDependencies)],
     // Ignores the `paths` of this repository, which lead to the sources instead of the built files.
     tsconfigRaw: "{}",
   });
@@ -26,7 +28,6 @@ async function bytesOf(entry) {
 
 /** @param only - names of entries; all if it is absent. */
 export async function sizes({ only } = {}) {
-  const { exports } = JSON.parse(await readFile(new URL("package.json", ROOT), "utf8"));
   const points = Object.keys(exports).filter((point) => point !== "./package.json");
   const entries = [
     ["AsyncRateLimiter alone", `export { AsyncRateLimiter } from "sluicegate"`],
