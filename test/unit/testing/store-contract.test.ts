@@ -73,7 +73,7 @@ describe("storeContract", () => {
       "counts strikes of waiting calls",
       (space) => ({ check: async (key, limits, cost) => space.check(key, limits, cost) }),
       "counts no strike of a peek, a waiting call, a cost that is never admitted, and a limit reduced by load",
-      'Expected state("ada").lockedForMs to be 0, got 7200000',
+      'Expected state("ada").lockedForMs to be 0, got 7',
     ],
     [
       "unlocks a newer lock",
