@@ -65,6 +65,16 @@ export function lockPolicyFrom({ lockFor, forgetAfter }: LockOptions): LockPolic
   };
 }
 
+/** Milliseconds until a lock ends; 0 if it has ended, or if there is none. */
+export function lockedForMs(lock: KeyLock | undefined, now: number): number {
+  return Math.max(0, (lock?.lockedUntil ?? -Infinity) - now);
+}
+
+/** Whether a lock is another than the one that ends at `lockedUntil`, and so a newer one. Undefined means any lock. */
+export function isNewer(lock: KeyLock | undefined, lockedUntil: number | null | undefined): boolean {
+  return lock !== undefined && lockedUntil !== undefined && lock.lockedUntil !== lockedUntil;
+}
+
 /** The first instant at which a lock and its strikes count no longer. */
 export function forgottenAt({ lockedUntil, strikes }: KeyLock, policy: LockPolicy | undefined): number {
   return strikes > 0 && policy !== undefined ? lockedUntil + policy.forgetAfterMs : lockedUntil;

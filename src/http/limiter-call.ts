@@ -1,3 +1,4 @@
+import { hex, sha256 } from "../core/bytes.js";
 import { andThen, isPromiseLike } from "../core/callbacks.js";
 import { countInProcess, published } from "../core/copies.js";
 import type { Decision } from "../core/decision.js";
@@ -400,9 +401,6 @@ function keyOfRequest<R>(
   return (request) => andThen(key(request), checkKey);
 }
 
-/** The part of Web Crypto that is used here. The ES2022 library does not declare it; Node, browsers and edge workers have it. */
-declare const crypto: { readonly subtle: { digest(algorithm: "SHA-256", data: Uint8Array): Promise<ArrayBuffer> } };
-
 /** Longer than an address, an id or an e-mail address; a million keys of this length fit into memory. */
 const MAX_KEY_LENGTH = 256;
 const PREFIX = "sha256:";
@@ -426,6 +424,5 @@ async function digestOf(key: string): Promise<string> {
     units[2 * index] = unit >> 8;
     units[2 * index + 1] = unit & 255;
   }
-  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", units));
-  return `${PREFIX}${Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("")}`;
+  return PREFIX + hex(await sha256(units));
 }

@@ -1,5 +1,6 @@
-/** Globals of Node, Bun, Deno, browsers and edge workers that the ES2022 types omit. */
-declare const TextEncoder: new () => { encode(text: string): Uint8Array };
+import { utf8 } from "../core/bytes.js";
+
+/** A global of Node, Bun, Deno, browsers and edge workers that the ES2022 types omit. */
 declare const btoa: (binary: string) => string;
 
 /** The fractions of the square roots of the first 8 primes. */
@@ -29,7 +30,7 @@ const ROUNDS: Uint32Array = Uint32Array.from([
  * @param key - of at most 256 characters, because the middleware hashes longer ones.
  */
 export function partitionKeyOf(key: string): string {
-  const hash = sha256(new TextEncoder().encode(key));
+  const hash = sha256(utf8(key));
   return btoa(`${hex(at(hash, 0))}${hex(at(hash, 1))}`.slice(0, 12));
 }
 

@@ -1,8 +1,8 @@
-import type { KeyLock } from "../core/locks.js";
-import { forgottenAt, strike } from "../core/locks.js";
+import { forgottenAt, isNewer, lockedForMs, strike } from "../core/locks.js";
 import { retryAfter, status } from "../core/sliding-window.js";
 import type { DecisionCall, DecisionReply, RemoteCall, Replies } from "../store/remote/backend.js";
-import type { KeyState, LockStatus } from "../store/store.js";
+import type { LockStatus } from "../store/store.js";
+import { keyState, lockStatus } from "../store/store.js";
 import type { StoreTime } from "../store/store-time.js";
 import type { KeyRecord } from "./key-record.js";
 
@@ -72,8 +72,10 @@ class KeySession {
       case "check":
       case "peek":
         return this.#replyTo(call);
-      case "state":
-        return this.#state(call.longestMs);
+      case "state": {
+        const lastReset = this.#now - call.longestMs;
+        return keyState(record.countAfter(lastReset), lastReset, record.lock, this.#now);
+      }
       case "refund": {
         const { epoch, timestamp, cost } = call.recorded;
         const isUnexpired = epoch === record.epoch && timestamp > this.#now - record.longestMs;
@@ -110,7 +112,7 @@ class KeySession {
     readonly lock: LockStatus | undefined;
   } {
     const record = this.#record;
-    const refuses = (record.lock?.lockedUntil ?? -Infinity) > this.#now;
+    const refuses = lockedForMs(record.lock, this.#now) > 0;
     const waitMs = retryAfter(record, limits, cost, this.#now);
     const isRecorded = method !== "peek" && waitMs === 0 && !refuses;
     if (isRecorded) record.append(this.#timestamp, cost);
@@ -118,33 +120,12 @@ class KeySession {
     const struck = canStrike ? strike(record.lock, locks, record, limits, cost, this.#now) : undefined;
     record.lock = struck ?? record.lock;
     this.#changes(isRecorded || struck !== undefined);
-    const lock = record.lock && { ...this.#lockState(record.lock), refuses };
+    const lock = lockStatus(record.lock, refuses, this.#now);
     return { retryAfterMs: Math.max(waitMs, lock?.lockedForMs ?? 0), isRecorded, lock };
-  }
-
-  #state(longestMs: number): KeyState {
-    const { lock } = this.#record;
-    const lastReset = this.#now - longestMs;
-    const ofLock = lock === undefined ? { lockedForMs: 0, strikes: 0 } : this.#lockState(lock);
-    return {
-      calls: this.#record.countAfter(lastReset),
-      lastReset,
-      ...ofLock,
-      lockedUntil: lock?.lockedUntil ?? null,
-    };
-  }
-
-  #lockState({ lockedUntil, strikes }: KeyLock): { readonly lockedForMs: number; readonly strikes: number } {
-    return { lockedForMs: Math.max(0, lockedUntil - this.#now), strikes };
   }
 
   #changes(isChanged: boolean): boolean {
     this.isChanged ||= isChanged;
     return isChanged;
   }
-}
-
-/** Whether a lock is another than the one that ends at `lockedUntil`, and so a newer one. */
-function isNewer(lock: KeyLock | undefined, lockedUntil: number | null | undefined): boolean {
-  return lock !== undefined && lockedUntil !== undefined && lock.lockedUntil !== lockedUntil;
 }

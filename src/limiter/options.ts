@@ -84,14 +84,19 @@ export function checkedOptions<O extends LimiterOptions<never>>(
   assertOptionalFunction("onDecision", onDecision);
   if (warnings !== undefined) assertBoolean("warnings", warnings);
   if (store === undefined) return checked;
-  if (typeof memberOf(store, "open") !== "function") {
-    throw typeError("store", "a store with an `open` function", store);
-  }
-  published("store", store, "store");
+  assertStore(store);
   if (clock !== undefined) {
     throw typeError("clock", "absent beside `store`, which has a clock of its own", clock);
   }
   return checked;
+}
+
+/** Checks that a value is a store. @throws TypeError if it is none, or of an incompatible copy of this package. */
+export function assertStore(store: unknown): void {
+  if (typeof memberOf(store, "open") !== "function") {
+    throw typeError("store", "a store with an `open` function", store);
+  }
+  published("store", store, "store");
 }
 
 /** The store of the options, or a new one. Precondition: the options are checked. */

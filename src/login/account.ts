@@ -1,4 +1,5 @@
-import { base64Url, sha256 } from "./web-crypto.js";
+import { sha256, utf8 } from "../core/bytes.js";
+import { base64Url } from "./web-crypto.js";
 
 /** Longer than any address of e-mail. 50,000 combining marks take a second to normalize, and 10,000 of them 70 ms. */
 const LONGEST = 1000;
@@ -21,5 +22,5 @@ export function foldAccount(account: string): string {
  * of e-mail. No secret is part of the hash: a new secret would forget every lock.
  */
 export async function accountKey(folded: string): Promise<string> {
-  return base64Url(await sha256(folded));
+  return base64Url(await sha256(utf8(folded)));
 }

@@ -99,20 +99,15 @@ export function parseLoginOptions(given: LoginProtectionOptions): ParsedLoginOpt
   const { name, maxAge = "365d" } = parseOptions("cookie", cookie, ["name", "maxAge"]);
   const maxAgeMs = parseDuration("cookie.maxAge", maxAge);
   if (maxAgeMs < 1000) throw rangeError("cookie.maxAge", "a duration of at least a second", maxAge);
-  const [network, address, browser, strangers] = SET.map((member) => limitOf(member, options[member])) as [
-    LoginLimit,
-    LoginLimit,
-    LoginLimit,
-    LoginLimit,
-  ];
+  const limit = (member: (typeof SET)[number]) => [member, limitOf(member, options[member])] as const;
   return {
     options,
     limits: [
-      ["network", network],
-      ["address", address],
-      ["browser", browser],
+      limit("network"),
+      limit("address"),
+      limit("browser"),
       ["browserFailures", FAILURES],
-      ["strangers", strangers],
+      limit("strangers"),
       ["strangerFailures", FAILURES],
     ],
     secrets: secretsFrom(options.secret),

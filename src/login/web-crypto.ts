@@ -1,3 +1,5 @@
+import { utf8 } from "../core/bytes.js";
+
 /** A key of Web Crypto. Only its functions read it. */
 interface CryptoKey {
   readonly type: string;
@@ -7,7 +9,6 @@ interface CryptoKey {
 declare const crypto: {
   getRandomValues(bytes: Uint8Array): Uint8Array;
   readonly subtle: {
-    digest(algorithm: "SHA-256", data: Uint8Array): Promise<ArrayBuffer>;
     importKey(
       format: "raw",
       key: Uint8Array,
@@ -19,16 +20,8 @@ declare const crypto: {
     verify(algorithm: "HMAC", key: CryptoKey, signature: Uint8Array, data: Uint8Array): Promise<boolean>;
   };
 };
-declare const TextEncoder: new () => { encode(text: string): Uint8Array };
 declare function btoa(binary: string): string;
 declare function atob(base64: string): string;
-
-const utf8 = new TextEncoder();
-
-/** The SHA-256 of a text in UTF-8. */
-export async function sha256(text: string): Promise<Uint8Array> {
-  return new Uint8Array(await crypto.subtle.digest("SHA-256", utf8.encode(text)));
-}
 
 /** As many random bytes, of the secure generator of the platform. */
 export function randomBytes(length: number): Uint8Array {
@@ -46,21 +39,18 @@ export class Signer {
 
   /** The signature of a text. */
   async sign(text: string): Promise<Uint8Array> {
-    return new Uint8Array(await crypto.subtle.sign("HMAC", await this.#imported, utf8.encode(text)));
+    return new Uint8Array(await crypto.subtle.sign("HMAC", await this.#imported, utf8(text)));
   }
 
   /** Whether a signature is that of a text. Web Crypto compares them in constant time. */
   async verify(signature: Uint8Array, text: string): Promise<boolean> {
-    return crypto.subtle.verify("HMAC", await this.#imported, signature, utf8.encode(text));
+    return crypto.subtle.verify("HMAC", await this.#imported, signature, utf8(text));
   }
 
   /** Imported at the first use: Cloudflare Workers allow no cryptography while a module is loaded. */
   get #imported(): Promise<CryptoKey> {
     const algorithm = { name: "HMAC", hash: "SHA-256" } as const;
-    return (this.#key ??= crypto.subtle.importKey("raw", utf8.encode(this.#secret), algorithm, false, [
-      "sign",
-      "verify",
-    ]));
+    return (this.#key ??= crypto.subtle.importKey("raw", utf8(this.#secret), algorithm, false, ["sign", "verify"]));
   }
 }
 

@@ -1,9 +1,10 @@
 import type { ExecutionContext } from "@nestjs/common";
-import { assertOptionalFunction, memberOf, rangeError, typeError } from "../core/validate.js";
+import { assertOptionalFunction, rangeError, typeError } from "../core/validate.js";
 import type { BySeveral, HttpOptions, MemberOptions } from "../http/options.js";
 import { checkedHttpOptions } from "../http/options.js";
 import { HttpRateLimiter } from "../http/pipeline.js";
 import type { RequestView } from "../http/request-view.js";
+import { assertStore } from "../limiter/options.js";
 import type { RequestOf } from "./context.js";
 import { requestOf, viewBy } from "./context.js";
 import type { LimiterStore } from "./declared-limit.js";
@@ -37,9 +38,7 @@ export class RouteLimits {
     const checked = checkedHttpOptions(options, OWN);
     const { limiter, limiters, key } = checked;
     const { default: names, store, requestOf: find = requestOf, ...http } = checked;
-    if (store !== undefined && typeof memberOf(store, "open") !== "function") {
-      throw typeError("store", "a store with an `open` function", store);
-    }
+    if (store !== undefined) assertStore(store);
     assertOptionalFunction("requestOf", find);
     if (names !== undefined && (limiters === undefined || !Array.isArray(names))) {
       throw typeError("default", "a list of names of `limiters`", names);

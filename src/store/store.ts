@@ -1,7 +1,8 @@
 import type { Clock } from "../core/clock.js";
 import type { LayerStatus, Receipt, Source, SyncReceipt } from "../core/decision.js";
 import type { Limit } from "../core/limit.js";
-import type { LockPolicy } from "../core/locks.js";
+import type { KeyLock, LockPolicy } from "../core/locks.js";
+import { lockedForMs } from "../core/locks.js";
 import type { TimestampLog } from "../core/sliding-window.js";
 import { status } from "../core/sliding-window.js";
 import { rangeError, typeError } from "../core/validate.js";
@@ -228,6 +229,17 @@ export interface KeyState {
    * identifies the lock, for an `unlock` or `reset` that must not remove a newer one.
    */
   readonly lockedUntil: number | null;
+}
+
+/** The state of a key whose log has this many calls. @param lock - undefined if it counts no longer. */
+export function keyState(calls: number, lastReset: number, lock: KeyLock | undefined, now: number): KeyState {
+  const { strikes, lockedUntil } = lock ?? { strikes: 0, lockedUntil: null };
+  return { calls, lastReset, lockedForMs: lockedForMs(lock, now), strikes, lockedUntil };
+}
+
+/** The lock and the strikes of a key after a call; undefined if it has neither. @param refuses - see {@link LockStatus}. */
+export function lockStatus(lock: KeyLock | undefined, refuses: boolean, now: number): LockStatus | undefined {
+  return lock && { lockedForMs: lockedForMs(lock, now), strikes: lock.strikes, refuses };
 }
 
 /**

@@ -1,3 +1,4 @@
+import { utf8 } from "../../core/bytes.js";
 import type { Decision } from "../../core/decision.js";
 import { memberOf } from "../../core/validate.js";
 import type { HeaderEntry } from "../headers.js";
@@ -10,9 +11,6 @@ import type { RequestView } from "../request-view.js";
 import { nodeRequestView } from "../request-view.js";
 import { whenSent } from "../response-end.js";
 import type { FastifyReply, FastifyRequest } from "./fastify-types.js";
-
-/** A global of Node that the ES2022 types omit. */
-declare const TextEncoder: new () => { encode(text: string): Uint8Array };
 
 /** A limiter of the requests of fastify. */
 export type FastifyLimiter = HttpRateLimiter<FastifyRequest, readonly [reply: FastifyReply]>;
@@ -81,7 +79,7 @@ function proceed(
   reply.code(rejection.status);
   reply.header("Content-Type", PROBLEM_TYPE);
   // Sent as bytes: fastify adds a charset to a text, and `application/problem+json` has no such parameter.
-  reply.send(rejection.body === undefined ? undefined : new TextEncoder().encode(rejection.body));
+  reply.send(rejection.body === undefined ? undefined : utf8(rejection.body));
 }
 
 /** Calls `onRefused`, which sends the response or returns its payload. */

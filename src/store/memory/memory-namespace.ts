@@ -1,11 +1,10 @@
 import type { SyncReceipt } from "../../core/decision.js";
 import { StoreError } from "../../core/errors.js";
 import type { Limit } from "../../core/limit.js";
-import type { KeyLock } from "../../core/locks.js";
-import { strike } from "../../core/locks.js";
+import { isNewer, lockedForMs, strike } from "../../core/locks.js";
 import { allows, emptyAfter, retryAfter, status } from "../../core/sliding-window.js";
-import type { KeyState, LockStatus, SyncNamespace, SyncStoreResult } from "../store.js";
-import { MAX_MOVED } from "../store.js";
+import type { KeyState, SyncNamespace, SyncStoreResult } from "../store.js";
+import { keyState, lockStatus, MAX_MOVED } from "../store.js";
 import type { StoreTime } from "../store-time.js";
 import type { Evictor } from "./evictor.js";
 import type { KeyTable } from "./key-table.js";
@@ -91,9 +90,7 @@ export class MemoryNamespace implements SyncNamespace {
     const { now } = this.time;
     const lastReset = now - this.table.longestMs;
     const calls = this.table.logAt(this.table.placeOf(key)).countAfter(lastReset);
-    const lock = this.table.lockOf(key, now);
-    const lockedForMs = lock === undefined ? 0 : Math.max(0, lock.lockedUntil - now);
-    return { calls, lastReset, lockedForMs, strikes: lock?.strikes ?? 0, lockedUntil: lock?.lockedUntil ?? null };
+    return keyState(calls, lastReset, this.table.lockOf(key, now), now);
   }
 
   lock(key: string, ms: number): void {
@@ -134,7 +131,7 @@ export class MemoryNamespace implements SyncNamespace {
 
   /** Whether a key is locked at the store's present. */
   isLocked(key: string): boolean {
-    return (this.table.lockOf(key, this.time.now)?.lockedUntil ?? -Infinity) > this.time.now;
+    return lockedForMs(this.table.lockOf(key, this.time.now), this.time.now) > 0;
   }
 
   /** Records a call that every limit allows, and for which there is room. */
@@ -160,7 +157,7 @@ export class MemoryNamespace implements SyncNamespace {
     const { now } = this.time;
     const log = this.table.logAt(place);
     const layers = status(log, limits, cost, now);
-    const lock = this.table.locks === undefined ? undefined : this.#lockStatus(key, isLocked);
+    const lock = this.table.locks && lockStatus(this.table.lockOf(key, now), isLocked, now);
     let retryAfterMs = Math.max(waitForRoomMs, lock?.lockedForMs ?? 0);
     for (const layer of layers) retryAfterMs = Math.max(retryAfterMs, layer.retryAfterMs);
     return {
@@ -221,12 +218,6 @@ export class MemoryNamespace implements SyncNamespace {
     return isAllowed;
   }
 
-  #lockStatus(key: string, isLocked: boolean): LockStatus | undefined {
-    const { now } = this.time;
-    const lock = this.table.lockOf(key, now);
-    return lock && { lockedForMs: Math.max(0, lock.lockedUntil - now), strikes: lock.strikes, refuses: isLocked };
-  }
-
   /** Records a call that every limit allows, if there is room for its key. Returns 0, or the milliseconds until there may be room. */
   #recordIfRoom(place: number, key: string, limits: readonly Limit[], cost: number): number {
     const waitForRoomMs = place === NOWHERE ? this.evictor.makeRoom(this.table, this.time.now) : 0;
@@ -258,11 +249,6 @@ export class MemoryNamespace implements SyncNamespace {
     this.#admissions = 0;
     this.evictor.sweep(this.time.now);
   }
-}
-
-/** Whether a lock is another than the one that ends at `lockedUntil`, and so a newer one. */
-function isNewer(lock: KeyLock | undefined, lockedUntil: number | null | undefined): boolean {
-  return lock !== undefined && lockedUntil !== undefined && lock.lockedUntil !== lockedUntil;
 }
 
 /** What one call recorded. */
