@@ -21,10 +21,11 @@ export function decideAll(record: KeyRecord, calls: readonly KeyCall[], time: St
   let longestMs = record.longestMs;
   for (const call of calls) longestMs = Math.max(longestMs, call.longestMs);
   record.longestMs = longestMs;
-  const { lock, latest } = record;
+  const { latest } = record;
   const aheadMs = latest - time.now;
+  const lockedMs = lockedForMs(record.lock, latest);
   // What is that far ahead was recorded by a wrong clock. It would refuse the key for as long as the clock was wrong.
-  if (lock !== undefined && lock.lockedUntil > latest && aheadMs > lock.lockedUntil - latest) record.lock = undefined;
+  if (lockedMs > 0 && aheadMs > Math.max(longestMs, lockedMs)) record.lock = undefined;
   if (aheadMs > longestMs) record.latest = time.now;
   // The clock of this process may be behind that of the process that has changed the key.
   const now = Math.max(time.now, record.latest);

@@ -341,7 +341,7 @@ describe("the time of a KeyValueStore", () => {
     expect((await second.check("ada")).allowed).toBe(true);
   });
 
-  it("ignores a timestamp that is further ahead than the longest period, and a lock that began further ahead than it is long", async () => {
+  it("ignores a timestamp that is further ahead than the longest period, and a lock that began further ahead than that and than it is long", async () => {
     const shared = versions();
     const [wrong, right] = [at(new ManualClock(10_000_000), shared), at(new ManualClock(0), shared)];
     await wrong.check("ada", { cost: 2 });
@@ -349,5 +349,13 @@ describe("the time of a KeyValueStore", () => {
     expect(await right.check("ada")).toMatchObject({ allowed: true, remaining: 1, lockedForMs: 0 });
     await wrong.lock("ben", "5h");
     expect(await right.check("ben")).toMatchObject({ allowed: false, refusedBy: "lock" });
+  });
+
+  it("keeps a lock that is shorter than the clock of its process is behind that of the latest change", async () => {
+    const shared = versions();
+    const [ahead, behind] = [at(new ManualClock(100_000), shared), at(new ManualClock(95_000), shared)];
+    await ahead.check("ada");
+    await behind.lock("ada", "1s");
+    expect(await behind.check("ada")).toMatchObject({ allowed: false, refusedBy: "lock", lockedForMs: 1000 });
   });
 });
