@@ -1,9 +1,10 @@
+import fc from "fast-check";
 import { expect } from "vitest";
 import type { Clock, Decision, Duration, Limit, LimiterOptions, LockOptions, Store } from "../../src/index.js";
 import type { LimitsInForce } from "../../src/limiter/decide.js";
 import { RateLimiter } from "../../src/limiter/rate-limiter.js";
 import { ManualClock } from "../../src/testing/index.js";
-import { callOf, type Meant, moveOf, type Step } from "./commands.js";
+import { anyLimits, anyPolicy, anyStep, callOf, type Meant, moveOf, type Step } from "./commands.js";
 import { type Admission, Model, type ModelDecision, type ModelPolicy } from "./model.js";
 
 /** A limiter of any limits, whose depths can change, as those of the variants do. */
@@ -260,4 +261,28 @@ function isSame(decision: Decision, expected: ModelDecision): boolean {
       );
     })
   );
+}
+
+/**
+ * Takes limiters of random limits through random steps, and compares them with the model after each: at least 80 steps a run on
+ * average.
+ *
+ * @param storeOf - as in {@link World}.
+ */
+export async function expectAgreement(runs: number, storeOf?: (clock: Clock) => Store): Promise<void> {
+  let steps = 0;
+  await fc.assert(
+    fc.asyncProperty(
+      anyLimits,
+      anyPolicy,
+      fc.array(anyStep, { minLength: 60, maxLength: 140, size: "max" }),
+      async (limits, policy, script) => {
+        const world = new World(limits, policy, storeOf);
+        for (const step of script) await world.take(step);
+        steps += script.length;
+      },
+    ),
+    { numRuns: runs },
+  );
+  expect(steps).toBeGreaterThanOrEqual(runs * 80);
 }
